@@ -1,0 +1,70 @@
+"""One tree of errors, placed along the way of an event.
+
+::
+
+    start      ConfigError      exit before joining the group, one line
+    fetch      TransientError   bounded retry, then stop with the batch uncommitted
+    decode     RejectedRecord   to the dead letters with its reason, then ack
+    histories  RejectedRecord   (late)
+    load       ArtefactError    the model is refused, the old one goes on
+    score      EngineError      fall back to the counters and say so
+    produce    TransientError   bounded retry, then stop with the batch uncommitted
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class HarkError(Exception):
+    """Base of everything Hark raises on purpose; its text is meant for a person."""
+
+
+class ConfigError(HarkError):
+    """A setting, topic or file is wrong: say what, where and what to do, and don't start."""
+
+
+class TransientError(HarkError):
+    """Something outside failed and may work again: a broker, a full disk."""
+
+
+class EngineError(HarkError):
+    """The engine can't score: the worker answers from its counters instead."""
+
+
+class ArtefactError(HarkError):
+    """A model artefact is corrupt, truncated or of another feature set: it is refused."""
+
+
+class Reason(StrEnum):
+    """Why a record went to the dead letters. Values are part of the wire contract."""
+
+    NULL_VALUE = "null_value"
+    TOO_LARGE = "too_large"
+    INVALID_UTF8 = "invalid_utf8"
+    MALFORMED_JSON = "malformed_json"
+    WRONG_TYPE = "wrong_type"
+    MISSING_MESSAGE_ID = "missing_message_id"
+    MISSING_USER_ID = "missing_user_id"
+    MISSING_EVENT_NAME = "missing_event_name"
+    INVALID_TIMESTAMP = "invalid_timestamp"
+    TIMESTAMP_TOO_OLD = "timestamp_too_old"
+    LATE = "late"
+    UNPROCESSABLE = "unprocessable"
+
+
+class RejectedRecord(HarkError):  # noqa: N818 - it names a record, the field's word
+    """A record breaks the contract.
+
+    Parameters
+    ----------
+    reason
+        The code that dead letters, metrics and tests use.
+    detail
+        One line for a person: what was wrong and where.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

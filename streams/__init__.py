@@ -1,0 +1,1 @@
+"""The worker: transport, state, decisions, outputs and metrics."""
