@@ -33,6 +33,9 @@ class EventColumns:
         uint64 (n, E): hash of each watched risk entity, 0 where absent.
     references
         uint64 (n,): hash of the message that a label event confirms, else 0.
+    ends
+        bool (n,): the last row of its record; an order of several products has several
+        rows, and only the last one may be a decision point.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -46,6 +49,7 @@ class EventColumns:
     amounts: npt.NDArray[np.float32]
     entities: npt.NDArray[np.uint64]
     references: npt.NDArray[np.uint64]
+    ends: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -66,4 +70,5 @@ class EventColumns:
             amounts=self.amounts[index],
             entities=self.entities[index],
             references=self.references[index],
+            ends=self.ends[index],
         )

@@ -1,0 +1,161 @@
+"""Record batches to event columns; what breaks the contract goes to the dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import xxhash
+
+from schemas.codec import EventDecoder, EventRow
+from schemas.columns import EventColumns
+from schemas.errors import Reason, RejectedRecord
+
+
+class Records(Protocol):
+    """What ingest needs of a record batch (`streams.transport.RecordBatch` has it)."""
+
+    @property
+    def offsets(self) -> Sequence[int]: ...
+    @property
+    def timestamps(self) -> Sequence[int]: ...
+    @property
+    def keys(self) -> Sequence[bytes | None]: ...
+    @property
+    def values(self) -> Sequence[bytes | None]: ...
+    @property
+    def headers(self) -> Sequence[Sequence[tuple[str, bytes]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One record for the dead letters: its position in the batch, why, and in words."""
+
+    index: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One record batch, decoded.
+
+    Attributes
+    ----------
+    columns
+        The valid events; a record with several products has several rows.
+    index
+        int32 (n,): position of each row's record in the batch.
+    rejected
+        Records for the dead letters.
+    unknown_names, future, unkeyed
+        Valid events with an unknown name, clamped to the broker's time, without a key.
+    """
+
+    columns: EventColumns
+    index: np.ndarray[tuple[int], np.dtype[np.int32]]
+    rejected: list[Rejection]
+    unknown_names: int
+    future: int
+    unkeyed: int
+
+
+def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
+    """Decode a batch; never raises for bad input.
+
+    Parameters
+    ----------
+    batch
+        n records in log order.
+    decoder
+        Compiled for the product's contract.
+    """
+    rejected: list[Rejection] = []
+    rows: list[EventRow] = []
+    at: list[int] = []
+    times: list[int] = []
+    unknown = future = unkeyed = 0
+    decode = decoder.decode
+    oldest_ms, future_ms = decoder.contract.oldest_ms, decoder.contract.future_ms
+    records = zip(batch.values, batch.headers, batch.timestamps, batch.keys, strict=True)
+    for i, (value, headers, broker_ms, key) in enumerate(records):
+        try:
+            row = decode(value, headers)
+            time_ms = broker_ms if row.time_ms is None else row.time_ms
+            if time_ms < oldest_ms:
+                raise RejectedRecord(
+                    Reason.TIMESTAMP_TOO_OLD, f"{time_ms} ms is before 2000: seconds, not ms?"
+                )
+        except RejectedRecord as error:
+            rejected.append(Rejection(i, error.reason, error.detail))
+            continue
+        if time_ms > broker_ms + future_ms:
+            time_ms = broker_ms
+            future += 1
+        unknown += not row.known_name
+        unkeyed += key is None
+        rows.append(row)
+        at.append(i)
+        times.append(time_ms)
+    columns, index = _columns(batch, decoder, rows, at, times)
+    return Decoded(columns, index, rejected, unknown, future, unkeyed)
+
+
+def _columns(
+    batch: Records,
+    decoder: EventDecoder,
+    rows: list[EventRow],
+    at: list[int],
+    times: list[int],
+) -> tuple[EventColumns, np.ndarray[tuple[int], np.dtype[np.int32]]]:
+    if any(len(row.items) != 1 for row in rows):
+        rows, at, times, pairs = _expand(rows, at, times)
+    else:
+        pairs = [row.items[0] for row in rows]
+    digest = xxhash.xxh3_64_intdigest
+    n = len(rows)
+    width = len(decoder.contract.entities)
+    index = np.array(at, np.int32)
+    hashes = [
+        0 if entity is None else digest(f"{column}/{entity}")
+        for row in rows
+        for column, entity in enumerate(row.entities)
+    ]
+    ends = np.ones(n, np.bool_)
+    ends[:-1] = index[1:] != index[:-1]
+    columns = EventColumns(
+        offsets=np.array(batch.offsets, np.int64)[index],
+        broker_ms=np.array(batch.timestamps, np.int64)[index],
+        time_ms=np.array(times, np.int64),
+        user_ids=[row.user_id for row in rows],
+        message_ids=[row.message_id for row in rows],
+        message_hashes=np.array([digest(row.message_id) for row in rows], np.uint64),
+        kinds=np.array([row.kind for row in rows], np.uint8),
+        item_ids=[item for item, _ in pairs],
+        amounts=np.array([amount for _, amount in pairs], np.float32),
+        entities=np.array(hashes, np.uint64).reshape(n, width),
+        references=np.array(
+            [0 if row.reference is None else digest(row.reference) for row in rows], np.uint64
+        ),
+        ends=ends,
+    )
+    return columns, index
+
+
+def _expand(
+    rows: list[EventRow], at: list[int], times: list[int]
+) -> tuple[list[EventRow], list[int], list[int], list[tuple[str | None, float]]]:
+    """One row per product of an order."""
+    flat = [
+        (row, i, time, pair)
+        for row, i, time in zip(rows, at, times, strict=True)
+        for pair in row.items
+    ]
+    return (
+        [row for row, _, _, _ in flat],
+        [i for _, i, _, _ in flat],
+        [time for _, _, time, _ in flat],
+        [pair for _, _, _, pair in flat],
+    )
