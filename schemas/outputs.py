@@ -111,4 +111,4 @@ def output_id(kind: str, partition: int, offset: int) -> str:
     >>> output_id("churn", 3, 42) == output_id("churn", 3, 42)
     True
     """
-    return f"{kind[:3]}-{xxhash.xxh3_128_hexdigest(f'{kind}/{partition}/{offset}')}"
+    return f"{kind[:3]}-{xxhash.xxh3_128_hexdigest(f'{kind}/{partition}/{offset}'.encode())}"

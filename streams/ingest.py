@@ -119,7 +119,7 @@ def _columns(
     width = len(decoder.contract.entities)
     index = np.array(at, np.int32)
     hashes = [
-        0 if entity is None else digest(f"{column}/{entity}")
+        0 if entity is None else digest(entity.encode(), seed=column)
         for row in rows
         for column, entity in enumerate(row.entities)
     ]
@@ -131,13 +131,13 @@ def _columns(
         time_ms=np.array(times, np.int64),
         user_ids=[row.user_id for row in rows],
         message_ids=[row.message_id for row in rows],
-        message_hashes=np.array([digest(row.message_id) for row in rows], np.uint64),
+        message_hashes=np.array([digest(row.message_id.encode()) for row in rows], np.uint64),
         kinds=np.array([row.kind for row in rows], np.uint8),
         item_ids=[item for item, _ in pairs],
         amounts=np.array([amount for _, amount in pairs], np.float32),
         entities=np.array(hashes, np.uint64).reshape(n, width),
         references=np.array(
-            [0 if row.reference is None else digest(row.reference) for row in rows], np.uint64
+            [0 if row.reference is None else digest(row.reference.encode()) for row in rows], np.uint64
         ),
         ends=ends,
     )

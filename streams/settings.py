@@ -1,0 +1,210 @@
+"""Every setting of Hark in one frozen object, from `hark.toml` and the environment.
+
+Environment variables win over the file: `HARK_KAFKA__BOOTSTRAP_SERVERS=host:9092` sets
+`kafka.bootstrap_servers`. An unknown setting is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from schemas.contract import Contract, contract_from_names
+from schemas.errors import ConfigError
+
+CONFIG_FILE_VARIABLE = "HARK_CONFIG"
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A frozen section that refuses unknown settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kafka(Section):
+    """Where the brokers are and how to talk to them."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    topic_prefix: str = ""
+    group_id: str = "hark"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
+    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
+    drain_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+    max_fetch_bytes: Positive = 1_048_576
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """TLS context for the brokers, None without TLS."""
+        if "SSL" not in self.security_protocol:
+            return None
+        return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+
+    def client(self) -> dict[str, Any]:
+        """Keyword arguments that every aiokafka client of Hark takes."""
+        common: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+            "ssl_context": self.ssl_context(),
+        }
+        if self.security_protocol.startswith("SASL"):
+            common["sasl_mechanism"] = self.sasl_mechanism
+            common["sasl_plain_username"] = self.username
+            common["sasl_plain_password"] = (
+                self.password.get_secret_value() if self.password else None
+            )
+        return common
+
+
+class ContractSection(Section):
+    """How the product's events are read."""
+
+    entities: tuple[str, ...] = Contract().entities
+    reference: str = Contract().reference
+    max_event_bytes: Positive = Contract().max_event_bytes
+    oldest_ms: Positive = Contract().oldest_ms
+    future_ms: Positive = Contract().future_ms
+
+
+class State(Section):
+    """Bounds of what the worker remembers."""
+
+    max_users: Positive = 1_000_000
+    late_s: Positive = 7 * 86_400
+
+
+class Recommend(Section):
+    """When a recommendation is made and sent."""
+
+    top_k: Annotated[int, Field(ge=1, le=100)] = 10
+    refresh_s: Positive = 300
+    min_interval_s: Annotated[int, Field(ge=0)] = 30
+    ttl_s: Positive = 86_400
+    exclude_bought: bool = True
+
+
+class AlertRule(Section):
+    """When an alert of one kind is raised and cleared."""
+
+    enabled: bool = True
+    raise_at: Share = 0.8
+    clear_at: Share = 0.6
+    critical_at: Share = 0.95
+    cooldown_s: Annotated[int, Field(ge=0)] = 86_400
+
+
+class Alerts(Section):
+    """Rules per kind of alert."""
+
+    churn: AlertRule = AlertRule()
+    risk: AlertRule = AlertRule(raise_at=0.5, clear_at=0.2, critical_at=0.8, cooldown_s=3_600)
+    watch: tuple[str, ...] = ("payment", "login")
+
+
+class Model(Section):
+    """Where model versions are and which one answers."""
+
+    registry: Path = Path("var/registry")
+    alias: str = "champion"
+
+
+class Http(Section):
+    """The worker's own HTTP server: /metrics, /healthz, /readyz."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9464
+
+
+class Limits(Section):
+    """When too many dead letters stop the worker (a bad deploy must not drain a topic)."""
+
+    dead_letter_share: Share = 0.5
+    dead_letter_window: Positive = 10_000
+    max_consecutive: Positive = 5_000
+
+
+class Settings(BaseSettings):
+    """All settings; `load_settings` builds it with readable errors."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HARK_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    kafka: Kafka = Kafka()
+    contract: ContractSection = ContractSection()
+    events: dict[str, str] = {}
+    state: State = State()
+    recommend: Recommend = Recommend()
+    alerts: Alerts = Alerts()
+    model: Model = Model()
+    http: Http = Http()
+    limits: Limits = Limits()
+    data: Path | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then `hark.toml`."""
+        file = Path(os.environ.get(CONFIG_FILE_VARIABLE, "hark.toml"))
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
+        return init_settings, env_settings, toml
+
+    def product_contract(self) -> Contract:
+        """The contract of this product: names of `[events]` over the defaults."""
+        return contract_from_names(self.events, **self.contract.model_dump())
+
+
+_NOT_SETTINGS = frozenset({"HARK_CONFIG", "HARK_DATA", "HARK_HOME", "HARK_TEST_BOOTSTRAP"})
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Raises
+    ------
+    ConfigError
+        One line: which setting, what is wrong with it, and where it can be set.
+    """
+    file = os.environ.get(CONFIG_FILE_VARIABLE)
+    if file and not Path(file).is_file():
+        raise ConfigError(f"{CONFIG_FILE_VARIABLE}={file}: no such file")
+    sections = Settings.model_fields
+    for name in os.environ:
+        head = name.removeprefix("HARK_").split("__")[0].lower()
+        if name.startswith("HARK_") and name not in _NOT_SETTINGS and head not in sections:
+            raise ConfigError(f"{name}: no such setting; sections are {', '.join(sections)}")
+    try:
+        settings = Settings(**overrides)
+        settings.product_contract()
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        variable = "HARK_" + "__".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(
+            f"setting {where}: {first['msg']} (hark.toml or {variable})"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file or 'hark.toml'}: {error}") from None
+    return settings
