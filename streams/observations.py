@@ -1,0 +1,47 @@
+"""What the worker reports to its metrics, as plain records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCounts:
+    """What became of one record batch, for `Metrics.observe_batch`.
+
+    `records = accepted + duplicates + sum(dead_letters.values())`: every record is one of the
+    three, so `hark_events_total` accounts for the whole log.
+    """
+
+    records: int
+    accepted: int
+    duplicates: int = 0
+    dead_letters: Mapping[str, int] = field(default_factory=dict)  # reason -> records
+    kinds: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    """uint8 (accepted,): kinds of the accepted events."""
+    unknown_names: int = 0
+    future: int = 0
+    out_of_order: int = 0
+    unkeyed: int = 0
+    recommend: int = 0
+    """Decision points by kind."""
+    churn: int = 0
+    risk: int = 0
+    sent: int = 0
+    """Recommendations by outcome; `held` was due too soon after the user's last one."""
+    unchanged: int = 0
+    held: int = 0
+    empty: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """How far behind a partition is: records, seconds of broker time, and what is committed."""
+
+    records: int
+    seconds: float
+    committed: int
