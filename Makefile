@@ -1,0 +1,43 @@
+# The menu. Every target that needs .venv makes it first; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help install lint format test demo bench schemas clean
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+PACKAGES := schemas models streams ops
+# What else to hand to pytest, e.g. `make test ARGS="-m 'not kafka'"`.
+ARGS ?=
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## set up .venv: the trainer and the development tools included
+
+$(STAMP): pyproject.toml constraints.txt
+	@.ci/install
+
+lint: $(STAMP) ## ruff, mypy strict, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## let ruff format and fix what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(STAMP) ## all tests, on a real broker
+	$(BIN)/python -m pytest $(ARGS)
+
+demo: $(STAMP) ## everything at once, with a summary; DATA=file.csv for real events
+	$(BIN)/hark demo $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+bench: $(STAMP) ## how fast it takes events in, against what Faust does alone
+	$(BIN)/hark bench ingest $(ARGS)
+
+schemas: $(STAMP) ## write the JSON Schema files and the AsyncAPI document again
+	$(BIN)/hark schemas write
+
+clean: ## remove .venv and all caches of this checkout
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

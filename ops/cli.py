@@ -1,0 +1,89 @@
+"""`hark`: one command line, whose subcommands load only when they are asked for.
+
+A worker never imports torch and `hark --help` stays quick, because this file knows the commands
+by name only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+
+import click
+
+from schemas.errors import ConfigError, HarkError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command lives and what the menu says about it."""
+
+    target: str  # module:command
+    text: str
+
+
+COMMANDS = {
+    "broker": Entry("ops.broker:broker", "A real local Kafka: start, stop, status."),
+    "topics": Entry("ops.topics:topics", "Create, check and list Hark's topics."),
+    "worker": Entry("ops.worker:worker", "Read events, publish recommendations and alerts."),
+    "train": Entry("ops.train:train", "Train a model version from the event log."),
+    "models": Entry("ops.models_cli:models", "List, promote and roll back model versions."),
+    "simulate": Entry("ops.simulate:simulate", "Publish the events of a synthetic shop."),
+    "replay": Entry("ops.replay:replay", "Publish a file's events."),
+    "tail": Entry("ops.tail:tail", "Print recommendations, alerts or dead letters."),
+    "demo": Entry("ops.demo:demo", "Everything at once, with a summary."),
+    "bench": Entry("ops.bench:bench", "Measure this machine."),
+    "schemas": Entry("ops.schemas_cli:schemas", "Write or check the JSON Schema and AsyncAPI files."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they run, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands that this installation has, in the menu's order."""
+        return [name for name, entry in COMMANDS.items() if _installed(entry)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None if there is no such command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None or not _installed(entry):
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the menu from the table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].text) for name in self.list_commands(ctx)])
+
+
+def _installed(entry: Entry) -> bool:
+    return importlib.util.find_spec(entry.target.partition(":")[0]) is not None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hark")
+def hark() -> None:
+    """Hark: behaviour events in, recommendations and churn and risk alerts out, on Kafka.
+
+    Exit codes: 0 done, 1 it failed or a check found differences, 2 wrong usage or settings,
+    130 stopped with Ctrl-C.
+    """
+
+
+def main() -> None:
+    """Run the command line; errors made for a person are one line, not a traceback."""
+    try:
+        hark(standalone_mode=True)
+    except HarkError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+if __name__ == "__main__":
+    main()
