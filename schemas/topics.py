@@ -49,11 +49,16 @@ ITEMS = TopicSpec(
     "items", "item id", ItemUpsert, 1, -1, "compact", ("product",), ("worker", "trainer")
 )
 RECOMMENDATIONS = TopicSpec(
-    "recommendations", "user id", Recommendation, 4, 7 * _DAY_MS, "delete", ("worker",), ("product",)
+    "recommendations",
+    "user id",
+    Recommendation,
+    4,
+    7 * _DAY_MS,
+    "delete",
+    ("worker",),
+    ("product",),
 )
-ALERTS = TopicSpec(
-    "alerts", "subject", Alert, 4, 30 * _DAY_MS, "delete", ("worker",), ("product",)
-)
+ALERTS = TopicSpec("alerts", "subject", Alert, 4, 30 * _DAY_MS, "delete", ("worker",), ("product",))
 DEAD_LETTERS = TopicSpec(
     "dead-letters", "original key", None, 1, 30 * _DAY_MS, "delete", ("worker",), ("operator",)
 )

@@ -119,7 +119,7 @@ def _columns(
     width = len(decoder.contract.entities)
     index = np.array(at, np.int32)
     hashes = [
-        0 if entity is None else digest(entity.encode(), seed=column)
+        0 if entity is None else digest(str(entity).encode(), seed=column)
         for row in rows
         for column, entity in enumerate(row.entities)
     ]
@@ -137,7 +137,8 @@ def _columns(
         amounts=np.array([amount for _, amount in pairs], np.float32),
         entities=np.array(hashes, np.uint64).reshape(n, width),
         references=np.array(
-            [0 if row.reference is None else digest(row.reference.encode()) for row in rows], np.uint64
+            [0 if row.reference is None else digest(str(row.reference).encode()) for row in rows],
+            np.uint64,
         ),
         ends=ends,
     )

@@ -1,0 +1,48 @@
+"""Times on the wire: ISO 8601 or epoch milliseconds in, ISO 8601 out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from schemas.errors import Reason, RejectedRecord
+
+
+def parse_time_ms(timestamp: float | str) -> int:
+    """Epoch milliseconds of an ISO 8601 string or of a number of milliseconds.
+
+    Raises
+    ------
+    RejectedRecord
+        `invalid_timestamp`.
+
+    Examples
+    --------
+    >>> parse_time_ms("2015-09-01T19:11:57Z"), parse_time_ms("1441134717000")
+    (1441134717000, 1441134717000)
+    """
+    try:
+        if isinstance(timestamp, str):
+            if timestamp.isdecimal() and len(timestamp) > 8:
+                return int(timestamp)
+            moment = datetime.fromisoformat(timestamp)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return round(moment.timestamp() * 1000)
+        time_ms = int(timestamp)
+    except (ValueError, OverflowError) as error:
+        raise RejectedRecord(Reason.INVALID_TIMESTAMP, f"{timestamp!r:.80}: {error}") from None
+    if abs(time_ms) >= 1 << 53:
+        raise RejectedRecord(Reason.INVALID_TIMESTAMP, f"{timestamp!r:.80}: not epoch ms")
+    return time_ms
+
+
+def format_time_ms(time_ms: int) -> str:
+    """ISO 8601 with milliseconds and Z.
+
+    Examples
+    --------
+    >>> format_time_ms(1441134717005)
+    '2015-09-01T19:11:57.005Z'
+    """
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03d}Z"

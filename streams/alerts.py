@@ -1,0 +1,168 @@
+"""Alerts: hysteresis, escalation, cool-down and a resolved message.
+
+An incident opens when a probability reaches `raise_at`, closes when it falls below
+`clear_at`, and the same subject stays quiet for `cooldown_s` of event time afterwards.
+The topic `alerts` is the changelog of this state: `AlertBook.recall` reads it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from schemas.outputs import Alert, ReasonCode, Severity, output_id
+from schemas.times import format_time_ms, parse_time_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When one kind of alert is raised and cleared (`streams.settings.AlertRule`)."""
+
+    raise_at: float
+    clear_at: float
+    critical_at: float
+    cooldown_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A calibrated probability for one subject at one event.
+
+    Attributes
+    ----------
+    subject
+        User id.
+    probability
+        0-1, calibrated.
+    time_ms
+        Event time of the decision point.
+    partition, offset, broker_ms, message_id
+        Of the event behind it.
+    """
+
+    subject: str
+    probability: float
+    time_ms: int
+    partition: int
+    offset: int
+    broker_ms: int
+    message_id: str
+
+
+@dataclass(slots=True)
+class _Incident:
+    alert_id: str
+    severity: Severity
+    started_ms: int
+    ended_ms: int | None = None
+
+
+class AlertBook:
+    """Open and cooling incidents of one kind in one partition.
+
+    Parameters
+    ----------
+    kind
+        `churn`, `risk`.
+    rule
+        Thresholds and cool-down.
+    """
+
+    def __init__(self, kind: str, rule: Rule) -> None:
+        self.kind = kind
+        self.rule = rule
+        self._incidents: dict[str, _Incident] = {}
+        self._prune_at = 1024
+
+    def __len__(self) -> int:
+        return len(self._incidents)
+
+    @property
+    def firing(self) -> int:
+        """Incidents that are open now."""
+        return sum(incident.ended_ms is None for incident in self._incidents.values())
+
+    def observe(
+        self,
+        seen: Observation,
+        model_version: str,
+        explain: Callable[[], list[ReasonCode]],
+    ) -> Alert | None:
+        """The alert this observation causes, if any.
+
+        Parameters
+        ----------
+        seen
+            Probability and where it came from.
+        model_version
+            Written into the alert.
+        explain
+            Called only when an alert is raised or escalated.
+        """
+        incident = self._incidents.get(seen.subject)
+        if incident is not None and incident.ended_ms is not None:
+            if seen.time_ms < incident.ended_ms + self.rule.cooldown_s * 1000:
+                return None
+            incident = None
+        severity: Severity = "critical" if seen.probability >= self.rule.critical_at else "warning"
+        if incident is None:
+            if seen.probability < self.rule.raise_at:
+                return None
+            alert_id = output_id(self.kind, seen.partition, seen.offset)
+            incident = _Incident(alert_id, severity, seen.time_ms)
+            self._prune(seen.time_ms)
+            self._incidents[seen.subject] = incident
+            return self._alert(seen, incident, model_version, explain())
+        if seen.probability < self.rule.clear_at:
+            incident.ended_ms = seen.time_ms
+            return self._alert(seen, incident, model_version, [])
+        if severity == "critical" and incident.severity == "warning":
+            incident.severity = severity
+            return self._alert(seen, incident, model_version, explain())
+        return None
+
+    def recall(self, alert: Alert) -> None:
+        """Take over the state that `alert`, read from the topic in order, says."""
+        self._incidents[alert.subject] = _Incident(
+            alert.alert_id,
+            alert.severity,
+            parse_time_ms(alert.started_at),
+            None if alert.ended_at is None else parse_time_ms(alert.ended_at),
+        )
+
+    def _prune(self, now_ms: int) -> None:
+        """Forget incidents whose cool-down is over, each time the book has doubled."""
+        if len(self._incidents) < self._prune_at:
+            return
+        oldest_ms = now_ms - self.rule.cooldown_s * 1000
+        self._incidents = {
+            subject: incident
+            for subject, incident in self._incidents.items()
+            if incident.ended_ms is None or incident.ended_ms > oldest_ms
+        }
+        self._prune_at = max(1024, 2 * len(self._incidents))
+
+    def _alert(
+        self,
+        seen: Observation,
+        incident: _Incident,
+        model_version: str,
+        reasons: list[ReasonCode],
+    ) -> Alert:
+        ended = incident.ended_ms
+        return Alert(
+            alert_id=incident.alert_id,
+            dedup_key=f"{self.kind}/{seen.subject}",
+            kind=self.kind,
+            subject=seen.subject,
+            status="firing" if ended is None else "resolved",
+            severity=incident.severity,
+            probability=round(seen.probability, 6),
+            threshold=self.rule.raise_at if ended is None else self.rule.clear_at,
+            reason_codes=reasons,
+            evidence=[seen.message_id],
+            started_at=format_time_ms(incident.started_ms),
+            ended_at=None if ended is None else format_time_ms(ended),
+            model_version=model_version,
+            generated_at=format_time_ms(seen.broker_ms),
+        )

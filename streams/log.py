@@ -1,0 +1,42 @@
+"""Reading a log outside any consumer group: to restore state and to feed the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+Record: TypeAlias = "ConsumerRecord[Any, Any]"
+
+
+def groupless_consumer(client: dict[str, Any], **options: Any) -> AIOKafkaConsumer:
+    """A consumer that joins no group and commits nothing; committed records only."""
+    return AIOKafkaConsumer(
+        **client,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        **options,
+    )
+
+
+async def read_range(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end: int, *, max_records: int = 4000
+) -> AsyncIterator[list[Record]]:
+    """Batches of one partition from the consumer's position up to offset `end` (exclusive).
+
+    Parameters
+    ----------
+    consumer
+        Has `partition` assigned and its position set.
+    end
+        Position at which to stop; gaps (compaction, transactions) count as read.
+    """
+    while await consumer.position(partition) < end:
+        fetched = await consumer.getmany(partition, timeout_ms=500, max_records=max_records)
+        records = [record for record in fetched.get(partition, []) if record.offset < end]
+        if records:
+            yield records

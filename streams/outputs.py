@@ -1,0 +1,129 @@
+"""Outputs: produced in bulk, confirmed by the broker before the batch is acked.
+
+Every output of one input partition goes to the partition of the same number, so that one
+batch needs one request per topic, a user's outputs stay in order, and a worker that takes
+a partition over knows where its alerts are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.errors import TransientError
+
+BATCH_BYTES = 900_000
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One message to publish; `topic` is the name on the wire."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = field(default=())
+
+
+class OutputProducer:
+    """An idempotent producer that publishes lists of outputs and waits for the broker.
+
+    Parameters
+    ----------
+    client
+        Keyword arguments of the aiokafka client (`Settings.kafka.client()`).
+    max_message_bytes
+        Largest request; the topics allow as much.
+    timeout_s
+        How long the broker may take before the batch counts as failed.
+    """
+
+    def __init__(
+        self, client: dict[str, Any], *, max_message_bytes: int, timeout_s: float = 30.0
+    ) -> None:
+        self._options = {
+            **client,
+            "acks": "all",
+            "enable_idempotence": True,
+            "linger_ms": 0,
+            "max_batch_size": BATCH_BYTES,
+            "max_request_size": max_message_bytes,
+            "request_timeout_ms": int(timeout_s * 1000),
+        }
+        self._timeout_s = timeout_s
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect; must run in the loop that publishes."""
+        producer = AIOKafkaProducer(**self._options)
+        await producer.start()
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Flush and close."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def publish(self, outputs: Iterable[Output], partition: int) -> None:
+        """Publish and return once the broker has confirmed every output.
+
+        Parameters
+        ----------
+        outputs
+            In the order in which a consumer shall see them (per topic).
+        partition
+            The input partition; taken modulo the output topic's partitions.
+
+        Raises
+        ------
+        TransientError
+            The broker didn't confirm in time: nothing may be acked.
+        """
+        by_topic: dict[str, list[Output]] = {}
+        for output in outputs:
+            by_topic.setdefault(output.topic, []).append(output)
+        if not by_topic:
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                confirmations = [
+                    await self._send(topic, partition, group) for topic, group in by_topic.items()
+                ]
+                await asyncio.gather(*(one for group in confirmations for one in group))
+        except (KafkaError, TimeoutError) as error:
+            name = type(error).__name__
+            raise TransientError(
+                f"outputs of partition {partition} not confirmed: {name}"
+            ) from error
+
+    async def _send(
+        self, topic: str, partition: int, outputs: list[Output]
+    ) -> list[asyncio.Future[Any]]:
+        producer = self._producer
+        if producer is None:
+            raise TransientError("the output producer isn't running")
+        target = partition % len(await producer.partitions_for(topic))
+        futures = []
+        batch = producer.create_batch()
+        for output in outputs:
+            message = {
+                "key": output.key,
+                "value": output.value,
+                "headers": list(output.headers),
+                "timestamp": None,
+            }
+            if batch.append(**message) is None:
+                futures.append(await producer.send_batch(batch, topic, partition=target))
+                batch = producer.create_batch()
+                if batch.append(**message) is None:
+                    raise TransientError(f"an output for {topic} is larger than a batch")
+        if batch.record_count():
+            futures.append(await producer.send_batch(batch, topic, partition=target))
+        return futures
