@@ -1,0 +1,99 @@
+"""A record batch: what one fetch brought of one partition, as columns."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Consecutive records of one partition, n of each column, in log order.
+
+    Offsets rise but may have holes: compaction and transactions leave them.
+
+    Attributes
+    ----------
+    first_offset, last_offset
+        Offsets of the first and last record here.
+    timestamps
+        Broker or producer time of each record, ms since 1970.
+    headers
+        Per record, an empty tuple without headers.
+    """
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    offsets: Sequence[int]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def since(self, offset: int) -> RecordBatch | None:
+        """The records from `offset` on; None if there are none.
+
+        Examples
+        --------
+        >>> batch = RecordBatch("t", 0, 5, 9, [5, 7, 9], [0, 1, 2], [None] * 3, [b""] * 3, [()] * 3)
+        >>> batch.since(6).offsets
+        [7, 9]
+        """
+        row = bisect_left(self.offsets, offset)
+        if row == 0:
+            return self
+        if row == len(self.offsets):
+            return None
+        return RecordBatch(
+            self.topic,
+            self.partition,
+            self.offsets[row],
+            self.last_offset,
+            self.offsets[row:],
+            self.timestamps[row:],
+            self.keys[row:],
+            self.values[row:],
+            self.headers[row:],
+        )
+
+
+def fold(records: Sequence[ConsumerRecord[bytes, bytes]]) -> RecordBatch:
+    """Turn fetched records (at least one, of one partition) into columns."""
+    first, last = records[0], records[-1]
+    return RecordBatch(
+        first.topic,
+        first.partition,
+        first.offset,
+        last.offset,
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+        [tuple(record.headers) for record in records],
+    )
+
+
+def cut(
+    records: Sequence[ConsumerRecord[bytes, bytes]], next_offset: int, max_records: int
+) -> Iterator[tuple[RecordBatch, int]]:
+    """Fold a fetch into batches of at most `max_records`, each with the offset that follows it.
+
+    What follows a batch is the first record of the next one, or `next_offset` after the last:
+    holes of the log belong to the batch before them, so that an acked prefix commits over them.
+    """
+    for begin in range(0, len(records), max_records):
+        end = begin + max_records
+        follows = records[end].offset if end < len(records) else next_offset
+        yield fold(records[begin:end]), follows
