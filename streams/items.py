@@ -1,0 +1,135 @@
+"""The worker's items: id to dense index, with what the catalogue says about each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+NO_ITEM = -1
+MIN_CAPACITY = 1024
+
+
+class ItemTable:
+    """Item id -> dense int32 index, fed by events and by the `items` topic.
+
+    An index never changes while the worker lives, so histories and counters keep indices. When
+    `max_items` are known, new ids get `NO_ITEM` and are counted in `refused`: the event stays,
+    only its item is not remembered.
+
+    Examples
+    --------
+    >>> table = ItemTable()
+    >>> table.indices(["shoe", None, "hat", "shoe"]).tolist()
+    [0, -1, 1, 0]
+    >>> table.ids[1]
+    'hat'
+    """
+
+    def __init__(self, max_items: int = 1_000_000) -> None:
+        self.max_items = max_items
+        self.refused = 0
+        self.ids: list[str] = []
+        self._index: dict[str, int] = {}
+        self._category_index: dict[str, int] = {}
+        self._categories = np.full(MIN_CAPACITY, -1, np.int32)
+        self._prices = np.full(MIN_CAPACITY, np.nan, np.float32)
+        self._available = np.ones(MIN_CAPACITY, np.bool_)
+        self._hashes = np.zeros(MIN_CAPACITY, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def categories(self) -> npt.NDArray[np.int32]:
+        """int32 (items,): dense index of the category, -1 = unknown."""
+        return self._categories[: len(self.ids)]
+
+    @property
+    def prices(self) -> npt.NDArray[np.float32]:
+        """float32 (items,): catalogue price, NaN = unknown."""
+        return self._prices[: len(self.ids)]
+
+    @property
+    def available(self) -> npt.NDArray[np.bool_]:
+        """Bool (items,): may be recommended; True until the catalogue says otherwise."""
+        return self._available[: len(self.ids)]
+
+    @property
+    def hashes(self) -> npt.NDArray[np.uint64]:
+        """uint64 (items,): XXH3-64 of the id, the same in every worker."""
+        return self._hashes[: len(self.ids)]
+
+    def index(self, item_id: str | None) -> int:
+        """The item's index, given now if it is new; `NO_ITEM` for none or beyond the bound."""
+        if not item_id:
+            return NO_ITEM
+        known = self._index.get(item_id)
+        return self._add(item_id) if known is None else known
+
+    def indices(self, item_ids: Sequence[str | None]) -> npt.NDArray[np.int32]:
+        """`index` of each id -> int32 (n,)."""
+        get = self._index.get
+        found = [get(item_id, -2) if item_id else NO_ITEM for item_id in item_ids]
+        out = np.array(found, dtype=np.int32)
+        for position in np.flatnonzero(out == -2).tolist():
+            out[position] = self.index(item_ids[position])
+        return out
+
+    def known(self, item_ids: Sequence[str]) -> npt.NDArray[np.int32]:
+        """The index of each id without giving new ones -> int32 (n,), `NO_ITEM` = unknown."""
+        return np.array([self._index.get(item_id, NO_ITEM) for item_id in item_ids], np.int32)
+
+    def category_of(self, indices: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Categories of item indices of any shape; -1 where there is no item or no category."""
+        if not self.ids:
+            return np.full(indices.shape, -1, np.int32)
+        return np.where(indices >= 0, self._categories[indices], np.int32(-1))
+
+    def upsert(
+        self,
+        item_id: str,
+        *,
+        category: str | None = None,
+        price: float | None = None,
+        available: bool = True,
+    ) -> int:
+        """Take over a catalogue entry whole -> the item's index (`NO_ITEM` beyond the bound)."""
+        index = self.index(item_id)
+        if index == NO_ITEM:
+            return NO_ITEM
+        self._categories[index] = (
+            -1
+            if category is None
+            else self._category_index.setdefault(category, len(self._category_index))
+        )
+        self._prices[index] = np.nan if price is None else price
+        self._available[index] = available
+        return index
+
+    def remove(self, item_id: str) -> None:
+        """Take the item out of the catalogue (a tombstone): known still, never recommended."""
+        index = self._index.get(item_id)
+        if index is not None:
+            self._available[index] = False
+
+    def _add(self, item_id: str) -> int:
+        index = len(self.ids)
+        if index >= self.max_items:
+            self.refused += 1
+            return NO_ITEM
+        if index == len(self._hashes):
+            self._grow()
+        self._index[item_id] = index
+        self.ids.append(item_id)
+        self._hashes[index] = xxhash.xxh3_64_intdigest(item_id)
+        return index
+
+    def _grow(self) -> None:
+        more = len(self._hashes)
+        self._categories = np.concatenate([self._categories, np.full(more, -1, np.int32)])
+        self._prices = np.concatenate([self._prices, np.full(more, np.nan, np.float32)])
+        self._available = np.concatenate([self._available, np.ones(more, np.bool_)])
+        self._hashes = np.concatenate([self._hashes, np.zeros(more, np.uint64)])
