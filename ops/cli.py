@@ -35,7 +35,9 @@ COMMANDS = {
     "tail": Entry("ops.tail:tail", "Print recommendations, alerts or dead letters."),
     "demo": Entry("ops.demo:demo", "Everything at once, with a summary."),
     "bench": Entry("ops.bench:bench", "Measure this machine."),
-    "schemas": Entry("ops.schemas_cli:schemas", "Write or check the JSON Schema and AsyncAPI files."),
+    "schemas": Entry(
+        "ops.schemas_cli:schemas", "Write or check the JSON Schema and AsyncAPI files."
+    ),
 }
 
 
@@ -79,10 +81,16 @@ def hark() -> None:
 def main() -> None:
     """Run the command line; errors made for a person are one line, not a traceback."""
     try:
-        hark(standalone_mode=True)
+        code = hark(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
     except HarkError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,189 @@
+"""`hark broker`: a real local Kafka, one broker or three, with nothing but Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import click
+import msgspec
+from rich.console import Console
+
+from ops.broker_state import (
+    BrokerState,
+    ClusterState,
+    forget_state,
+    read_state,
+    write_state,
+)
+from ops.download_progress import download_progress
+from ops.java import find_java
+from ops.kafka_ready import brokers_seen
+from ops.local_kafka import LocalKafka
+from ops.places import state_dir
+from ops.ports import is_free
+from ops.process import stop_all
+from schemas.errors import ConfigError, TransientError
+
+KAFKA_VERSION = "4.3.1"
+USUAL_PORT = 9092
+SERVERS_VARIABLE = "HARK_KAFKA__BOOTSTRAP_SERVERS"
+_STOP_TIMEOUT_S = 30
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `start` and `status` answer with `--json`."""
+
+    state: Literal["running", "degraded", "stopped", "external"]
+    ready: bool
+    bootstrap_servers: str | None = None
+    kafka_version: str | None = None
+    java: str | None = None
+    data_dir: str | None = None
+    brokers: tuple[BrokerState, ...] = ()
+
+
+@click.group()
+def broker() -> None:
+    """Run a real local Kafka: start, stop, status."""
+
+
+@broker.command()
+@click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), help="First port [default: 9092 or next].")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON on standard output.")
+def start(brokers: str, port: int | None, as_json: bool) -> None:
+    """Start Apache Kafka on 127.0.0.1 and wait until it answers.
+
+    The first time its jars are downloaded (56 MB). Data and logs stay until
+    `hark broker stop --delete-data`.
+    """
+    console = Console(stderr=as_json)
+    report = _external() or _already(int(brokers), port) or _start(int(brokers), port, console)
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    elif report.state == "external":
+        console.print(
+            f"using the cluster at {report.bootstrap_servers} ({SERVERS_VARIABLE}); "
+            "nothing was started",
+            soft_wrap=True,
+        )
+    else:
+        _print(report, console)
+    if not report.ready:
+        raise TransientError(f"no Kafka answers at {report.bootstrap_servers}")
+
+
+@broker.command()
+@click.option("--delete-data", is_flag=True, help="Delete its topics, records and logs too.")
+def stop(delete_data: bool) -> None:
+    """Stop the local Kafka that `start` started."""
+    state = read_state()
+    if state is None:
+        click.echo("no local Kafka is running")
+    else:
+        clean = stop_all((running.process for running in state.running()), _STOP_TIMEOUT_S)
+        click.echo("stopped" if clean else "stopped; some had to be killed")
+    forget_state()
+    if delete_data:
+        for count in (1, 3):
+            shutil.rmtree(_data_dir(count), ignore_errors=True)
+
+
+@broker.command()
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Say whether Kafka answers; exits with 1 if not."""
+    state = read_state()
+    report = _external() or (Report(state="stopped", ready=False) if not state else _report(state))
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        _print(report, Console())
+    context.exit(0 if report.ready else 1)
+
+
+def _external() -> Report | None:
+    servers = os.environ.get(SERVERS_VARIABLE)
+    if not servers:
+        return None
+    return Report(state="external", ready=brokers_seen(servers) > 0, bootstrap_servers=servers)
+
+
+def _already(brokers: int, port: int | None) -> Report | None:
+    state = read_state()
+    if state is None:
+        return None
+    if len(state.brokers) != brokers or (port and state.brokers[0].port != port):
+        raise ConfigError(
+            f"a local Kafka of {len(state.brokers)} broker(s) runs at {state.bootstrap_servers}: "
+            "`hark broker stop` first"
+        )
+    return _report(state)
+
+
+def _start(brokers: int, port: int | None, console: Console) -> Report:
+    if port and not is_free(port):
+        raise ConfigError(f"port {port} is taken: leave --port out to get a free one")
+    if not port and not is_free(USUAL_PORT):
+        console.print(f"port {USUAL_PORT} is taken, taking the next free one")
+    with download_progress(console) as advance:
+        cluster = LocalKafka(
+            _data_dir(brokers), brokers, port or USUAL_PORT, outlives_us=True, advance=advance
+        )
+        console.print(
+            f"starting Apache Kafka {KAFKA_VERSION} at {cluster.bootstrap_servers}", soft_wrap=True
+        )
+        cluster.start()
+    state = ClusterState(
+        bootstrap_servers=cluster.bootstrap_servers,
+        kafka_version=KAFKA_VERSION,
+        java=str(find_java().path),
+        data_dir=str(_data_dir(brokers)),
+        brokers=tuple(
+            BrokerState(
+                id=node.id,
+                pid=cluster.processes[index].pid,
+                started_s=cluster.processes[index].started_s,
+                port=node.port,
+                log_file=str(node.log_file),
+            )
+            for index, node in enumerate(cluster.nodes)
+        ),
+    )
+    write_state(state)
+    return _report(state)
+
+
+def _report(state: ClusterState) -> Report:
+    seen = brokers_seen(state.bootstrap_servers)
+    whole = seen == len(state.brokers) == len(state.running())
+    return Report(
+        state="running" if whole else "degraded",
+        ready=whole,
+        bootstrap_servers=state.bootstrap_servers,
+        kafka_version=state.kafka_version,
+        java=state.java,
+        data_dir=state.data_dir,
+        brokers=state.running(),
+    )
+
+
+def _print(report: Report, console: Console) -> None:
+    if report.bootstrap_servers is None:
+        console.print("no local Kafka is running (`hark broker start`)")
+        return
+    answer = "answers" if report.ready else "does not answer as it should"
+    console.print(f"{report.state}: Kafka at {report.bootstrap_servers} {answer}", soft_wrap=True)
+    for running in report.brokers:
+        console.print(
+            f"  broker {running.id}: pid {running.pid}, log {running.log_file}", soft_wrap=True
+        )
+
+
+def _data_dir(brokers: int) -> Path:
+    # One folder per size: a node remembers the voters that it was formatted with.
+    return state_dir() / f"kafka-{brokers}"

@@ -1,0 +1,155 @@
+"""A real Kafka cluster on this machine, for the demo, the tests and `hark broker`."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ops.java import Java, find_java
+from ops.jars import Advance, cached_jars
+from ops.kafka_config import Node, bootstrap_servers
+from ops.kafka_node import launch, prepare, why_it_died
+from ops.kafka_ready import wait_ready
+from ops.ports import free_ports
+from ops.process import ProcessId, is_running, kill, stop, stop_all
+from schemas.errors import TransientError
+
+_START_TIMEOUT_S = 90
+_STOP_TIMEOUT_S = 20
+
+
+class LocalKafka:
+    """One broker or three, each a process of its own.
+
+    Used as a context manager it stops them at the end; the data stays in `data_dir`, and a new
+    `LocalKafka` on the same folder goes on from it.
+
+    Parameters
+    ----------
+    data_dir
+        Folder for configuration, logs and data.
+    brokers
+        1, or 3 for replication (factor 3, two in sync).
+    port
+        First port to try; None picks free ones away from Kafka's usual ports.
+    outlives_us
+        Whether the brokers go on when this process ends without stopping them.
+    advance
+        Told of each jar that had to be downloaded.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        brokers: int = 1,
+        port: int | None = None,
+        *,
+        outlives_us: bool = False,
+        advance: Advance = lambda _done, _total: None,
+    ) -> None:
+        self._outlives_us = outlives_us
+        self._advance = advance
+        self.nodes = _plan(data_dir.resolve(), brokers, port)
+        self.processes: dict[int, ProcessId] = {}  # node index -> the process last started
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._java: Java | None = None
+        self._jars: Sequence[Path] = ()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What clients connect to."""
+        return bootstrap_servers(self.nodes)
+
+    def start(self, timeout_s: float = _START_TIMEOUT_S) -> None:
+        """Start all brokers; return when each answers in the cluster's metadata.
+
+        Raises
+        ------
+        ConfigError
+            A jar isn't the reviewed one, or there is no Java.
+        TransientError
+            The jars can't be downloaded, or a broker didn't come up.
+        """
+        self._jars = cached_jars(advance=self._advance)
+        self._java = java = find_java()
+        try:
+            with ThreadPoolExecutor(len(self.nodes)) as pool:
+                list(pool.map(lambda node: prepare(node, self.nodes, java, self._jars), self.nodes))
+            for index in range(len(self.nodes)):
+                self._launch(index)
+            self._await_all(timeout_s)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> bool:
+        """Stop all brokers; True if none had to be killed."""
+        # All at once: a last one alone would wait for a majority of controllers in vain.
+        clean = stop_all(self.processes.values(), _STOP_TIMEOUT_S)
+        self._reap()
+        self.processes.clear()
+        return clean
+
+    def kill(self, index: int) -> None:
+        """SIGKILL one broker (0 is the first)."""
+        kill(self.processes[index])
+        self._reap()
+
+    def restart(self, index: int, timeout_s: float = _START_TIMEOUT_S) -> None:
+        """Start one broker again on its data, stopping it first if it runs."""
+        stop(self.processes[index], _STOP_TIMEOUT_S)
+        self._reap()
+        self._launch(index)
+        self._await_all(timeout_s, running=[index])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _launch(self, index: int) -> None:
+        assert self._java is not None, "start() comes first"
+        child, self.processes[index] = launch(
+            self.nodes[index], self._java, self._jars, outlives_us=self._outlives_us
+        )
+        self._children[index] = child
+
+    def _await_all(self, timeout_s: float, running: Sequence[int] | None = None) -> None:
+        watched = range(len(self.nodes)) if running is None else running
+        alive = sum(is_running(process) for process in self.processes.values())
+        servers = bootstrap_servers([self.nodes[index] for index in watched])
+        if wait_ready(servers, alive, timeout_s, stop_if=lambda: bool(self._ended(watched))):
+            return
+        ended = self._ended(watched)
+        blamed = self.nodes[(ended or list(watched))[0]]
+        what = "ended" if ended else f"isn't ready after {timeout_s:.0f} s"
+        raise TransientError(
+            f"Kafka broker {blamed.id} {what}: {why_it_died(blamed)} (log: {blamed.log_file})"
+        )
+
+    def _ended(self, watched: Sequence[int]) -> list[int]:
+        return [index for index in watched if self._children[index].poll() is not None]
+
+    def _reap(self) -> None:
+        for child in self._children.values():
+            child.poll()
+
+
+def _plan(data_dir: Path, brokers: int, port: int | None) -> tuple[Node, ...]:
+    ports = free_ports(brokers, port)
+    controllers = free_ports(brokers, max(ports) + 1)
+    return tuple(
+        Node(index + 1, ports[index], controllers[index], data_dir / f"broker-{index + 1}")
+        for index in range(brokers)
+    )

@@ -1,0 +1,85 @@
+"""Processes that outlive the command that started them, known by pid and start time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A pid alone may be another process tomorrow; with its start time it can't be."""
+
+    pid: int
+    started_s: float  # unix time, as the system tells it
+
+    @staticmethod
+    def of(pid: int) -> ProcessId:
+        """Identity of a process that runs now."""
+        return ProcessId(pid, psutil.Process(pid).create_time())
+
+
+def is_running(identity: ProcessId) -> bool:
+    """Whether that very process still runs."""
+    return _find(identity) is not None
+
+
+def stop(identity: ProcessId, timeout_s: float) -> bool:
+    """SIGTERM, wait, then SIGKILL; only ever to that very process.
+
+    Returns
+    -------
+    bool
+        True if it ended by itself within `timeout_s` (or had ended before).
+    """
+    process = _find(identity)
+    if process is None:
+        return True
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.terminate()
+    if _gone(identity, timeout_s):
+        return True
+    kill(identity)
+    return False
+
+
+def stop_all(identities: Iterable[ProcessId], timeout_s: float) -> bool:
+    """`stop` for several at the same time; True if all ended by themselves."""
+    every = tuple(identities)
+    if not every:
+        return True
+    with ThreadPoolExecutor(len(every)) as pool:
+        return all(list(pool.map(lambda identity: stop(identity, timeout_s), every)))
+
+
+def kill(identity: ProcessId) -> None:
+    """SIGKILL that very process and wait until it's gone."""
+    process = _find(identity)
+    if process is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+        _gone(identity, 10)
+
+
+def _gone(identity: ProcessId, timeout_s: float) -> bool:
+    end = time.monotonic() + timeout_s
+    while _find(identity) is not None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _find(identity: ProcessId) -> psutil.Process | None:
+    try:
+        process = psutil.Process(identity.pid)
+        if abs(process.create_time() - identity.started_s) > 1:
+            return None
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.NoSuchProcess:
+        return None
