@@ -104,7 +104,7 @@ class Windows:
     @property
     def length(self) -> int:
         """L, the most events a window can hold."""
-        return self.items.shape[1]
+        return int(self.items.shape[1])
 
     def take(self, rows: npt.NDArray[Any]) -> Windows:
         """The windows at `rows` (int indices or a bool mask of shape (D,)), order kept."""

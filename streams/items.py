@@ -124,7 +124,7 @@ class ItemTable:
             self._grow()
         self._index[item_id] = index
         self.ids.append(item_id)
-        self._hashes[index] = xxhash.xxh3_64_intdigest(item_id)
+        self._hashes[index] = xxhash.xxh3_64_intdigest(item_id.encode())
         return index
 
     def _grow(self) -> None:

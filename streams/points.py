@@ -2,10 +2,11 @@
 
 A pure function of one user's accepted events in log order, never of batch boundaries:
 
-- RISK at every event of a watched kind;
+- RISK at every record of a watched kind;
 - RECOMMEND and CHURN where the kind asks for it, or where `refresh_s` of event time have passed
   since the user's last such point (a user's first event counts as due).
 
+A record of several rows (an order of several products) is one event: its last accepted row asks.
 An event older than the user's newest one never asks for RECOMMEND or CHURN: a decision that knows
 more has been made already. Label events are never points.
 """
@@ -72,9 +73,15 @@ class Points:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @staticmethod
+    def none() -> Points:
+        """D = 0."""
+        return Points(np.empty(0, np.int64), np.empty(0, np.uint8))
+
     def asking(self, task: Task) -> npt.NDArray[np.bool_]:
         """Bool (D,): which points ask for `task`."""
-        return (self.tasks & np.uint8(task)) != 0
+        asked: npt.NDArray[np.bool_] = (self.tasks & np.uint8(task)) != 0
+        return asked
 
 
 def _table(kinds: frozenset[Kind]) -> npt.NDArray[np.bool_]:

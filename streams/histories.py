@@ -1,0 +1,252 @@
+"""Histories: one partition's users, each with the last L events and a handful of running sums.
+
+State is a pure function of the partition's log: `apply` gives the same answers and leaves the same
+state however the log is cut into batches. Where a user's events are new and in order, which is the
+rule, whole batches are appended with array operations; all others go through `reorder`, event by
+event.
+
+Inside `apply`, events are grouped by user. A touched user's old events and the batch's new ones
+lie in one flat array, so that the window at any event is a list of positions in it: nothing is
+written per event, and the state is stored once per user and batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.windows import C_NAMES, Windows
+from schemas.columns import EventColumns
+from schemas.kinds import Kind
+from streams.accumulators import Steps, Sums, advance
+from streams.grouped import Grouped
+from streams.items import NO_ITEM, ItemTable
+from streams.points import PointPolicy, Points
+from streams.reorder import Outcome
+from streams.user_rows import NO_SLOT, Rows, UserRows
+
+BEFORE = 8
+"""How many events before each one `Applied.before` shows: enough for co-visitation's window."""
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one batch of n events.
+
+    Attributes
+    ----------
+    outcomes
+        uint8 (n,): `Outcome`. Label events are always accepted: they enter no history, and
+        `counters` applies each at most once.
+    slots
+        int64 (n,): slot of the user's row, -1 for label events; valid until the next `apply`.
+    items
+        int32 (n,): index into the item table, -1 = none.
+    before
+        int32 (n, BEFORE): items of the user's events just before, newest first, -1 = none.
+    ratios
+        float32 (n,): amount over the user's mean payment before it, 1 where there was none.
+    points
+        The decision points, in log order.
+    windows
+        One per decision point; their context is still zero.
+    """
+
+    outcomes: npt.NDArray[np.uint8]
+    slots: Ints
+    items: npt.NDArray[np.int32]
+    before: npt.NDArray[np.int32]
+    ratios: npt.NDArray[np.float32]
+    points: Points
+    windows: Windows
+
+    @property
+    def accepted(self) -> Bools:
+        """Bool (n,)."""
+        return np.equal(self.outcomes, Outcome.ACCEPTED)
+
+    @property
+    def duplicate(self) -> Bools:
+        """Bool (n,)."""
+        return np.equal(self.outcomes, Outcome.DUPLICATE)
+
+    @property
+    def late(self) -> Bools:
+        """Bool (n,): these go to the dead letters."""
+        return np.equal(self.outcomes, Outcome.LATE)
+
+    @staticmethod
+    def concat(parts: list[Applied], sizes: list[int]) -> Applied:
+        """The batch whose consecutive pieces of `sizes` events became `parts`."""
+        shift = np.cumsum([0, *sizes[:-1]])
+        return Applied(
+            outcomes=np.concatenate([p.outcomes for p in parts]),
+            slots=np.concatenate([p.slots for p in parts]),
+            items=np.concatenate([p.items for p in parts]),
+            before=np.concatenate([p.before for p in parts]),
+            ratios=np.concatenate([p.ratios for p in parts]),
+            points=Points(
+                np.concatenate([p.points.rows + s for p, s in zip(parts, shift, strict=True)]),
+                np.concatenate([p.points.tasks for p in parts]),
+            ),
+            windows=Windows.concat([p.windows for p in parts]),
+        )
+
+
+class Histories:
+    """The users of one partition.
+
+    Parameters
+    ----------
+    items
+        The worker's item table, shared by its partitions.
+    policy
+        Which events ask for a decision.
+    length
+        L, events kept per user.
+    max_users
+        Bound on users; beyond it the least recently seen go, and are counted.
+    late_s
+        An event older than the user's newest by more than this is late.
+    """
+
+    def __init__(
+        self,
+        items: ItemTable,
+        policy: PointPolicy | None = None,
+        *,
+        length: int = 64,
+        max_users: int = 1_000_000,
+        late_s: int = 7 * 86_400,
+    ) -> None:
+        self.items = items
+        self.policy = policy or PointPolicy()
+        self.length = length
+        self.late_s = late_s
+        self._users = UserRows(length, max_users)
+
+    @property
+    def users(self) -> int:
+        """Users known."""
+        return len(self._users)
+
+    @property
+    def evicted(self) -> int:
+        """Users forgotten so far because of the bound."""
+        return self._users.evicted
+
+    @property
+    def bytes(self) -> int:
+        """Memory held by rows and index, spare capacity included."""
+        return self._users.nbytes
+
+    def row(self, user_id: str) -> Rows | None:
+        """The user's row (`user_rows.row_type`, a copy of shape (1,)), None if not known."""
+        slot = self._users.slot(user_id)
+        return None if slot == NO_SLOT else self._users.rows[[slot]]
+
+    def apply(self, columns: EventColumns) -> Applied:
+        """Take in a batch of events, in log order -> what became of each, and the windows."""
+        parts: list[Applied] = []
+        sizes: list[int] = []
+        rest = columns
+        while True:
+            slots = self._assign(rest)
+            room = len(slots)
+            whole = room == len(rest)
+            parts.append(self._apply(rest if whole else rest.select(np.arange(room)), slots))
+            sizes.append(room)
+            if whole:
+                return parts[0] if len(parts) == 1 else Applied.concat(parts, sizes)
+            self._users.evict()
+            rest = rest.select(np.arange(room, len(rest)))
+
+    def _assign(self, columns: EventColumns) -> Ints:
+        """Slots of the leading events, as many as there is room for; `NO_SLOT` for labels."""
+        labels = columns.kinds == Kind.LABEL
+        if not labels.any():
+            return np.array(self._users.assign(columns.user_ids), np.int64)
+        behaviour = np.flatnonzero(~labels)
+        assigned = self._users.assign([columns.user_ids[i] for i in behaviour.tolist()])
+        slots = np.full(len(columns), NO_SLOT, np.int64)
+        slots[behaviour[: len(assigned)]] = assigned
+        return slots if len(assigned) == len(behaviour) else slots[: behaviour[len(assigned)]]
+
+    def _apply(self, columns: EventColumns, slots: Ints) -> Applied:
+        items = self.items.indices(columns.item_ids)
+        group = Grouped.of(columns, items, slots, self._users.rows)
+        group.take(self.late_s)
+        outcomes = np.zeros(len(columns), np.uint8)
+        outcomes[group.rows] = group.outcomes
+        before = np.full((len(columns), BEFORE), NO_ITEM, np.int32)
+        ratios = np.ones(len(columns), np.float32)
+
+        events = np.flatnonzero(group.outcomes == Outcome.ACCEPTED)
+        points, windows = Points.none(), Windows.empty(self.length)
+        if len(events):
+            before[group.rows[events]] = group.before(events, BEFORE)
+            sums, users, last = self._advance(group, events)
+            ratios[group.rows[events]] = sums.ratios
+            asked = np.flatnonzero(sums.tasks)
+            asked = asked[np.argsort(group.rows[events[asked]])]  # log order
+            points = Points(group.rows[events[asked]], sums.tasks[asked])
+            windows = self._windows(group, events[asked], sums.accumulators(asked))
+            _store_events(group)
+            rows = group.old[users]
+            sums.store(rows, last)
+            group.old[users] = rows
+        if len(group.old):
+            group.old["applied"] = columns.offsets[group.touched]
+            self._users.rows[slots[group.touched]] = group.old
+        return Applied(outcomes, slots, items, before, ratios, points, windows)
+
+    def _advance(self, group: Grouped, events: Ints) -> tuple[Sums, Ints, Ints]:
+        """The running sums after each accepted event; users (V,) that have one; their last."""
+        user = group.user[events]
+        users = user[np.flatnonzero(np.diff(user, prepend=-1))]
+        steps = Steps(
+            user=np.cumsum(np.diff(user, prepend=user[0]) > 0),
+            times_s=group.times_s[events],
+            kinds=group.kinds[events],
+            amounts=group.amounts[events],
+            finals=_finals(group, events),
+        )
+        return advance(group.old[users], steps, self.policy), users, steps.last
+
+    def _windows(
+        self, group: Grouped, events: Ints, accumulators: npt.NDArray[np.float64]
+    ) -> Windows:
+        """The windows that end with `events` (D,)."""
+        positions, lengths = group.windows(events)
+        items = group.flat["item"][positions]
+        return Windows(
+            items=items,
+            kinds=group.flat["kind"][positions],
+            times_s=group.flat["time"][positions].astype(np.int64),
+            amounts=group.flat["amount"][positions],
+            entities=group.flat["entity"][positions],
+            categories=self.items.category_of(items),
+            lengths=lengths,
+            now_s=group.times_s[events],
+            accumulators=accumulators,
+            context=np.zeros((len(events), len(C_NAMES)), np.float64),
+        )
+
+
+def _finals(group: Grouped, events: Ints) -> Bools:
+    """Bool (m,): whether an accepted event is the last accepted row of its record."""
+    record: Ints = (np.cumsum(group.ends) - group.ends)[events]
+    return np.diff(record, append=-1) != 0
+
+
+def _store_events(group: Grouped) -> None:
+    """Put every user's last L events into `group.old`."""
+    positions, lengths = group.finals()
+    for name, values in group.flat.items():
+        group.old[name] = values[positions]
+    group.old["length"] = lengths

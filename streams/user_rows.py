@@ -1,0 +1,142 @@
+"""The memory behind histories: one fixed-size row per user, all of a user's state in it.
+
+A row is one element of a structured numpy array, so that a user's state is contiguous, is copied
+in one go, and can be written to a checkpoint as it lies.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MIN_CAPACITY = 1024
+EVICTED_SHARE = 16  # one in so many users goes at a time: the search is paid once for all of them
+NO_SLOT = -1
+
+Rows = npt.NDArray[Any]
+"""Structured array of `row_type`."""
+
+
+def row_type(length: int) -> np.dtype[Any]:
+    """The layout of one user's state: `length` events, oldest first, and the running sums.
+
+    21 bytes per event and 88 for the rest: 1,432 bytes at 64 events.
+    """
+    return np.dtype(
+        [
+            ("item", "<i4", length),
+            ("time", "<u4", length),  # epoch seconds
+            ("amount", "<f4", length),
+            ("entity", "<u4", length),  # low half of the primary entity's hash
+            ("message", "<u4", length),  # low half of the message id's hash
+            ("kind", "u1", length),
+            ("applied", "<i8"),  # offset of the user's last record
+            ("first_s", "<u4"),
+            ("last_s", "<u4"),
+            ("last_purchase_s", "<u4"),
+            ("last_point_s", "<u4"),
+            ("events", "<u4"),
+            ("purchases", "<u4"),
+            ("payments", "<u4"),
+            ("sessions", "<u4"),
+            ("gap_days_sumsq", "<u4"),
+            ("sums", "<f4", 8),  # accumulators.SUMS
+            ("paid_max", "<f4"),
+            ("cancels", "<u2"),
+            ("active_days", "<u2"),
+            ("gap_days_max", "<u2"),
+            ("length", "<u2"),
+        ]
+    )
+
+
+class UserRows:
+    """User id -> slot -> row, growing by doubling up to `max_users`."""
+
+    def __init__(self, length: int, max_users: int) -> None:
+        self.max_users = max_users
+        self.evicted = 0
+        self.rows: Rows = np.zeros(min(MIN_CAPACITY, max_users), row_type(length))
+        self._slots: dict[str, int] = {}
+        self._ids: list[str] = []  # slot -> user id; "" = free
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: the rows with their spare capacity, the dict, its keys and slot numbers."""
+        ids = sum(map(sys.getsizeof, self._ids[:1000])) / max(1, min(1000, len(self._ids)))
+        index = sys.getsizeof(self._slots) + sys.getsizeof(self._ids) + sys.getsizeof(self._free)
+        return int(self.rows.nbytes + index + len(self._slots) * (ids + sys.getsizeof(1 << 20)))
+
+    def slot(self, user_id: str) -> int:
+        """The user's slot, `NO_SLOT` if the user is not known."""
+        return self._slots.get(user_id, NO_SLOT)
+
+    def users(self) -> list[str]:
+        """The ids of all known users."""
+        return list(self._slots)
+
+    def assign(self, user_ids: Sequence[str]) -> list[int]:
+        """Slots of the leading `user_ids`, new users included, until one finds no room.
+
+        Returns
+        -------
+        One slot per id; shorter than `user_ids` where the bound was reached: apply these, `evict`,
+        and ask again for the rest.
+        """
+        get = self._slots.get
+        slots = [get(user_id, NO_SLOT) for user_id in user_ids]
+        for position, slot in enumerate(slots):
+            if slot == NO_SLOT:
+                taken = self._take(user_ids[position])
+                if taken == NO_SLOT:
+                    return slots[:position]
+                slots[position] = taken
+        return slots
+
+    def evict(self) -> int:
+        """Forget the least recently seen share of users -> how many.
+
+        "Seen" is the offset of the user's last record, so who goes depends on the log alone.
+        """
+        used = np.fromiter(self._slots.values(), np.int64, len(self._slots))
+        count = max(1, self.max_users // EVICTED_SHARE)
+        seen = self.rows["applied"][used]
+        oldest = used[np.argpartition(seen, count - 1)[:count]] if count < len(used) else used
+        gone = np.sort(oldest)[::-1].tolist()
+        for slot in gone:
+            del self._slots[self._ids[slot]]
+            self._ids[slot] = ""
+        self.rows[gone] = np.zeros((), self.rows.dtype)
+        self._free.extend(gone)
+        self.evicted += len(gone)
+        return len(gone)
+
+    def _take(self, user_id: str) -> int:
+        known = self._slots.get(user_id)  # new a moment ago, in the same call
+        if known is not None:
+            return known
+        if self._free:
+            slot = self._free.pop()
+            self._ids[slot] = user_id
+        else:
+            slot = len(self._ids)
+            if slot >= self.max_users:
+                return NO_SLOT
+            if slot == len(self.rows):
+                self._grow()
+            self._ids.append(user_id)
+        self._slots[user_id] = slot
+        return slot
+
+    def _grow(self) -> None:
+        grown: Rows = np.zeros(min(2 * len(self.rows), self.max_users), self.rows.dtype)
+        grown[: len(self.rows)] = self.rows
+        self.rows = grown
