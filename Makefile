@@ -36,7 +36,7 @@ bench: $(STAMP) ## how fast it takes events in, against what Faust does alone
 	$(BIN)/hark bench ingest $(ARGS)
 
 schemas: $(STAMP) ## write the JSON Schema files and the AsyncAPI document again
-	$(BIN)/hark schemas write
+	$(BIN)/hark schemas generate
 
 clean: ## remove .venv and all caches of this checkout
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

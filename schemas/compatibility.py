@@ -1,0 +1,114 @@
+"""Would this change of a schema break somebody? Two schemas in, what breaks out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Schema = dict[str, Any]
+Direction = Literal["in", "out"]
+
+_NOTES = {"title", "description", "default", "examples", "$id", "$schema", "$defs"}
+_WALKED = {"type", "anyOf", "enum", "const", "$ref", "properties", "required", "items"}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Compares what old and new publishers and subscribers may rely on.
+
+    A topic that goes in must accept everything it accepted before; one that comes out must
+    carry nothing that a subscriber of before doesn't know. So a type more is fine going in and
+    breaks coming out, and a type less the other way round. A field that disappears always
+    breaks: going in, it loses its meaning without a word.
+
+    Parameters
+    ----------
+    old, new
+        Whole schema documents with their `$defs`.
+    direction
+        As seen from Hark.
+    """
+
+    old: Schema
+    new: Schema
+    direction: Direction
+
+    def breaks(self) -> list[str]:
+        """One line per breaking change; empty when there is none."""
+        return list(self._walk(self.old, self.new, "$"))
+
+    def _walk(self, old: Schema, new: Schema, at: str) -> Iterator[str]:
+        before, after = self._variants(old, self.old), self._variants(new, self.new)
+        if self.direction == "in" and (gone := _uncovered(before, after)):
+            yield f"{at}: no longer accepts {', '.join(gone)}"
+        if self.direction == "out" and (more := _uncovered(after, before)):
+            yield f"{at}: may now be {', '.join(more)}"
+        for name in sorted(before.keys() & after.keys()):
+            yield from self._limits(before[name], after[name], at)
+            if name == "object":
+                yield from self._fields(before[name], after[name], at)
+            elif name == "array":
+                items = before[name].get("items", {}), after[name].get("items", {})
+                yield from self._walk(*items, f"{at}[]")
+
+    def _fields(self, old: Schema, new: Schema, at: str) -> Iterator[str]:
+        before, after = old.get("properties", {}), new.get("properties", {})
+        must, must_now = set(old.get("required", [])), set(new.get("required", []))
+        for name in before:
+            if name not in after:
+                yield f"{at}.{name}: removed"
+            else:
+                yield from self._walk(before[name], after[name], f"{at}.{name}")
+        if self.direction == "in":
+            yield from (f"{at}.{name}: now required" for name in sorted(must_now - must))
+        else:
+            dropped = (must - must_now) & after.keys()
+            yield from (f"{at}.{name}: no longer always there" for name in sorted(dropped))
+
+    def _limits(self, old: Schema, new: Schema, at: str) -> Iterator[str]:
+        """Any other rule: loosening is safe going in, tightening coming out; else it breaks."""
+        for rule in sorted((old.keys() | new.keys()) - _NOTES - _WALKED):
+            before, after = old.get(rule), new.get(rule)
+            if before == after:
+                continue
+            looser = after is None or (before is not None and _looser(rule, before, after))
+            tighter = before is None or (after is not None and _looser(rule, after, before))
+            if not (looser if self.direction == "in" else tighter):
+                yield f"{at}: {rule} was {before!r}, now {after!r}"
+
+    def _variants(self, schema: Schema, document: Schema) -> dict[str, Schema]:
+        """What a value may be: type or constant -> the schema of that variant."""
+        if "$ref" in schema:
+            target = document["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+            return self._variants(target, document)
+        if "anyOf" in schema:
+            return {
+                name: variant
+                for option in schema["anyOf"]
+                for name, variant in self._variants(option, document).items()
+            }
+        if "const" in schema:
+            return {repr(schema["const"]): {}}
+        if "enum" in schema:
+            return {repr(value): {} for value in schema["enum"]}
+        types = schema.get("type", "anything")
+        return dict.fromkeys(types if isinstance(types, list) else [types], schema)
+
+
+def _uncovered(some: dict[str, Schema], by: dict[str, Schema]) -> list[str]:
+    """The variants of `some` that are no case of one in `by`."""
+
+    def covered(name: str) -> bool:
+        wider = "number" if name == "integer" else "string" if name.startswith("'") else name
+        return not {name, wider, "anything"}.isdisjoint(by)
+
+    return sorted(name for name in some if not covered(name))
+
+
+def _looser(rule: str, before: Any, after: Any) -> bool:
+    if rule.startswith("max") or rule == "exclusiveMaximum":
+        return bool(after > before)
+    if rule.startswith("min") or rule == "exclusiveMinimum":
+        return bool(after < before)
+    return False
