@@ -121,7 +121,7 @@ def _mapped(table: pl.DataFrame, mapping: Mapping[str, str]) -> pl.DataFrame:
     if missing := {"user", "time"} - set(mapping):
         raise ConfigError(f"--map names no column for {', '.join(sorted(missing))}")
     need(table, mapping.values(), "--map")
-    columns = {
+    columns: dict[str, pl.Expr | pl.Series] = {
         "row": pl.col("row"),
         "user_id": pl.col(mapping["user"]),
         "time_ms": times_ms(table[mapping["time"]]),

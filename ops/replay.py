@@ -71,7 +71,8 @@ class Moment(click.ParamType):
 @click.option("--until", type=Moment(), help="Only events before this time.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def replay(  # fmt: skip
+def replay(
+    *,
     file: Path,
     mapping: dict[str, str] | None,
     adapter: str,

@@ -1,0 +1,78 @@
+"""Fraud bursts: compromised terminals and taken-over accounts, confirmed days later."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from ops.shop import DAY_S, Floats, Ints, Shop
+
+TERMINAL, TAKEOVER = "terminal", "takeover"
+_CONFIRM_DAYS = (1.0, 7.0)
+_TERMINALS_EVERY_DAYS = 3.0
+_TAKEOVERS_EVERY_DAYS = 6.0
+_MOST_RECENT_S = 30 * DAY_S
+
+
+def at_terminals(rng: np.random.Generator, shop: Shop, paid: pl.DataFrame) -> pl.DataFrame:
+    """Mark payments at compromised terminals: a third of what such a terminal takes.
+
+    The amounts are ordinary: only the terminal's other frauds give them away.
+    """
+    bursts = max(2, round(shop.days / _TERMINALS_EVERY_DAYS))
+    busy = np.bincount(paid["terminal"].to_numpy(), minlength=shop.terminals).astype(float)
+    terminal = (
+        rng.choice(shop.terminals, bursts, p=busy / busy.sum()) if busy.sum() else np.zeros(0)
+    )
+    start_s = rng.uniform(0.0, shop.days, len(terminal)) * DAY_S
+    end_s = start_s + rng.uniform(6.0, 14.0, len(terminal)) * DAY_S
+    where, when = paid["terminal"].to_numpy()[:, None], paid["time_s"].to_numpy()[:, None]
+    caught = ((where == terminal) & (when >= start_s) & (when < end_s)).any(axis=1)
+    fraud = caught & (rng.random(len(paid)) < 0.4)
+    return paid.with_columns(scenario=pl.when(pl.Series(fraud)).then(pl.lit(TERMINAL)))
+
+
+def takeovers(
+    rng: np.random.Generator, shop: Shop, visiting: Ints, start_s: Floats
+) -> pl.DataFrame:
+    """Payments of thieves in others' accounts: one new device per burst, large amounts.
+
+    Parameters
+    ----------
+    visiting, start_s
+        (S,): user and start of every session; victims have been here in the last month.
+    """
+    parts = []
+    usual = float(np.median(shop.price)) * 1.5
+    for burst in range(max(2, round(shop.days / _TAKEOVERS_EVERY_DAYS))):
+        now_s = rng.uniform(1.0, max(shop.days - 1.0, 1.5)) * DAY_S
+        recent = np.unique(visiting[(start_s < now_s) & (start_s > now_s - _MOST_RECENT_S)])
+        victims = rng.permutation(recent)[: rng.integers(3, 9)]
+        user = np.repeat(victims, rng.integers(1, 3, len(victims)))
+        parts.append(
+            pl.DataFrame(
+                {
+                    "user": user,
+                    "time_s": now_s + rng.uniform(0.0, 1.5 * DAY_S, len(user)),
+                    "amount": (usual * rng.lognormal(1.3, 0.5, len(user))).round(2),
+                    "terminal": rng.integers(0, shop.terminals, len(user)),
+                    "device": np.full(len(user), -1 - burst),
+                    "scenario": [TAKEOVER] * len(user),
+                }
+            )
+        )
+    return pl.concat(parts)
+
+
+def confirmations(rng: np.random.Generator, paid: pl.DataFrame) -> pl.DataFrame:
+    """The label events: each fraud becomes known one to seven days after its payment."""
+    known = paid.filter(pl.col("scenario").is_not_null())
+    delay_s = rng.uniform(*_CONFIRM_DAYS, len(known)) * DAY_S
+    return known.select(
+        "user",
+        "terminal",
+        "device",
+        time_s=pl.col("time_s") + pl.Series(delay_s),
+        confirms=pl.col("payment"),
+        event=pl.lit("Fraud Confirmed"),
+    )
