@@ -193,7 +193,7 @@ class BatchConsumer(Consumer):
     def _new_offset(self, tp: TP) -> int | None:
         if not self._folds(tp):
             return super()._new_offset(tp)
-        if self._acked.get(tp):
+        if self._acked.pop(tp, None):
             raise ConfigError(f"the agent of {tp.topic} acks by itself: read it with batches()")
         run = self._open.get(tp)
         return run.committable if run is not None else None

@@ -1,0 +1,106 @@
+"""What happens to a batch whose agent fails, or whose ack comes from the past."""
+
+from __future__ import annotations
+
+import asyncio
+
+import faust
+import mode
+import pytest
+
+from schemas.errors import ConfigError
+from streams.transport import declare_batch_topic, install
+from tests.transport.cluster import Cluster, numbers, until
+from tests.transport.worker import Worker, running
+
+pytestmark = pytest.mark.kafka
+
+
+async def test_an_exception_stops_the_worker_and_leaves_the_batch_uncommitted(cluster: Cluster):
+    topic, group = await cluster.topic(), cluster.name("group")
+    await cluster.produce(topic, numbers(0, 100))
+
+    async def fail_on_the_third(event):
+        if event.value.first_offset == 20:
+            raise RuntimeError("no disk left")
+        event.ack()
+
+    worker = Worker(cluster.bootstrap, topic, group, fail_on_the_third, max_batch_records=10)
+    async with running(worker):
+        await until(lambda: worker.app.should_stop, "the worker stops")
+        assert isinstance(worker.app.crash_reason, RuntimeError)
+    assert await cluster.committed(group, topic) == 20
+    async with running(Worker(cluster.bootstrap, topic, group)) as next_worker:
+        await until(lambda: len(next_worker.values) >= 80, "the failed batch and all after it")
+    assert next_worker.values == list(range(20, 100))
+
+
+async def test_an_ack_from_before_a_seek_moves_nothing(cluster: Cluster):
+    topic = await cluster.topic()
+    await cluster.produce(topic, numbers(0, 100))
+    events = []
+
+    async def keep(event):
+        events.append(event)
+
+    worker = Worker(cluster.bootstrap, topic, cluster.name("group"), keep, drain_timeout_s=0.1)
+    async with running(worker):
+        await until(lambda: len(events) == 1, "the first batch")
+        await worker.consumer.seek(next(iter(worker.assigned)), 0)
+        await until(lambda: len(events) == 2, "the batch again")
+        assert not events[0].ack()
+        await asyncio.sleep(1)
+        assert await cluster.committed(worker.group, topic) is None
+        assert events[1].ack()
+    assert await cluster.committed(worker.group, topic) == 100
+
+
+async def test_an_ack_of_another_generation_is_refused(cluster: Cluster):
+    topic, group = await cluster.topic(partitions=2), cluster.name("group")
+    for partition in range(2):
+        await cluster.produce(topic, numbers(0, 100), partition)
+    events = []
+
+    async def keep(event):
+        events.append(event)
+
+    worker = Worker(cluster.bootstrap, topic, group, keep, drain_timeout_s=0.3)
+    async with running(worker):
+        await until(lambda: len(events) == 2, "one batch of each partition")
+        other = Worker(cluster.bootstrap, topic, group, keep, drain_timeout_s=0.3)
+        async with running(other):
+            await until(lambda: len(events) == 4, "each batch again, after the rebalance")
+            assert [event.ack() for event in events[:2]] == [False, False]
+            await asyncio.sleep(1)
+            assert await cluster.committed(group, topic, 0) is None
+            assert await cluster.committed(group, topic, 1) is None
+            assert [event.ack() for event in events[2:]] == [True, True]
+    assert await cluster.committed(group, topic, 0) == 100
+    assert await cluster.committed(group, topic, 1) == 100
+
+
+async def test_an_agent_that_leaves_acking_to_faust_is_stopped(cluster: Cluster):
+    topic = await cluster.topic()
+    await cluster.produce(topic, numbers(0, 10))
+    app = faust.App(
+        cluster.name("group"),
+        broker=f"kafka://{cluster.bootstrap}",
+        web_enabled=False,
+        topic_disable_leader=True,
+        broker_commit_interval=0.2,
+    )
+    install(app, fold={topic})
+
+    @app.agent(declare_batch_topic(app, topic), supervisor_strategy=mode.CrashingSupervisor)
+    async def careless(stream):
+        async for _ in stream:
+            pass
+
+    app.finalize()
+    await app.start()
+    try:
+        await until(lambda: app.should_stop, "the worker stops")
+        assert isinstance(app.crash_reason, ConfigError)
+        assert "batches()" in str(app.crash_reason)
+    finally:
+        await app.stop()
