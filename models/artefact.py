@@ -1,0 +1,148 @@
+"""A model version as a directory of plain files, addressed by its content.
+
+::
+
+    <root>/<version>/model.onnx        the graph, fp32
+                     item_table.npy    float32 (N + 1, d)
+                     item_bias.npy     float32 (N + 1,)
+                     items.json        N item ids; row r of the table is items[r - 1]
+                     calibration.json  churn and risk curves; a head that isn't shipped is null
+                     ranker.json       candidate weights, or null
+                     golden.npz        inputs and the outputs that any engine must repeat
+                     manifest.json     sha256 of each of these, and how the version was made
+
+The version is the hash of the manifest, so a changed byte anywhere is another version, or a
+refusal. Nothing is opened before its hash is right, and nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import ArtefactError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+FILES = (
+    "model.onnx",
+    "item_table.npy",
+    "item_bias.npy",
+    "items.json",
+    "calibration.json",
+    "ranker.json",
+    "golden.npz",
+)
+
+
+def to_json_bytes(value: Any) -> bytes:
+    """Canonical JSON: the same value gives the same bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def to_npy_bytes(array: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def to_npz_bytes(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    # savez stamps no clock into the archive: the same arrays give the same bytes.
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
+    """Store one version and return its name; storing the same content again is a no-op.
+
+    The directory appears under its name complete or not at all.
+    """
+    missing = set(FILES) ^ set(files)
+    if missing:
+        raise ArtefactError(f"an artefact is {', '.join(FILES)}; differs in {sorted(missing)}")
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    text = to_json_bytes({**manifest, "format": FORMAT, "files": digests})
+    version = hashlib.sha256(text).hexdigest()[:12]
+    target = root / version
+    if target.is_dir():
+        return version
+    root.mkdir(parents=True, exist_ok=True)
+    partial = root / f".{version}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for name, data in {**files, MANIFEST: text}.items():
+        write_durably(partial / name, data)
+    sync_directory(partial)
+    try:
+        partial.rename(target)
+    except OSError:
+        # Someone else stored the same content first.
+        shutil.rmtree(partial)
+        if not target.is_dir():
+            raise
+    sync_directory(root)
+    return version
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest, its hash checked against the directory's name.
+
+    Raises
+    ------
+    ArtefactError
+        If it is missing, changed, or of another format.
+    """
+    text = _read(directory / MANIFEST)
+    if hashlib.sha256(text).hexdigest()[:12] != directory.name:
+        raise ArtefactError(f"{directory / MANIFEST} was changed: its hash isn't its version")
+    manifest = json.loads(text)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ArtefactError(f"{directory} is not of artefact format {FORMAT}; update Hark")
+    return manifest
+
+
+def read_files(directory: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
+    """Every file's bytes, each checked against the manifest before anything uses it."""
+    files = {}
+    for name in FILES:
+        data = _read(directory / name)
+        if hashlib.sha256(data).hexdigest() != manifest["files"].get(name):
+            raise ArtefactError(
+                f"{directory / name} is corrupt or truncated ({len(data)} bytes): "
+                "its sha256 isn't the manifest's"
+            )
+        files[name] = data
+    return files
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write and fsync: after a power cut the file is whole or its directory entry is absent."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames inside `path` survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtefactError(f"{path} can't be read: {error.strerror}") from error

@@ -1,0 +1,124 @@
+"""From a logit to a probability, learnt on a validation part later than the training part."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import ArtefactError
+
+Floats = npt.NDArray[np.float64]
+
+MIN_POSITIVES_ISOTONIC = 200
+"""With fewer positives (or negatives) an isotonic curve is mostly noise; Platt's line is not."""
+TIE_BREAK = 0.001
+"""Share of the raw score in an isotonic probability: its flat steps would tie, and cost AP."""
+
+
+def sigmoid(logits: npt.NDArray[Any]) -> Floats:
+    """Logistic function without overflow; any shape."""
+    clipped = np.clip(logits.astype(np.float64), -60.0, 60.0)
+    answer: Floats = 1.0 / (1.0 + np.exp(-clipped))
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """One head's curve; stored as JSON.
+
+    `platt`: probability = sigmoid(slope * logit + intercept). `isotonic`: linear between the
+    knots (x = logits, ascending; y = probabilities, never falling), mixed with `TIE_BREAK` of
+    the raw score.
+    """
+
+    method: str = "platt"
+    slope: float = 1.0
+    intercept: float = 0.0
+    x: list[float] = field(default_factory=list)
+    y: list[float] = field(default_factory=list)
+
+    def probability(self, logits: npt.NDArray[Any]) -> Floats:
+        """Calibrated probabilities in [0, 1], same shape, rising with the logit."""
+        if self.method == "platt":
+            return sigmoid(self.slope * logits + self.intercept)
+        curve = np.interp(logits, np.asarray(self.x), np.asarray(self.y))
+        mixed: Floats = (1.0 - TIE_BREAK) * curve + TIE_BREAK * sigmoid(logits)
+        return mixed
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        try:
+            curve = cls(**stored)
+        except TypeError as error:
+            raise ArtefactError(f"calibration: {error}") from error
+        if curve.method not in ("platt", "isotonic") or len(curve.x) != len(curve.y):
+            raise ArtefactError(f"calibration: unknown or broken method {curve.method!r}")
+        return curve
+
+
+def fit(logits: npt.NDArray[Any], labels: npt.NDArray[np.bool_]) -> Calibration:
+    """The curve that fits the amount of evidence; the identity when a class is missing.
+
+    Parameters
+    ----------
+    logits
+        float (n,): of a part the network was not trained on.
+    labels
+        bool (n,).
+    """
+    positives = int(labels.sum())
+    fewer = min(positives, len(labels) - positives)
+    if fewer == 0:
+        return Calibration()
+    if fewer < MIN_POSITIVES_ISOTONIC:
+        return fit_platt(logits.astype(np.float64), labels)
+    return fit_isotonic(logits.astype(np.float64), labels)
+
+
+def fit_platt(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
+    """Logistic regression on the logit by Newton's method, with Platt's smoothed targets.
+
+    References
+    ----------
+    Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+    positives = int(labels.sum())
+    negatives = len(labels) - positives
+    high, low = (positives + 1) / (positives + 2), 1 / (negatives + 2)
+    targets = np.where(labels, high, low)
+    design = np.stack([logits, np.ones_like(logits)], axis=1)  # (n, 2)
+    weights = np.array([1.0, 0.0])
+    ridge = 1e-6 * len(labels) * np.eye(2)
+    for _ in range(50):
+        guess = sigmoid(design @ weights)
+        gradient = design.T @ (guess - targets)
+        hessian = (design * (guess * (1 - guess))[:, None]).T @ design + ridge
+        step = np.linalg.solve(hessian, gradient)
+        weights = weights - np.clip(step, -2.0, 2.0)
+        if np.abs(step).max() < 1e-9:
+            break
+    # A falling line would say "the surer, the less likely": then the logit knows nothing.
+    if weights[0] <= 0.0:
+        rate = float(targets.mean())
+        return Calibration(slope=1e-3, intercept=float(np.log(rate / (1 - rate))))
+    return Calibration(slope=float(weights[0]), intercept=float(weights[1]))
+
+
+def fit_isotonic(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
+    """Pool-adjacent-violators; the curve goes through each step's mean logit."""
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(logits, kind="stable")
+    steps = isotonic_regression(labels[order].astype(np.float64))
+    starts = np.asarray(steps.blocks[:-1])
+    sizes = np.diff(steps.blocks)
+    centres = np.add.reduceat(logits[order], starts) / sizes
+    # A first or last step of few points would promise 0 or 1: Laplace's rule keeps it modest.
+    values = (steps.x[starts] * sizes + 0.5) / (sizes + 1.0)
+    return Calibration("isotonic", x=centres.tolist(), y=np.maximum.accumulate(values).tolist())

@@ -1,0 +1,105 @@
+"""The log as flat training arrays: every user's events in time order, and the points in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """P decision points with the features known there and what happened after.
+
+    Attributes
+    ----------
+    event
+        int64 (P,): index of the triggering event in the corpus.
+    features
+        float32 (P, F).
+    churn, risk
+        int8 (P,): 1, 0 or -1 (unknown).
+    """
+
+    event: Ints
+    features: npt.NDArray[np.float32]
+    churn: npt.NDArray[np.int8]
+    risk: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """n events, one user after the other, each user's in time order.
+
+    Attributes
+    ----------
+    users, times_s
+        int64 (n,): dense user number, ascending; event time.
+    item_rows, kinds, gaps, hours
+        int64 (n,): tokens as in `ModelInputs`; `gaps` looks to the user's next event.
+    amounts
+        float32 (n,).
+    """
+
+    users: Ints
+    times_s: Ints
+    item_rows: Ints
+    kinds: Ints
+    gaps: Ints
+    hours: Ints
+    amounts: npt.NDArray[np.float32]
+    points: Points
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def next_distinct(users: Ints, item_rows: Ints) -> Ints:
+    """Index (n,) of each user's next event on another known item; n where there is none.
+
+    That is what a recommendation is for: the item after this one, not this one again.
+    """
+    n = len(users)
+    known = np.flatnonzero(item_rows > 0)
+    answer = np.full(n, n, dtype=np.int64)
+    if not len(known):
+        return answer
+    # Among known-item events, the start of each run of one user and one item.
+    same = (users[known][1:] == users[known][:-1]) & (item_rows[known][1:] == item_rows[known][:-1])
+    run = np.concatenate([[0], np.cumsum(~same)])
+    starts = known[np.concatenate([[True], ~same])]
+    following = np.append(starts, n)
+    # An event without an item waits for the next known one, whatever it is.
+    place = np.searchsorted(known, np.arange(n), side="right") - 1
+    on_item = item_rows > 0
+    answer[on_item] = following[run + 1]
+    off = ~on_item
+    at = place[off] + 1
+    answer[off] = np.where(at < len(known), known[np.minimum(at, len(known) - 1)], n)
+    inside = answer < n
+    answer[inside & (users[np.minimum(answer, n - 1)] != users)] = n
+    return answer
+
+
+def chunks(users: Ints, length: int, rng: np.random.Generator | None) -> tuple[Ints, Ints]:
+    """Cut every user's events into pieces of at most `length`: starts and sizes, (C,) each.
+
+    With `rng` the first piece of each user has a random size, so that over the epochs every
+    event is seen at many depths of history; without, cuts are aligned to the newest event.
+    """
+    first = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]]))
+    sizes = np.diff(np.append(first, len(users)))
+    if rng is None:
+        head = (sizes - 1) % length + 1
+    else:
+        head = np.minimum(rng.integers(1, length + 1, len(sizes)), sizes)
+        head = np.where(sizes <= length, sizes, head)
+    pieces = 1 + -(-(sizes - head) // length)
+    owner = np.repeat(np.arange(len(first)), pieces)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    start = first[owner] + np.where(number > 0, head[owner] + (number - 1) * length, 0)
+    stop = np.minimum(first[owner] + head[owner] + number * length, (first + sizes)[owner])
+    return start, stop - start

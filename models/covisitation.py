@@ -1,0 +1,94 @@
+"""The item table's start: a truncated SVD of how items are visited together.
+
+Windowed co-visitation counts -> positive pointwise mutual information -> randomised SVD -> rows
+of norm 1. It takes seconds and saves most of the training (measured: docs/lab-notes.md).
+
+References
+----------
+Levy and Goldberg, "Neural word embedding as implicit matrix factorization", NeurIPS 2014.
+Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+WINDOW = 5
+CONTEXT_EXPONENT = 0.75
+NOISE = 0.02
+
+
+def counts(
+    items: npt.NDArray[np.int64], users: npt.NDArray[np.int64], n_rows: int, window: int = WINDOW
+) -> Any:
+    """Symmetric co-visitation (n_rows, n_rows), weight 1 / distance within a user's order.
+
+    Parameters
+    ----------
+    items
+        int64 (n,): item rows, users' events one user after the other, each in time order;
+        row 0 (unknown) pairs with nothing.
+    users
+        int64 (n,): who.
+    """
+    total = sparse.csr_matrix((n_rows, n_rows), dtype=np.float64)
+    for distance in range(1, window + 1):
+        left, right = items[:-distance], items[distance:]
+        pair = users[:-distance] == users[distance:]
+        pair &= (left != right) & (left > 0) & (right > 0)
+        weight = np.full(int(pair.sum()), 1.0 / distance)
+        total = total + sparse.csr_matrix(
+            (weight, (left[pair], right[pair])), shape=(n_rows, n_rows)
+        )
+    return total + total.T
+
+
+def ppmi(pairs: Any) -> Any:
+    """Positive pointwise mutual information with smoothed contexts, sparse like `pairs`."""
+    found = pairs.tocoo()
+    row_sum = np.asarray(pairs.sum(axis=1)).ravel()
+    smoothed = row_sum**CONTEXT_EXPONENT
+    total = smoothed.sum()
+    expected = row_sum[found.row] * smoothed[found.col] / max(total, 1e-12)
+    value = np.log(np.maximum(found.data / np.maximum(expected, 1e-12), 1.0))
+    return sparse.csr_matrix((value, (found.row, found.col)), shape=pairs.shape)
+
+
+def start_table(
+    items: npt.NDArray[np.int64],
+    users: npt.NDArray[np.int64],
+    n_rows: int,
+    d: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.float32]:
+    """Item table (n_rows, d): rows of norm 1 plus noise; items never paired get noise of norm 1.
+
+    Parameters are as in `counts`. Row 0 starts at noise only.
+    """
+    matrix = ppmi(counts(items, users, n_rows))
+    table = _svd(matrix, min(d, n_rows - 1), rng)
+    if table.shape[1] < d:
+        table = np.pad(table, ((0, 0), (0, d - table.shape[1])))
+    norm = np.linalg.norm(table, axis=1, keepdims=True)
+    lost = norm[:, 0] < 1e-9
+    table = np.where(lost[:, None], rng.normal(0, d**-0.5, table.shape), table / (norm + 1e-12))
+    table += rng.normal(0, NOISE, table.shape)
+    table[0] = rng.normal(0, NOISE, d)
+    started: npt.NDArray[np.float32] = table.astype(np.float32)
+    return started
+
+
+def _svd(matrix: Any, d: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Left singular vectors (n, d) times the root of their values."""
+    sketch = matrix @ rng.normal(size=(matrix.shape[1], min(d + 16, matrix.shape[1])))
+    for _ in range(3):
+        basis, _ = np.linalg.qr(matrix @ (matrix.T @ sketch))
+        sketch = basis
+    basis, _ = np.linalg.qr(sketch)
+    left, values, _ = np.linalg.svd(matrix.T.dot(basis).T, full_matrices=False)
+    table: npt.NDArray[np.float64] = (basis @ left)[:, :d] * np.sqrt(values[:d])
+    return table

@@ -1,0 +1,42 @@
+"""What every engine answers, whichever runtime stands behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.sequences import ModelInputs
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the network says about B decision points.
+
+    Attributes
+    ----------
+    candidates
+        int64 (B, K): model rows, best first. Never row 0, the unknown item.
+    scores
+        float32 (B, K): their logits.
+    queries
+        float32 (B, d): `queries[b] @ item_table[row] + item_bias[row]` is any item's logit.
+    churn_logit, risk_logit
+        float32 (B,), before calibration.
+    """
+
+    candidates: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    queries: npt.NDArray[np.float32]
+    churn_logit: npt.NDArray[np.float32]
+    risk_logit: npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Runs one model version."""
+
+    def score(self, inputs: ModelInputs) -> Scores:
+        """Answer every row of `inputs`; rows don't influence one another."""
+        ...

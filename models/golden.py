@@ -1,0 +1,59 @@
+"""Golden inputs and outputs: what any engine must repeat before it may answer."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import fields
+
+import numpy as np
+
+from models import artefact
+from models.engine import Engine, Scores
+from models.sequences import ModelInputs
+from schemas.errors import ArtefactError
+
+TOLERANCE = 1e-3
+"""Largest difference in any logit; fp32 on another CPU stays two orders below."""
+MOVED_SHARE = 0.02
+"""Share of candidates that near-ties may order otherwise."""
+
+
+def to_bytes(inputs: ModelInputs, outputs: Scores) -> bytes:
+    """Inputs and outputs as one .npz."""
+    arrays = {f"in_{f.name}": getattr(inputs, f.name) for f in fields(inputs)}
+    arrays |= {f"out_{f.name}": getattr(outputs, f.name) for f in fields(outputs)}
+    return artefact.to_npz_bytes(arrays)
+
+
+def difference(one: Scores, other: Scores) -> float:
+    """Largest difference in any logit; candidates may swap places only where they tie."""
+    if one.scores.shape != other.scores.shape:
+        return float("inf")
+    gaps = [
+        np.abs(getattr(one, name) - getattr(other, name)).max(initial=0.0)
+        for name in ("scores", "queries", "churn_logit", "risk_logit")
+    ]
+    moved = np.count_nonzero(one.candidates != other.candidates)
+    if moved > MOVED_SHARE * one.candidates.size:
+        return float("inf")
+    return float(max(gaps))
+
+
+def check_golden(stored: bytes, engine: Engine, version: str) -> None:
+    """Run the golden inputs.
+
+    Raises
+    ------
+    ArtefactError
+        If the answers differ from the stored ones by more than `TOLERANCE`.
+    """
+    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    inputs = ModelInputs(**{n[3:]: a for n, a in arrays.items() if n.startswith("in_")})
+    wanted = Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})
+    gap = difference(wanted, engine.score(inputs))
+    if not gap <= TOLERANCE:
+        raise ArtefactError(
+            f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine: "
+            "refused"
+        )

@@ -1,0 +1,123 @@
+"""What really happened after a decision point: churn by silence, risk by label events.
+
+Labels are int8: 1 yes, 0 no, -1 unknown (`UNKNOWN`); unknown points teach nothing and test
+nothing. The log ends at some time, and what would have come after is not known: a point whose
+horizon runs past the end is unknown even when its user was seen again, or else the quiet users
+alone would go missing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+UNKNOWN = -1
+DAY_S = 86_400
+
+Labels = npt.NDArray[np.int8]
+Times = npt.NDArray[np.int64]
+
+
+def churn_horizon_s(span_s: int) -> int:
+    """Days of silence that count as gone when nothing is set: a sixth of the log, 1 to 90 days.
+
+    A sixth leaves room for a training and a validation part, each a horizon before the next.
+    """
+    days = round(span_s / 6 / DAY_S)
+    return DAY_S * min(max(days, 1), 90)
+
+
+def churn(
+    point_users: npt.NDArray[np.int64],
+    point_times: Times,
+    event_users: npt.NDArray[np.int64],
+    event_times: Times,
+    *,
+    horizon_s: int,
+    log_end_s: int,
+) -> Labels:
+    """1 where the user did nothing for `horizon_s` after the point.
+
+    Parameters
+    ----------
+    point_users, point_times
+        int64 (P,): dense user number; event time in s.
+    event_users, event_times
+        int64 (n,): the events that count as a sign of life.
+    log_end_s
+        Newest event time of the whole log.
+
+    Returns
+    -------
+    Labels
+        int8 (P,).
+    """
+    order = np.lexsort((event_times, event_users))
+    users, times = event_users[order], event_times[order]
+    # One sorted key over (user, time) finds each point's next event by bisection.
+    base = int(min(times.min(initial=0), point_times.min(initial=0)))
+    width = int(max(times.max(initial=0), point_times.max(initial=0))) - base + 2
+    keys = users * width + (times - base)
+    after = np.searchsorted(keys, point_users * width + (point_times - base), side="right")
+    found = after < len(keys)
+    following = np.minimum(after, max(len(keys) - 1, 0))
+    seen = np.zeros(len(point_users), dtype=bool)
+    if len(keys):
+        near = times[following] - point_times <= horizon_s
+        seen = found & (users[following] == point_users) & near
+    labels = np.where(seen, 0, 1).astype(np.int8)
+    labels[point_times + horizon_s > log_end_s] = UNKNOWN
+    return labels
+
+
+def risk(
+    point_messages: npt.NDArray[np.uint64],
+    point_times: Times,
+    confirmed: npt.NDArray[np.uint64],
+    *,
+    label_delay_s: int,
+    log_end_s: int,
+) -> Labels:
+    """1 where a label event confirmed the point's event, 0 where none did in time.
+
+    Parameters
+    ----------
+    point_messages
+        uint64 (P,): message hash of the watched event.
+    confirmed
+        uint64 (m,): references of all label events.
+    label_delay_s
+        Points younger than this at the log's end and unconfirmed are unknown.
+
+    Returns
+    -------
+    Labels
+        int8 (P,).
+    """
+    hit = np.isin(point_messages, confirmed)
+    young = point_times + label_delay_s > log_end_s
+    return np.where(hit, 1, np.where(young, UNKNOWN, 0)).astype(np.int8)
+
+
+def split(
+    times: Times, labels: Labels, *, gap_s: int, validation_share: float = 0.25
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Training and validation rows of the labelled points, in time, with a purge between.
+
+    A training label must be known when validation starts: its point lies `gap_s` (horizon or
+    label delay) before. With a log too short for that, the purge shrinks to what leaves the
+    older half of the points in training.
+
+    Returns
+    -------
+    tuple
+        bool (P,), bool (P,).
+    """
+    known = labels != UNKNOWN
+    if not known.any():
+        return known, known
+    start = np.quantile(times[known], 1 - validation_share)
+    validation = known & (times >= start)
+    older_half = np.quantile(times[known], (1 - validation_share) / 2)
+    limit = max(start - gap_s, older_half)
+    return known & (times < min(limit, start)), validation

@@ -1,0 +1,193 @@
+"""Model versions on disk, and which of them answers.
+
+An alias is a small text file, `<root>/champion`, that holds a version's name; it is swapped
+atomically, so a reader sees the old version or the new one. `previous` remembers the champion
+before, for the way back.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models import artefact
+from models.calibration import Calibration
+from models.engine import Engine
+from models.features import FEATURE_SET_HASH
+from models.golden import check_golden
+from models.onnx_engine import OnnxEngine
+from models.ranker import Ranker
+from schemas.errors import ArtefactError
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+_VERSION = re.compile(r"[0-9a-f]{12}")
+
+EngineFactory = Callable[[bytes, npt.NDArray[np.float32], npt.NDArray[np.float32]], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded, verified model version.
+
+    Attributes
+    ----------
+    item_ids
+        Row r of the item table is `item_ids[r - 1]`; row 0 is the unknown item.
+    item_table, item_bias
+        float32 (N + 1, d), (N + 1,): with `Scores.queries` they score any item.
+    ranker
+        Orders candidates; None if this version has none, then the engine's order stands.
+    churn, risk
+        Calibration, or None where the version doesn't ship the head (no labels to learn from).
+    """
+
+    version: str
+    directory: Path
+    engine: Engine
+    item_ids: list[str]
+    item_table: npt.NDArray[np.float32]
+    item_bias: npt.NDArray[np.float32]
+    ranker: Ranker | None
+    churn: Calibration | None
+    risk: Calibration | None
+    feature_set_hash: str
+    manifest: dict[str, Any]
+
+    @property
+    def has_churn(self) -> bool:
+        return self.churn is not None
+
+    @property
+    def has_risk(self) -> bool:
+        return self.risk is not None
+
+    def churn_probability(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Calibrated probability (B,) of no event within `manifest["heads"]["churn"]`'s horizon."""
+        return _probability(self.churn, logits, "churn", self.version)
+
+    def risk_probability(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Calibrated probability (B,) that a label event will confirm the risk."""
+        return _probability(self.risk, logits, "risk", self.version)
+
+
+def versions(root: Path) -> list[str]:
+    """Versions on disk, oldest first."""
+    if not root.is_dir():
+        return []
+    found = [path for path in root.iterdir() if path.is_dir() and _VERSION.fullmatch(path.name)]
+    found.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return [path.name for path in found]
+
+
+def resolve(root: Path, name: str) -> str | None:
+    """The version that an alias stands for, a version itself, or None if there is no such."""
+    if _VERSION.fullmatch(name):
+        return name if (root / name).is_dir() else None
+    try:
+        version = (root / name).read_text().strip()
+    except OSError:
+        return None
+    if not _VERSION.fullmatch(version):
+        raise ArtefactError(f"alias {root / name} doesn't hold a version: {version[:40]!r}")
+    return version
+
+
+def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = OnnxEngine) -> Model:
+    """Verify and open a version: hashes, feature set, then its golden answers.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no such version, it is corrupt, was made for another feature set, or the
+        engine doesn't repeat its golden outputs.
+    EngineError
+        If the runtime can't open or run the graph.
+    """
+    version = resolve(root, name)
+    if version is None:
+        raise ArtefactError(f"no model {name!r} in {root}; train one: hark train")
+    directory = root / version
+    manifest = artefact.read_manifest(directory)
+    if manifest["feature_set_hash"] != FEATURE_SET_HASH:
+        raise ArtefactError(
+            f"model {version} was trained on feature set {manifest['feature_set_hash'][:12]}, "
+            f"this code computes {FEATURE_SET_HASH[:12]}: train again"
+        )
+    files = artefact.read_files(directory, manifest)
+    item_table = _array(files["item_table.npy"])
+    item_bias = _array(files["item_bias.npy"])
+    runner = engine(files["model.onnx"], item_table, item_bias)
+    check_golden(files["golden.npz"], runner, version)
+    curves = json.loads(files["calibration.json"])
+    weights = json.loads(files["ranker.json"])
+    return Model(
+        version=version,
+        directory=directory,
+        engine=runner,
+        item_ids=json.loads(files["items.json"]),
+        item_table=item_table,
+        item_bias=item_bias,
+        ranker=None if weights is None else Ranker.from_json(weights),
+        churn=_curve(curves["churn"]),
+        risk=_curve(curves["risk"]),
+        feature_set_hash=manifest["feature_set_hash"],
+        manifest=manifest,
+    )
+
+
+def promote(root: Path, name: str) -> str:
+    """Make a version the champion; the old champion becomes `previous`. Returns the version.
+
+    `previous` is written first: a kill between the two leaves the old champion in charge.
+    """
+    version = resolve(root, name)
+    if version is None:
+        raise ArtefactError(f"no model {name!r} in {root}; hark models list shows what there is")
+    artefact.read_files(root / version, artefact.read_manifest(root / version))
+    champion = resolve(root, CHAMPION)
+    if champion is not None and champion != version:
+        _point(root, PREVIOUS, champion)
+    _point(root, CHAMPION, version)
+    return version
+
+
+def rollback(root: Path) -> str:
+    """Make the previous champion the champion again; doing it twice swaps them back."""
+    previous = resolve(root, PREVIOUS)
+    if previous is None:
+        raise ArtefactError(f"no previous champion in {root} to go back to")
+    return promote(root, previous)
+
+
+def _point(root: Path, alias: str, version: str) -> None:
+    partial = root / f".{alias}.{os.getpid()}.partial"
+    artefact.write_durably(partial, f"{version}\n".encode())
+    partial.replace(root / alias)
+    artefact.sync_directory(root)
+
+
+def _array(data: bytes) -> npt.NDArray[np.float32]:
+    loaded: npt.NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
+    return loaded
+
+
+def _curve(stored: dict[str, Any] | None) -> Calibration | None:
+    return None if stored is None else Calibration.from_json(stored)
+
+
+def _probability(
+    curve: Calibration | None, logits: npt.NDArray[Any], head: str, version: str
+) -> npt.NDArray[np.float64]:
+    if curve is None:
+        raise ArtefactError(f"model {version} ships no {head} head: look at has_{head} first")
+    return curve.probability(logits)

@@ -1,0 +1,324 @@
+"""Fit the network to a corpus: next item at every position, churn and risk at decision points.
+
+One pass of the encoder serves all three. A batch holds pieces of histories; every position asks
+for its next distinct item, and the positions that were decision points also add their feature
+vector to the question and answer churn and risk. The newest part of the log in time validates:
+the best epoch's weights are kept, and training stops when they stop getting better.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own idiom
+
+from models import loss as losses
+from models.corpus import Corpus, next_distinct
+from models.dataset import Batch, Goals, batches
+from models.export import UNKNOWN_ITEM
+from models.network import Network, NetworkConfig
+
+Progress = Callable[[float, str], None]
+"""Called with the share done (0 to 1) and a line on how it goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train; what to train is `NetworkConfig`.
+
+    `max_seconds` ends training early whatever it has reached. A run that isn't cut short by it
+    depends on the seed and the data only.
+    """
+
+    seed: int = 0
+    epochs: int = 20
+    max_seconds: float = 60.0
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warm_up_steps: int = 100
+    clip: float = 5.0
+    batch_tokens: int = 4_096
+    head_weight: float = 0.2
+    patience: int = 3
+    validation_targets: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which of a corpus' questions train and which validate.
+
+    Attributes
+    ----------
+    target_rows
+        int64 (n,): next distinct item at each event, 0 where there is none.
+    train_items, validation_items
+        bool (n,): split by the time of the target event.
+    train_churn, validation_churn, train_risk, validation_risk
+        bool (P,) over the corpus' points.
+    """
+
+    target_rows: npt.NDArray[np.int64]
+    train_items: npt.NDArray[np.bool_]
+    validation_items: npt.NDArray[np.bool_]
+    train_churn: npt.NDArray[np.bool_]
+    validation_churn: npt.NDArray[np.bool_]
+    train_risk: npt.NDArray[np.bool_]
+    validation_risk: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One line of the training curve; `mrr` is the validation part's."""
+
+    number: int
+    seconds: float
+    train_loss: float
+    mrr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The trained network with its catalogue, and the curve that led there."""
+
+    network: Network
+    item_table: npt.NDArray[np.float32]
+    item_bias: npt.NDArray[np.float32]
+    curve: list[Epoch]
+    cut_short: bool
+
+
+def split_items(corpus: Corpus, cut_s: int) -> tuple[npt.NDArray[np.int64], ...]:
+    """Targets (n,) and which of them train (the target lies before `cut_s`) or validate."""
+    n = len(corpus)
+    following = next_distinct(corpus.users, corpus.item_rows)
+    known = following < n
+    at = np.minimum(following, max(n - 1, 0))
+    rows = np.where(known, corpus.item_rows[at], 0)
+    late = corpus.times_s[at] >= cut_s
+    return rows, known & ~late, known & late
+
+
+def fit(
+    corpus: Corpus,
+    split: Split,
+    config: NetworkConfig,
+    item_table: npt.NDArray[np.float32],
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Train from `item_table` (N + 1, d) and return the epoch that validated best."""
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
+    network = Network(config)
+    _measure_features(network, corpus, split)
+    table = nn.Parameter(torch.from_numpy(item_table.copy()))
+    bias = nn.Parameter(_popularity(split, len(item_table)))
+    trainer = _Trainer(network, table, bias, corpus, split, settings)
+    trainer.run(rng, progress or (lambda share, line: None))
+    best_bias = bias.detach().numpy().copy()
+    best_bias[0] = UNKNOWN_ITEM
+    return Fitted(
+        network=network.eval(),
+        item_table=table.detach().numpy().copy(),
+        item_bias=best_bias,
+        curve=trainer.curve,
+        cut_short=trainer.cut_short,
+    )
+
+
+class _Trainer:
+    """The loop's state: parameters, optimiser, clock and the best epoch so far."""
+
+    def __init__(
+        self,
+        network: Network,
+        table: nn.Parameter,
+        bias: nn.Parameter,
+        corpus: Corpus,
+        split: Split,
+        settings: Settings,
+    ) -> None:
+        self.network, self.table, self.bias = network, table, bias
+        self.corpus, self.split, self.settings = corpus, split, settings
+        self.goals = _goals(corpus, split)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.features = torch.from_numpy(corpus.points.features)
+        self.heads = _head_labels(corpus, split)
+        self.curve: list[Epoch] = []
+        self.cut_short = False
+        decay, plain = [], [table, bias]
+        for parameter in network.parameters():
+            (decay if parameter.ndim > 1 else plain).append(parameter)
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": decay, "weight_decay": settings.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=settings.learning_rate,
+            betas=(0.9, 0.98),
+        )
+
+    def parts(self, rng: np.random.Generator | None) -> Iterator[Batch]:
+        return batches(
+            self.corpus,
+            self.goals,
+            length=self.network.config.length,
+            tokens=self.settings.batch_tokens,
+            rng=rng,
+        )
+
+    def run(self, rng: np.random.Generator, progress: Progress) -> None:
+        settings = self.settings
+        started = time.monotonic()
+        best, best_mrr, since_best, step = self._copy(), -1.0, 0, 0
+        for number in range(settings.epochs):
+            total, seen = 0.0, 0
+            parts = list(self.parts(rng))
+            for i, batch in enumerate(parts):
+                spent = (time.monotonic() - started) / settings.max_seconds
+                share = max((number + i / len(parts)) / settings.epochs, spent)
+                if spent >= 1.0:
+                    self.cut_short = True
+                    break
+                total += self._step(batch, step, share)
+                step, seen = step + 1, seen + 1
+                progress(share, f"epoch {number + 1}, loss {total / seen:.3f}")
+            mrr = self.validate()
+            seconds = time.monotonic() - started
+            self.curve.append(Epoch(number + 1, seconds, total / max(seen, 1), mrr))
+            since_best += 1
+            if mrr > best_mrr:
+                best, best_mrr, since_best = self._copy(), mrr, 0
+            if self.cut_short or since_best >= settings.patience:
+                break
+        self._restore(best)
+
+    def _step(self, batch: Batch, step: int, share: float) -> float:
+        warm = min(1.0, (step + 1) / self.settings.warm_up_steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * warm * (1.0 - 0.95 * min(share, 1.0))
+        self.network.train()
+        self.optimiser.zero_grad()
+        loss = self._loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_([*self.network.parameters(), self.table], self.settings.clip)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def _loss(self, batch: Batch) -> Tensor:
+        network = self.network
+        known = network.standardise(self.features[batch.point_rows])
+        states = self.states(batch, known)
+        total = states.sum() * 0.0
+        if len(batch.asked) and len(self.table) > 1:
+            queries = network.item(states[batch.asked])
+            total = total + losses.next_item(
+                queries, batch.targets, self.table, self.bias, self.generator
+            )
+        at_points = states[batch.points]
+        for head, labels in ((network.churn, self.heads[0]), (network.risk, self.heads[1])):
+            answers = labels[batch.point_rows]
+            use = answers >= 0
+            if use.any():
+                logits = head(at_points[use], known[use])
+                answer = F.binary_cross_entropy_with_logits(logits, answers[use])
+                total = total + self.settings.head_weight * answer
+        return total
+
+    def states(self, batch: Batch, known: Tensor) -> Tensor:
+        """Answer states, flat (B * L, d); `known` (Q, F) are the points' features."""
+        network = self.network
+        events = network.encode(
+            batch.item_rows, batch.kinds, batch.gaps, batch.hours, batch.amounts, self.table
+        )
+        b, length, d = events.shape
+        just_now = torch.ones((), dtype=torch.int64)
+        asked = (network.no_features + network.since(just_now)).expand(b * length, d)
+        given = network.features(known) - network.no_features
+        asked = asked.index_add(0, batch.points, given)
+        return network.states(events, asked.view(b, length, d)).view(b * length, d)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Mean reciprocal rank of the next item on the validation part, whole catalogue."""
+        self.network.eval()
+        rows = self.split.validation_items
+        if not rows.any():
+            return -self.curve_loss()
+        goals = Goals(
+            np.where(rows, self.split.target_rows, 0), np.full(len(self.corpus), -1)
+        )
+        ranks: list[Tensor] = []
+        none = torch.zeros(0, self.network.config.n_features)
+        for batch in batches(
+            self.corpus,
+            goals,
+            length=self.network.config.length,
+            tokens=4 * self.settings.batch_tokens,
+            rng=None,
+        ):
+            states = self.states(batch, none)[batch.asked]
+            logits = self.network.item_logits(states, self.table, self.bias)[:, 1:]
+            wanted = logits.gather(1, batch.targets[:, None] - 1)
+            ranks.append((logits > wanted).sum(1) + 1)
+            if sum(len(part) for part in ranks) >= self.settings.validation_targets:
+                break
+        return float((1.0 / torch.cat(ranks)).mean())
+
+    def curve_loss(self) -> float:
+        return self.curve[-1].train_loss if self.curve else math.inf
+
+    def _copy(self) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        return (
+            copy.deepcopy(self.network.state_dict()),
+            self.table.detach().clone(),
+            self.bias.detach().clone(),
+        )
+
+    def _restore(self, best: tuple[dict[str, Tensor], Tensor, Tensor]) -> None:
+        self.network.load_state_dict(best[0])
+        with torch.no_grad():
+            self.table.copy_(best[1])
+            self.bias.copy_(best[2])
+
+
+def _goals(corpus: Corpus, split: Split) -> Goals:
+    points = np.full(len(corpus), -1, dtype=np.int64)
+    points[corpus.points.event] = np.arange(len(corpus.points.event))
+    return Goals(np.where(split.train_items, split.target_rows, 0), points)
+
+
+def _head_labels(corpus: Corpus, split: Split) -> tuple[Tensor, Tensor]:
+    churn = np.where(split.train_churn, corpus.points.churn, -1)
+    risk = np.where(split.train_risk, corpus.points.risk, -1)
+    return (
+        torch.from_numpy(churn.astype(np.float32)),
+        torch.from_numpy(risk.astype(np.float32)),
+    )
+
+
+def _measure_features(network: Network, corpus: Corpus, split: Split) -> None:
+    rows = split.train_churn | split.train_risk
+    features = corpus.points.features[rows] if rows.any() else corpus.points.features
+    if not len(features):
+        return
+    spread = features.std(axis=0)
+    network.feature_mean.copy_(torch.from_numpy(features.mean(axis=0)))
+    scale = np.where(spread > 1e-6, 1.0 / np.maximum(spread, 1e-6), 0.0)
+    network.feature_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
+
+
+def _popularity(split: Split, n_rows: int) -> Tensor:
+    """Bias (N + 1,) that starts at each item's log share of the training targets."""
+    found = np.bincount(split.target_rows[split.train_items], minlength=n_rows) + 0.5
+    start = np.log(found / found.sum())
+    start[0] = 0.0
+    return torch.from_numpy((start - start[1:].mean() if n_rows > 1 else start).astype(np.float32))

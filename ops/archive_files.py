@@ -1,0 +1,155 @@
+"""The archive of a topic: Parquet files that say in their names which offsets they hold.
+
+::
+
+    <root>/<topic>/partition=<P>/<first>-<next>.parquet
+
+A file holds every record of the half-open offset range, so what is missing can be read off the
+names, and archiving twice adds nothing. Records stay raw: decoding again is how a fixed decoder
+reaches old events.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from streams.batches import RecordBatch
+
+SCHEMA = pl.Schema(
+    {
+        "offset": pl.Int64,
+        "broker_ms": pl.Int64,
+        "key": pl.Binary,
+        "value": pl.Binary,
+        "headers": pl.List(pl.Struct({"name": pl.String, "value": pl.Binary})),
+    }
+)
+_NAME = re.compile(r"(\d{20})-(\d{20})\.parquet")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Offsets from `first` up to, not including, `next`."""
+
+    first: int
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionArchive:
+    """One partition's directory.
+
+    Attributes
+    ----------
+    root, topic, partition
+        Where and what.
+    """
+
+    root: Path
+    topic: str
+    partition: int
+
+    @property
+    def directory(self) -> Path:
+        return self.root / self.topic / f"partition={self.partition}"
+
+    def path(self, span: Span) -> Path:
+        return self.directory / f"{span.first:020d}-{span.next:020d}.parquet"
+
+    def spans(self) -> list[Span]:
+        """Spans of the whole files, ascending and without overlap.
+
+        A file that isn't whole Parquet counts as absent; of two that overlap the longer earlier
+        one counts.
+        """
+        found = [
+            Span(int(name[1]), int(name[2]))
+            for path in self.directory.glob("*.parquet")
+            if (name := _NAME.fullmatch(path.name))
+        ]
+        found.sort(key=lambda span: (span.first, -span.next))
+        chosen: list[Span] = []
+        for span in found:
+            if (not chosen or span.first >= chosen[-1].next) and self._whole(span):
+                chosen.append(span)
+        return chosen
+
+    def missing(self, first: int, end: int) -> list[Span]:
+        """What of the log's offsets `first`..`end` isn't here yet."""
+        gaps, at = [], first
+        for span in self.spans():
+            if span.first > at:
+                gaps.append(Span(at, min(span.first, end)))
+            at = max(at, span.next)
+        if at < end:
+            gaps.append(Span(at, end))
+        return [gap for gap in gaps if gap.first < gap.next]
+
+    def write(self, span: Span, batches: Sequence[RecordBatch]) -> Path:
+        """Store the records of a span; the file appears whole or not at all."""
+        frame = pl.DataFrame(
+            {
+                "offset": [o for batch in batches for o in batch.offsets],
+                "broker_ms": [t for batch in batches for t in batch.timestamps],
+                "key": [k for batch in batches for k in batch.keys],
+                "value": [v for batch in batches for v in batch.values],
+                "headers": [
+                    [{"name": name, "value": value} for name, value in headers]
+                    for batch in batches
+                    for headers in batch.headers
+                ],
+            },
+            schema=SCHEMA,
+        )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.path(span)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            frame.write_parquet(file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        return path
+
+    def read(self, max_records: int = 4_000) -> Iterator[RecordBatch]:
+        """Every archived record in log order."""
+        for span in self.spans():
+            frame = pl.read_parquet(self.path(span))
+            for start in range(0, len(frame), max_records):
+                yield self._batch(frame.slice(start, max_records))
+
+    def _batch(self, frame: pl.DataFrame) -> RecordBatch:
+        offsets = frame["offset"].to_list()
+        lists = frame["headers"].to_list()
+        return RecordBatch(
+            self.topic,
+            self.partition,
+            offsets[0],
+            offsets[-1],
+            offsets,
+            frame["broker_ms"].to_list(),
+            frame["key"].to_list(),
+            frame["value"].to_list(),
+            [tuple((h["name"], h["value"]) for h in headers) for headers in lists],
+        )
+
+    def _whole(self, span: Span) -> bool:
+        """Whether the file's footer, written last, can be read."""
+        try:
+            return pl.read_parquet_schema(self.path(span)) == SCHEMA
+        except (pl.exceptions.PolarsError, OSError):
+            return False
+
+
+def partitions(root: Path, topic: str) -> list[PartitionArchive]:
+    """The archived partitions of a topic, by number."""
+    numbers = sorted(
+        int(path.name.partition("=")[2]) for path in (root / topic).glob("partition=*")
+    )
+    return [PartitionArchive(root, topic, number) for number in numbers]
