@@ -241,7 +241,7 @@ class Histories:
 def _finals(group: Grouped, events: Ints) -> Bools:
     """Bool (m,): whether an accepted event is the last accepted row of its record."""
     record: Ints = (np.cumsum(group.ends) - group.ends)[events]
-    return np.diff(record, append=-1) != 0
+    return np.not_equal(np.diff(record, append=-1), 0)
 
 
 def _store_events(group: Grouped) -> None:
