@@ -1,0 +1,112 @@
+"""`hark bench`: measure this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ops.bench_ingest import ROWS, filled_topic, machine, measure
+from ops.connection import connected_settings
+from ops.download_progress import download_progress
+from ops.local_kafka import LocalKafka
+from streams.settings import Kafka
+
+
+@click.group()
+def bench() -> None:
+    """Measure this machine: each command prints the machine, the versions and the numbers."""
+
+
+@bench.command()
+@click.option(
+    "--events",
+    type=click.IntRange(min=10_000),
+    default=300_000,
+    show_default=True,
+    help="Events in the topic; slow ways read a part of them.",
+)
+@click.option(
+    "--only",
+    type=click.Choice([row.name for row in ROWS]),
+    multiple=True,
+    help="Measure these ways only.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def ingest(events: int, only: tuple[str, ...], as_json: bool) -> None:
+    """Read the same topic in several ways, each in a process of its own, one after the other.
+
+    Uses the cluster that is set or runs, else a broker of its own for the time of the run.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters is raised
+    rows = [row for row in ROWS if not only or row.name in only]
+    console = Console(stderr=True)
+    facts = machine()
+    results: dict[str, Any] = {}
+    with _kafka(console) as kafka, _progress(console) as progress:
+        task = progress.add_task("filling a topic", total=len(rows) + 1)
+        with filled_topic(kafka, events) as filled:
+            for row in rows:
+                progress.update(task, advance=1, description=row.name)
+                results[row.name] = measure(row, kafka.bootstrap_servers, filled)
+            progress.update(task, advance=1, description="done")
+    answer = {
+        "machine": facts,
+        "topic": {"events": filled.events, "mean_bytes": round(filled.mean_bytes, 1)},
+        "results": results,
+    }
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        _print(answer)
+
+
+@contextmanager
+def _kafka(console: Console) -> Iterator[Kafka]:
+    settings = connected_settings()
+    if "bootstrap_servers" in settings.kafka.model_fields_set:
+        yield settings.kafka
+        return
+    if settings.kafka != Kafka(bootstrap_servers=settings.kafka.bootstrap_servers):
+        yield settings.kafka
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        download_progress(console) as advance,
+        LocalKafka(Path(folder), advance=advance) as local,
+    ):
+        yield settings.kafka.model_copy(update={"bootstrap_servers": local.bootstrap_servers})
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _print(answer: Mapping[str, Any]) -> None:
+    facts, results = answer["machine"], answer["results"]
+    slowest = results.get("faust_each", {}).get("events_per_s")
+    table = Table("", "events/s", "times faust_each", "events read")
+    for name, row in results.items():
+        times = f"{row['events_per_s'] / slowest:.1f}" if slowest else ""
+        table.add_row(name, f"{row['events_per_s']:,.0f}", times, f"{row['events']:,}")
+    console = Console()
+    console.print(f"{facts['cpu']}, {facts['cores']} cores, load {facts['load_1m_before']}")
+    console.print(f"{answer['topic']['mean_bytes']:.0f} bytes per event")
+    console.print(table)
+    kept = {name: value for name, value in facts.items() if name not in ("cpu", "cores")}
+    console.print(", ".join(f"{name} {value}" for name, value in kept.items()), soft_wrap=True)

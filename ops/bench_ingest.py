@@ -1,0 +1,151 @@
+"""The ingest benchmark: fill a topic once, then read it in each way, one process per way.
+
+Run as a module it measures one row: `python -m ops.bench_ingest TARGET BOOTSTRAP TOPIC EVENTS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from ops.feed import feed
+from ops.publish import Published, Publisher
+from ops.simulation import simulate_events
+from ops.topic_admin import create_topics
+from schemas.errors import TransientError
+from schemas.topics import topics
+from streams.settings import Kafka
+
+_ROW_TIMEOUT_S = 180
+_VERSIONS = ("aiokafka", "faust-streaming", "mode-streaming", "msgspec", "numpy", "polars")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way to read the topic.
+
+    Attributes
+    ----------
+    target
+        `module:function` of a function (bootstrap servers, topic, number of events) -> events
+        per second. The topic ends in `events`; what comes before is the prefix of all topics.
+    share
+        How much of the topic it reads: a slow way needs fewer events for as many seconds.
+    """
+
+    name: str
+    target: str
+    share: float = 1.0
+
+
+ROWS = (
+    Row("raw", "ops.bench_rows:raw"),
+    Row("faust_each", "ops.bench_rows:faust_each", 0.1),
+    Row("faust_take", "ops.bench_rows:faust_take", 0.1),
+    Row("transport", "ops.bench_rows:transport"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The topic that all rows read."""
+
+    topic: str
+    events: int
+    mean_bytes: float
+
+
+def measure(row: Row, bootstrap: str, filled: Filled) -> dict[str, float | int]:
+    """Measure one row in a fresh process."""
+    n_events = max(1, round(filled.events * row.share))
+    module = ("-m", "ops.bench_ingest", row.target, bootstrap, filled.topic, str(n_events))
+    try:
+        done = subprocess.run(
+            [sys.executable, *module],
+            capture_output=True,
+            text=True,
+            timeout=_ROW_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TransientError(f"{row.name}: not done after {_ROW_TIMEOUT_S} s") from error
+    if done.returncode:
+        raise TransientError(f"{row.name} failed:\n{done.stderr.strip()[-2000:]}")
+    rate = float(json.loads(done.stdout.splitlines()[-1]))
+    return {"events_per_s": round(rate, 1), "events": n_events}
+
+
+@contextmanager
+def filled_topic(kafka: Kafka, events: int, seed: int = 7) -> Iterator[Filled]:
+    """Make a set of topics, fill `events` with a simulated shop's events, delete them after."""
+    prefix = f"bench-{uuid.uuid4().hex[:8]}."
+    specs = topics(prefix)
+    asyncio.run(create_topics(kafka.client(), specs, kafka.replication_factor))
+    try:
+        published = asyncio.run(_fill(kafka, prefix, events, seed))
+        topic = f"{prefix}events"
+        yield Filled(topic, published.sent[topic], published.bytes[topic] / published.sent[topic])
+    finally:
+        asyncio.run(_delete(kafka, [spec.name for spec in specs]))
+
+
+async def _fill(kafka: Kafka, prefix: str, events: int, seed: int) -> Published:
+    shop = await asyncio.to_thread(
+        simulate_events, seed, users=max(100, events // 15), items=5_000, days=30.0, events=events
+    )
+    async with Publisher(kafka.client(), f"{prefix}events") as publisher:
+        return await publisher.publish(feed(shop.events, shop.catalogue, prefix))
+
+
+async def _delete(kafka: Kafka, names: list[str]) -> None:
+    admin = AIOKafkaAdminClient(**kafka.client())
+    await admin.start()
+    try:
+        await admin.delete_topics(names)
+    finally:
+        await admin.close()
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on: processor, cores, system, versions."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "load_1m_before": round(os.getloadavg()[0], 2),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in _VERSIONS},
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main(target: str, bootstrap: str, topic: str, n_events: str) -> None:
+    """Measure one row here and print its events per second."""
+    module, _, function = target.partition(":")
+    run = getattr(importlib.import_module(module), function)
+    rate = cast("Callable[[str, str, int], float]", run)(bootstrap, topic, int(n_events))
+    print(json.dumps(rate))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:5])
