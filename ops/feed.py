@@ -19,7 +19,9 @@ from ops.pace import Pace
 from ops.publish import Published, Publisher
 from ops.segment import Records, records
 from schemas.events import ItemUpsert
+from schemas.topics import EVENTS, ITEMS, topics
 from streams.settings import Settings
+from streams.startup import check_cluster
 
 _CHUNK = 2_000
 
@@ -39,7 +41,7 @@ def feed(
     prefix
         The configured prefix of topic names.
     """
-    topic = f"{prefix}items"
+    topic = prefix + ITEMS.name
     if catalogue is not None and "time_ms" not in catalogue.columns:
         yield catalogue_records(catalogue, topic)
         catalogue = None
@@ -51,7 +53,7 @@ def feed(
             if ready > done:
                 yield catalogue_records(catalogue.slice(done, ready - done), topic)
                 done = ready
-        yield records(part, f"{prefix}events")
+        yield records(part, prefix + EVENTS.name)
 
 
 def catalogue_records(catalogue: pl.DataFrame, topic: str) -> Records:
@@ -86,7 +88,8 @@ def run(
 ) -> None:
     """Publish with a progress bar, then print the summary (as JSON where a script reads it)."""
     prefix = settings.kafka.topic_prefix
-    topic = f"{prefix}events"
+    topic = prefix + EVENTS.name
+    needed = [spec for spec in topics(prefix) if spec.name in (topic, prefix + ITEMS.name)]
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters is raised
     console = Console(stderr=True)
     with Progress(
@@ -101,6 +104,7 @@ def run(
             progress.update(task, completed=sent, speed=f"{speed:,.0f}/s" if speed else "")
 
         async def publish() -> Published:
+            await check_cluster(settings.kafka.client(), needed)
             async with Publisher(settings.kafka.client(), topic) as publisher:
                 return await publisher.publish(feed(events, catalogue, prefix), pace, show)
 

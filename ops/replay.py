@@ -9,11 +9,11 @@ import click
 import polars as pl
 
 from ops.adapters import ADAPTERS, load
+from ops.connection import connected_settings
 from ops.event_file import times_ms
 from ops.feed import run
 from ops.pace import Pace, at_rate, at_speed
 from schemas.errors import ConfigError
-from streams.settings import load_settings
 
 
 class Mapping(click.ParamType):
@@ -92,7 +92,7 @@ def replay(
     """
     if sum((speed is not None, rate is not None, fastest)) > 1:
         raise click.UsageError("--speed, --rate and --max exclude each other")
-    settings = load_settings()
+    settings = connected_settings()
     source = load(file, adapter, mapping)
     events = source.events
     if start is not None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from ops.connection import connected_settings
 from ops.feed import run
 from ops.pace import at_rate
 from ops.simulation import simulate_events
 from schemas.errors import ConfigError
-from streams.settings import load_settings
 
 
 @click.command()
@@ -56,7 +56,7 @@ def simulate(
         raise click.UsageError("--rate and --max exclude each other")
     if truth and truth.suffix not in (".json", ".parquet"):
         raise ConfigError(f"--truth {truth}: write a .json or a .parquet file")
-    settings = load_settings()
+    settings = connected_settings()
     shop = simulate_events(seed, users, items, days, events)
     if truth and truth.suffix == ".parquet":
         shop.truth.write_parquet(truth)
