@@ -71,6 +71,9 @@ def properties(node: Node, nodes: Sequence[Node]) -> str:
         "replica.fetch.max.bytes": MAX_MESSAGE_BYTES + _MIB,
         # One developer's consumers needn't wait for others before they get partitions.
         "group.initial.rebalance.delay.ms": 0,
+        # A broker that was killed may come back once its session is over; the default is 9 s.
+        "broker.session.timeout.ms": 6000,
+        "broker.heartbeat.interval.ms": 1000,
         # Kafka's default of 128 MiB would take most of a small heap.
         "log.cleaner.dedupe.buffer.size": 16 * _MIB,
     }

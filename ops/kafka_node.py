@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from schemas.errors import TransientError
 _CLUSTER_ID = "aGFyay1sb2NhbC1rYWZrYQ"
 _HEAP = ("-Xms128m", "-Xmx768m")
 _FORMAT_TIMEOUT_S = 60
+_FIRST_LINE = "Log4jController` MBean"  # what each run of Kafka logs first
 
 
 def prepare(node: Node, nodes: Sequence[Node], java: Java, jars: Sequence[Path]) -> None:
@@ -61,15 +63,24 @@ def launch(
 
 
 def why_it_died(node: Node) -> str:
-    """The last error that the node wrote, for a one-line message."""
-    lines = [
-        line
-        for file in (node.log_file, _console(node))
-        if file.exists()
-        for line in file.read_text(errors="replace").splitlines()
-    ]
-    errors = [line for line in lines if " ERROR " in line or " FATAL " in line or "Error" in line]
-    return (errors or lines or ["it wrote nothing"])[-1][:200]
+    """The root cause that the node wrote last, for a one-line message."""
+    lines = _lines(node.log_file)
+    starts = [number for number, line in enumerate(lines) if _FIRST_LINE in line]
+    lines = lines[starts[-1] :] if starts else []
+    lines += _lines(_console(node))
+    for pattern in (
+        r"Caused by: (.*)",
+        r"([\w.$]+(?:Exception|Error): .*)",
+        r".* (?:ERROR|FATAL) (.*)",
+    ):
+        causes = [found.group(1) for line in lines if (found := re.match(pattern, line))]
+        if causes:
+            return causes[-1][:200]
+    return lines[-1][:200] if lines else "it wrote nothing"
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(errors="replace").splitlines() if file.exists() else []
 
 
 def _console(node: Node) -> Path:

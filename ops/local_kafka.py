@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ops.java import Java, find_java
 from ops.jars import Advance, cached_jars
+from ops.java import Java, find_java
 from ops.kafka_config import Node, bootstrap_servers
 from ops.kafka_node import launch, prepare, why_it_died
 from ops.kafka_ready import wait_ready

@@ -1,0 +1,161 @@
+"""Topics on a cluster: make them as the reviewed table says, and say where they differ."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from schemas.errors import ConfigError, TransientError
+from schemas.topics import TopicSpec
+
+_LEADERS_TIMEOUT_S = 30
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One way in which a cluster isn't as the table says."""
+
+    topic: str
+    setting: str
+    expected: str
+    found: str
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """A topic as the cluster has it."""
+
+    partitions: int
+    configs: dict[str, str]
+
+
+def configs(spec: TopicSpec) -> dict[str, str]:
+    """Kafka's topic settings for a spec."""
+    return {
+        "cleanup.policy": spec.cleanup,
+        "retention.ms": str(spec.retention_ms),
+        "max.message.bytes": str(spec.max_message_bytes),
+    }
+
+
+async def create_topics(
+    client: Mapping[str, Any], specs: Sequence[TopicSpec], replication_factor: int
+) -> list[str]:
+    """Create what is missing and wait until every partition has a leader.
+
+    Parameters
+    ----------
+    client
+        Keyword arguments for aiokafka's clients (`settings.kafka.client()`).
+
+    Returns
+    -------
+    list of str
+        Names of the topics that were made; those that existed are left as they are.
+
+    Raises
+    ------
+    TransientError
+        Nobody answers, or the leaders don't come up.
+    ConfigError
+        The cluster refuses a topic.
+    """
+    async with _admin(client) as admin:
+        there = await _partitions(admin)
+        missing = [spec for spec in specs if spec.name not in there]
+        if missing:
+            await _create(admin, missing, replication_factor)
+            await _await_leaders(admin, missing)
+    return [spec.name for spec in missing]
+
+
+async def find_differences(
+    client: Mapping[str, Any], specs: Sequence[TopicSpec]
+) -> list[Difference]:
+    """Compare a cluster's topics with the table: existence, partitions, settings."""
+    async with _admin(client) as admin:
+        partitions = await _partitions(admin)
+        names = [spec.name for spec in specs if spec.name in partitions]
+        settings = await _configs(admin, names)
+    found = {name: Observed(partitions[name], settings[name]) for name in names}
+    return [each for spec in specs for each in compare(spec, found.get(spec.name))]
+
+
+def compare(spec: TopicSpec, found: Observed | None) -> list[Difference]:
+    """Differences of one topic."""
+    if found is None:
+        return [Difference(spec.name, "topic", "exists", "missing")]
+    expected = {"partitions": str(spec.partitions), **configs(spec)}
+    actual = {"partitions": str(found.partitions), **found.configs}
+    return [
+        Difference(spec.name, setting, value, actual.get(setting, "unknown"))
+        for setting, value in expected.items()
+        if actual.get(setting) != value
+    ]
+
+
+@asynccontextmanager
+async def _admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**client)
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise TransientError(
+            f"Kafka at {client['bootstrap_servers']} doesn't answer ({type(error).__name__}): "
+            "start one with `hark broker start` or set HARK_KAFKA__BOOTSTRAP_SERVERS"
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int
+) -> None:
+    new = [
+        NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=configs(spec))
+        for spec in specs
+    ]
+    answer = await admin.create_topics(new)
+    for name, code, *detail in answer.topic_errors:
+        # Another `create` may have been quicker: the outcome is the same.
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            said = next((str(text) for text in detail if text), for_code(code).__name__)
+            raise ConfigError(f"topic {name} can't be created: {said}")
+
+
+async def _await_leaders(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
+    names = [spec.name for spec in specs]
+    end = time.monotonic() + _LEADERS_TIMEOUT_S
+    while time.monotonic() < end:
+        described = await admin.describe_topics(names)
+        led = [
+            topic["error_code"] == 0 and all(p["leader"] >= 0 for p in topic["partitions"])
+            for topic in described
+        ]
+        if len(led) == len(names) and all(led):
+            return
+        await asyncio.sleep(0.1)
+    raise TransientError(f"no leaders for {', '.join(names)} after {_LEADERS_TIMEOUT_S} s")
+
+
+async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    found: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(asked):
+        for resource in response.resources:
+            _code, _message, _type, name, entries = resource[:5]
+            found[name] = {str(entry[0]): str(entry[1]) for entry in entries}
+    return found

@@ -1,0 +1,66 @@
+"""What all tests share: a real broker, and names of their own on it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ops.local_kafka import LocalKafka
+from ops.places import cache_dir
+
+# Said to the tests, not to Hark.
+NOT_SETTINGS = {"HARK_TEST_BOOTSTRAP", "HARK_DATA"}
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a real broker: `HARK_TEST_BOOTSTRAP`'s, or one started here."""
+    given = os.environ.get("HARK_TEST_BOOTSTRAP")
+    if given:
+        yield given
+        return
+    with LocalKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield kafka.bootstrap_servers
+
+
+@pytest.fixture
+def unique_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return a maker of topic and group names that no other test and no earlier run has used."""
+    token = uuid.uuid4().hex[:8]
+
+    def make(stem: str = request.node.originalname or "test") -> str:
+        return f"{stem[:60]}-{token}-{next(_numbers)}"
+
+    return make
+
+
+@pytest.fixture
+def topic_prefix(unique_name: Callable[[str], str]) -> str:
+    """Prefix for `settings.kafka.topic_prefix`, so that a test has topics of its own."""
+    return unique_name("t") + "."
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the developer's settings and local broker; only the jars are shared."""
+    shared = cache_dir()
+    shared.mkdir(parents=True, exist_ok=True)
+    home = tmp_path_factory.mktemp("home")
+    (home / "cache").symlink_to(shared)
+    for name in os.environ.keys() - NOT_SETTINGS:
+        if name.startswith("HARK_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HARK_HOME", str(home))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that asks for the broker, so that `-m "not kafka"` is always right."""
+    for item in items:
+        if "kafka_bootstrap" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)

@@ -1,0 +1,88 @@
+"""`hark topics` against a real broker."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ops.cli import hark
+from ops.ports import free_ports
+from ops.topic_admin import Difference, Observed, compare, configs, create_topics
+from schemas.errors import ConfigError, TransientError
+from schemas.topics import EVENTS, TOPICS, topics
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(hark, arguments)
+
+
+@pytest.fixture
+def prefix(kafka_bootstrap: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The commands below work on this test's own topics."""
+    monkeypatch.setenv("HARK_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("HARK_KAFKA__TOPIC_PREFIX", topic_prefix)
+    return topic_prefix
+
+
+def test_create_makes_every_topic_once_and_check_agrees(prefix: str) -> None:
+    before = run("topics", "check", "--json")
+    assert before.exit_code == 1
+    missing = json.loads(before.output)["differences"]
+    assert {each["topic"] for each in missing} == {prefix + spec.name for spec in TOPICS}
+
+    made = json.loads(run("topics", "create", "--json").output)
+    assert [each["created"] for each in made] == [True] * len(TOPICS)
+    again = json.loads(run("topics", "create", "--json").output)
+    assert [each["created"] for each in again] == [False] * len(TOPICS)
+
+    after = run("topics", "check", "--json")
+    assert (after.exit_code, json.loads(after.output)) == (0, {"ok": True, "differences": []})
+
+
+async def test_check_names_what_differs(prefix: str, kafka_bootstrap: str) -> None:
+    other = [replace(spec, partitions=spec.partitions + 1) for spec in topics(prefix)]
+    other[0] = replace(other[0], partitions=EVENTS.partitions, retention_ms=60_000)
+    await create_topics({"bootstrap_servers": kafka_bootstrap}, other, 1)
+    # The command runs an event loop of its own.
+    import asyncio
+
+    outcome = await asyncio.to_thread(run, "topics", "check", "--json")
+    found = {(each["topic"], each["setting"]) for each in json.loads(outcome.output)["differences"]}
+    expected = {(prefix + spec.name, "partitions") for spec in TOPICS if spec is not EVENTS}
+    assert outcome.exit_code == 1
+    assert found == expected | {(prefix + "events", "retention.ms")}
+
+
+async def test_a_topic_that_the_cluster_refuses_is_a_config_error(kafka_bootstrap: str) -> None:
+    bad = replace(EVENTS, name="no spaces allowed")
+    with pytest.raises(ConfigError, match="no spaces allowed can't be created"):
+        await create_topics({"bootstrap_servers": kafka_bootstrap}, [bad], 1)
+
+
+def test_without_a_broker_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = f"127.0.0.1:{free_ports(1)[0]}"
+    monkeypatch.setenv("HARK_KAFKA__BOOTSTRAP_SERVERS", servers)
+    outcome = run("topics", "create")
+    assert isinstance(outcome.exception, TransientError)
+    assert servers in str(outcome.exception)
+    assert "hark broker start" in str(outcome.exception)
+
+
+def test_list_needs_no_broker_and_shows_the_whole_table() -> None:
+    rows = json.loads(run("topics", "list", "--json").output)
+    assert [row["name"] for row in rows] == [spec.name for spec in TOPICS]
+    assert run("topics", "list").exit_code == 0
+
+
+def test_a_topic_as_it_should_be_has_no_differences() -> None:
+    assert compare(EVENTS, Observed(EVENTS.partitions, configs(EVENTS))) == []
+
+
+@pytest.mark.parametrize("setting", ["cleanup.policy", "retention.ms", "max.message.bytes"])
+def test_each_setting_counts(setting: str) -> None:
+    found = Observed(EVENTS.partitions, configs(EVENTS) | {setting: "other"})
+    expected = configs(EVENTS)[setting]
+    assert compare(EVENTS, found) == [Difference("events", setting, expected, "other")]
