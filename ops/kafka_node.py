@@ -50,7 +50,7 @@ def launch(
     command = [*_java(node, java, jars, _HEAP), "kafka.Kafka", str(node.properties_file)]
     if not outlives_us:
         command = [*_dies_with_us(), *command]
-    with _console(node).open("ab") as console:
+    with _console(node).open("wb") as console:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
