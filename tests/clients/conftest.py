@@ -1,0 +1,24 @@
+"""A reader of the documentation, with topics of their own on the real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ops.topic_admin import create_topics
+from schemas.topics import topics
+from tests.clients.snippets import Reader, kafkajs
+
+
+@pytest.fixture(scope="session")
+def node_path(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    return kafkajs(tmp_path_factory.mktemp("node"))
+
+
+@pytest.fixture
+def reader(kafka_bootstrap: str, topic_prefix: str, node_path: Path | None) -> Reader:
+    client = {"bootstrap_servers": kafka_bootstrap}
+    asyncio.run(create_topics(client, topics(topic_prefix), 1))
+    return Reader(kafka_bootstrap, topic_prefix, node_path)
