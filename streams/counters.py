@@ -1,0 +1,265 @@
+"""Live counters that cross users, advanced in blocks of the log.
+
+A block ends where ``(offset // 512, broker_ms // 1000)`` changes from one record to the next of
+the partition. Decisions of a block see the counters as of its start, and its events wait until
+the first record of the next block is seen. So decisions are a function of the log, and however a
+partition's log is cut into batches they are the same.
+
+One `Counters` is the part of one partition. Other partitions' parts may be read as well, but then
+what a decision sees depends on how far those have come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.windows import C_NAMES
+from schemas.columns import EventColumns
+from schemas.kinds import N_KINDS, Kind
+from streams.candidates import Source, Suggestions, suggest
+from streams.covisits import Covisits
+from streams.entities import Entities
+from streams.histories import Applied
+from streams.label_queue import LabelQueue, Payments
+from streams.points import PointPolicy, Task
+
+__all__ = ["Counters", "Live", "Source", "Suggestions"]
+
+BLOCK_OFFSETS = 512
+BLOCK_MS = 1000
+USUAL_RATIO = 2.0  # an amount up to twice the user's mean is ordinary
+MAX_LABELLED_USERS = 100_000
+
+_INTEREST = np.zeros(N_KINDS, np.bool_)
+_INTEREST[[Kind.VIEW, Kind.CART, Kind.PURCHASE, Kind.SEARCH, Kind.RATE, Kind.OTHER]] = True
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the counters say at each of D decision points.
+
+    Attributes
+    ----------
+    context
+        float64 (D, C): `Windows.context`.
+    suggestions
+        Candidates; rows whose point does not ask for RECOMMEND are empty.
+    """
+
+    context: npt.NDArray[np.float64]
+    suggestions: Suggestions
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What the counters need of some events of one block, in log order.
+
+    Attributes
+    ----------
+    clock_s
+        Newest event time among them.
+    items, before, item_times_s
+        int32 (a,), int32 (a, B), int64 (a,): events that show interest in an item.
+    payments, amounts
+        Watched events (w,) that name an entity, float32 (w,).
+    references, label_times_s, label_users
+        uint64 (l,), int64 (l,), l user ids: label events.
+    """
+
+    clock_s: int
+    items: npt.NDArray[np.int32]
+    before: npt.NDArray[np.int32]
+    item_times_s: Ints
+    payments: Payments
+    amounts: npt.NDArray[np.float32]
+    references: npt.NDArray[np.uint64]
+    label_times_s: Ints
+    label_users: list[str]
+
+    @staticmethod
+    def of(columns: EventColumns, applied: Applied, rows: slice, watched: Bools) -> Pending | None:
+        """What is needed of the accepted events among `rows`, None if there are none."""
+        accepted = applied.accepted[rows]
+        if not accepted.any():
+            return None
+        kinds, items = columns.kinds[rows], applied.items[rows]
+        entities = columns.entities[rows]
+        times_s = np.maximum(columns.time_ms[rows] // 1000, 0)
+        interest = np.flatnonzero(accepted & (items >= 0) & _INTEREST[kinds])
+        paid = np.flatnonzero(accepted & watched[kinds] & (entities != 0).any(axis=1))
+        labels = np.flatnonzero(accepted & (kinds == Kind.LABEL))
+        first = rows.start
+        return Pending(
+            clock_s=int(times_s[accepted].max()),
+            items=items[interest],
+            before=applied.before[rows][interest],
+            item_times_s=times_s[interest],
+            payments=Payments(
+                messages=columns.message_hashes[rows][paid],
+                entities=entities[paid],
+                times_s=times_s[paid],
+                usual=applied.ratios[rows][paid] <= USUAL_RATIO,
+                labelled=np.zeros(len(paid), np.bool_),
+            ),
+            amounts=columns.amounts[rows][paid],
+            references=columns.references[rows][labels],
+            label_times_s=times_s[labels],
+            label_users=[columns.user_ids[first + i] for i in labels.tolist()],
+        )
+
+
+class Counters:
+    """One partition's counters: items, entities, payments awaiting their label.
+
+    Parameters
+    ----------
+    policy
+        Its watched kinds are what the entity counters count.
+    entities
+        E, risk entities per event.
+    candidates
+        K, suggestions per decision.
+    max_items, max_entities, max_payments
+        Bounds; `Covisits`, `Entities` and `LabelQueue` say who goes beyond them.
+    label_delay_s
+        When an unlabelled payment counts as good.
+    """
+
+    def __init__(
+        self,
+        policy: PointPolicy | None = None,
+        *,
+        entities: int = 4,
+        candidates: int = 50,
+        max_items: int = 100_000,
+        max_entities: int = 500_000,
+        max_payments: int = 500_000,
+        label_delay_s: int = 7 * 86_400,
+    ) -> None:
+        self.policy = policy or PointPolicy()
+        self.candidates = candidates
+        self.covisits = Covisits(max_items=max_items)
+        self.entities = Entities(max_entities=max_entities)
+        self.queue = LabelQueue(entities, max_payments=max_payments, delay_s=label_delay_s)
+        self.clock_s = 0  # newest event time of the finished blocks
+        self._labelled: dict[str, tuple[int, int]] = {}  # user -> confirmed frauds, last one's time
+        self._block: tuple[int, int] | None = None
+        self._pending: list[Pending] = []
+
+    @property
+    def bytes(self) -> int:
+        """Memory held, about."""
+        return self.covisits.nbytes + self.entities.nbytes + self.queue.nbytes
+
+    def advance(
+        self, columns: EventColumns, applied: Applied, others: Sequence[Counters] = ()
+    ) -> Live:
+        """What the counters say at the batch's decision points; then take its events in.
+
+        Parameters
+        ----------
+        columns, applied
+            The batch and what the histories made of it.
+        others
+            Parts of other partitions to add to the suggestions. With any of them, decisions
+            depend on how far the others have come, no longer on this partition's log alone.
+        """
+        parts = [self.covisits, *(other.covisits for other in others)]
+        points, windows = applied.points, applied.windows
+        asking = points.asking(Task.RECOMMEND)
+        context = np.zeros((len(points), len(C_NAMES)), np.float64)
+        suggestions = Suggestions.none(len(points), self.candidates)
+        for rows, opens in self._segments(columns):
+            if opens:
+                self._finish_block()
+            here = slice(*np.searchsorted(points.rows, (rows.start, rows.stop)))
+            context[here] = self._context(columns, points.rows[here])
+            asked = here.start + np.flatnonzero(asking[here])
+            if len(asked):
+                found = suggest(windows.take(asked), parts, self.candidates)
+                suggestions.put(asked, found)
+            pending = Pending.of(columns, applied, rows, self.policy.watched)
+            if pending is not None:
+                self._pending.append(pending)
+        return Live(context, suggestions)
+
+    def _segments(self, columns: EventColumns) -> Iterator[tuple[slice, bool]]:
+        """Rows of the batch that share a block, and whether a new block opens with them."""
+        if not len(columns):
+            return
+        offsets, seconds = columns.offsets // BLOCK_OFFSETS, columns.broker_ms // BLOCK_MS
+        changed = (np.diff(offsets) != 0) | (np.diff(seconds) != 0)
+        starts = [0, *(np.flatnonzero(changed) + 1).tolist()]
+        opens = self._block != (int(offsets[0]), int(seconds[0]))
+        self._block = (int(offsets[-1]), int(seconds[-1]))
+        for start, stop in zip(starts, [*starts[1:], len(columns)], strict=True):
+            yield slice(start, stop), opens
+            opens = True
+
+    def _finish_block(self) -> None:
+        """Take the pending events in."""
+        block, self._pending = self._pending, []
+        if not block:
+            return
+        self.clock_s = max(self.clock_s, *(p.clock_s for p in block))
+        self.covisits.add(
+            np.concatenate([p.items for p in block]),
+            np.concatenate([p.before for p in block]),
+            np.concatenate([p.item_times_s for p in block]),
+        )
+        payments = Payments.concat([p.payments for p in block])
+        if len(payments):
+            amounts = np.concatenate([p.amounts for p in block])
+            self.entities.see(payments.entities, payments.times_s, amounts, self.clock_s)
+            self.queue.add(payments)
+        references = np.concatenate([p.references for p in block])
+        if len(references):
+            times_s = np.concatenate([p.label_times_s for p in block])
+            self._label(references, times_s, [user for p in block for user in p.label_users])
+        if len(self.queue):
+            self.entities.settle(self.queue.settle(self.clock_s))
+
+    def _label(self, references: npt.NDArray[np.uint64], times_s: Ints, users: list[str]) -> None:
+        confirmed, labels = self.queue.confirm(references)
+        self.entities.label(confirmed, times_s[labels])
+        for label in labels.tolist():
+            user, time_s = users[label], int(times_s[label])
+            count, last_s = self._labelled.pop(user, (0, 0))
+            self._labelled[user] = (count + 1, max(last_s, time_s))
+        while len(self._labelled) > MAX_LABELLED_USERS:
+            del self._labelled[next(iter(self._labelled))]  # whose last label is the oldest news
+
+    def _context(self, columns: EventColumns, rows: Ints) -> npt.NDArray[np.float64]:
+        """`Windows.context` of the events at `rows` (D,)."""
+        context = np.zeros((len(rows), len(C_NAMES)), np.float64)
+        hashes = columns.entities[rows]  # (D, E)
+        if self._labelled:
+            labelled = [self._labelled.get(columns.user_ids[row], (0, 0)) for row in rows.tolist()]
+            context[:, _USER_LABELS] = np.array(labelled, np.float64).reshape(len(rows), 2)
+        if not hashes.any():
+            return context
+        found = self.entities.rows(hashes.reshape(-1)).reshape(hashes.shape)
+        primary = self.entities.read(found[:, 0], self.clock_s)
+        for name, column in _PRIMARY.items():
+            context[:, column] = primary[name]
+        for place in range(1, hashes.shape[1]):
+            other = self.entities.read(found[:, place], self.clock_s)
+            for name, column in _OTHERS.items():
+                np.maximum(context[:, column], other[name], out=context[:, column])
+        return context
+
+
+_PRIMARY = {
+    name.removeprefix("entity_"): i for i, name in enumerate(C_NAMES) if name.startswith("entity_")
+}
+_OTHERS = {
+    name.removeprefix("others_"): i for i, name in enumerate(C_NAMES) if name.startswith("others_")
+}
+_USER_LABELS = [C_NAMES.index("user_labels"), C_NAMES.index("user_label_s")]

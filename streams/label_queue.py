@@ -1,0 +1,161 @@
+"""Payments awaiting their label.
+
+A fraud is confirmed days after its payment, by a record of its own that names the payment's
+message. Until then the payment waits here with what its label will need: its entities, and
+whether its amount was usual for its user at the time. It leaves after `delay_s`: labelled or, by
+then, known to be good. A second label of the same payment changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MIN_CAPACITY = 1024
+
+Ints = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """Some payments, oldest record first.
+
+    Attributes
+    ----------
+    messages
+        uint64 (n,): hash of the message id.
+    entities
+        uint64 (n, E): hashes, 0 = none.
+    times_s
+        int64 (n,): event time.
+    usual
+        bool (n,): the amount was ordinary for its user.
+    labelled
+        bool (n,): confirmed as fraud.
+    """
+
+    messages: Hashes
+    entities: Hashes
+    times_s: Ints
+    usual: Bools
+    labelled: Bools
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    @staticmethod
+    def concat(parts: Sequence[Payments]) -> Payments:
+        """The payments of all `parts`, in order."""
+        return Payments(
+            *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Payments))
+        )
+
+
+class LabelQueue:
+    """Bounded first-in, first-out queue of payments, found by message.
+
+    Parameters
+    ----------
+    entities
+        E, entities per payment.
+    max_payments
+        Bound; beyond it the oldest leave early, and are counted in `hurried`.
+    delay_s
+        Event time after which an unlabelled payment counts as good.
+    """
+
+    def __init__(
+        self, entities: int, *, max_payments: int = 500_000, delay_s: int = 7 * 86_400
+    ) -> None:
+        self.max_payments = max_payments
+        self.delay_s = delay_s
+        self.hurried = 0
+        self.unmatched = 0  # labels of payments that are not waiting here
+        self._row_type = np.dtype(
+            [
+                ("message", "<u8"),
+                ("entities", "<u8", entities),
+                ("time_s", "<i8"),
+                ("usual", "?"),
+                ("labelled", "?"),
+            ]
+        )
+        self._rows: npt.NDArray[Any] = np.zeros(MIN_CAPACITY, self._row_type)
+        self._head = self._tail = 0  # positions in `_rows`
+        self._gone = 0  # payments that left: position p is payment number `_gone - _head + p`
+        self._numbers: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return self._tail - self._head
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, about: rows and index."""
+        return int(self._rows.nbytes + 150 * len(self._numbers))
+
+    def add(self, payments: Payments) -> None:
+        """Let payments wait; their `labelled` is ignored."""
+        n = len(payments.messages)
+        self._make_room(n)
+        new = self._rows[self._tail : self._tail + n]
+        new["message"], new["entities"] = payments.messages, payments.entities
+        new["time_s"], new["usual"], new["labelled"] = payments.times_s, payments.usual, False
+        first = self._gone + len(self)
+        self._numbers.update(zip(payments.messages.tolist(), range(first, first + n), strict=True))
+        self._tail += n
+
+    def confirm(self, references: Hashes) -> tuple[Payments, Ints]:
+        """Label the payments that `references` (n,) name.
+
+        Returns
+        -------
+        The payments labelled just now, in order of the labels, and which labels (m,) did it.
+        """
+        found, labels = [], []
+        for label, reference in enumerate(references.tolist()):
+            number = self._numbers.get(reference)
+            if number is None:
+                self.unmatched += 1
+                continue
+            position = number - self._gone + self._head
+            if not self._rows["labelled"][position]:
+                self._rows["labelled"][position] = True
+                found.append(position)
+                labels.append(label)
+        return self._payments(np.array(found, np.int64)), np.array(labels, np.int64)
+
+    def settle(self, clock_s: int) -> Payments:
+        """Take out, oldest first, the payments old enough at `clock_s` or beyond the bound."""
+        waiting = self._rows["time_s"][self._head : self._tail]
+        young = waiting + self.delay_s > clock_s
+        ripe = int(young.argmax()) if young.any() else len(waiting)
+        hurried = max(0, len(waiting) - self.max_payments - ripe)
+        self.hurried += hurried
+        count = ripe + hurried
+        left = self._payments(np.arange(self._head, self._head + count))
+        for number, message in enumerate(left.messages.tolist(), start=self._gone):
+            if self._numbers.get(message) == number:
+                del self._numbers[message]
+        self._head += count
+        self._gone += count
+        return left
+
+    def _payments(self, positions: Ints) -> Payments:
+        rows = self._rows[positions]
+        return Payments(
+            rows["message"], rows["entities"], rows["time_s"], rows["usual"], rows["labelled"]
+        )
+
+    def _make_room(self, n: int) -> None:
+        if self._tail + n <= len(self._rows):
+            return
+        waiting = self._rows[self._head : self._tail]
+        rows = np.zeros(max(MIN_CAPACITY, 2 * (len(waiting) + n)), self._row_type)
+        rows[: len(waiting)] = waiting
+        self._rows, self._head, self._tail = rows, 0, len(waiting)
