@@ -93,14 +93,16 @@ def fit_platt(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
     high, low = (positives + 1) / (positives + 2), 1 / (negatives + 2)
     targets = np.where(labels, high, low)
     design = np.stack([logits, np.ones_like(logits)], axis=1)  # (n, 2)
-    weights = np.array([1.0, 0.0])
-    ridge = 1e-6 * len(labels) * np.eye(2)
+    # From the flat line Newton's steps can't overshoot as they do from a steep wrong one.
+    weights = np.array([0.0, np.log(high * positives + low * negatives) - np.log(
+        (1 - high) * positives + (1 - low) * negatives)])
+    ridge = 1e-9 * len(labels) * np.eye(2)
     for _ in range(50):
         guess = sigmoid(design @ weights)
         gradient = design.T @ (guess - targets)
         hessian = (design * (guess * (1 - guess))[:, None]).T @ design + ridge
         step = np.linalg.solve(hessian, gradient)
-        weights = weights - np.clip(step, -2.0, 2.0)
+        weights = weights - step
         if np.abs(step).max() < 1e-9:
             break
     # A falling line would say "the surer, the less likely": then the logit knows nothing.

@@ -9,11 +9,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from models.engine import Scores
-from models.sequences import ModelInputs
+from models.sequences import BUCKETS, ModelInputs
 from schemas.errors import EngineError
 
-BUCKETS = (8, 16, 32, 64)
-"""Lengths a history is padded to: most are short, and cost follows the length."""
 MAX_BATCH = 256
 OUTPUTS = ("candidates", "scores", "queries", "churn_logit", "risk_logit")
 
@@ -47,6 +45,7 @@ class OnnxEngine:
             )
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no public base
             raise EngineError(f"ONNX Runtime refuses the model: {error}") from error
+        self._items = len(item_table) - 1
         self._catalogue = {
             "item_table": ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(item_table)),
             "item_bias": ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(item_bias)),
@@ -72,6 +71,8 @@ class OnnxEngine:
             name: np.concatenate([part[i] for part in parts])[back]
             for i, name in enumerate(OUTPUTS)
         }
+        for name in ("candidates", "scores"):
+            joined[name] = joined[name][:, : self._items]  # with no items the graph names row 0
         return Scores(**joined)
 
     def _run(

@@ -178,27 +178,32 @@ class _Trainer:
     def run(self, rng: np.random.Generator, progress: Progress) -> None:
         settings = self.settings
         started = time.monotonic()
-        best, best_mrr, since_best, step = self._copy(), -1.0, 0, 0
-        for number in range(settings.epochs):
+        best, best_mrr, since_best, step = self._copy(), -math.inf, 0, 0
+        number, epochs = 0, settings.epochs
+        while number < epochs:
             total, seen = 0.0, 0
             parts = list(self.parts(rng))
             for i, batch in enumerate(parts):
-                spent = (time.monotonic() - started) / settings.max_seconds
-                share = max((number + i / len(parts)) / settings.epochs, spent)
-                if spent >= 1.0:
+                if time.monotonic() - started >= settings.max_seconds:
                     self.cut_short = True
                     break
+                share = (number + i / len(parts)) / epochs
                 total += self._step(batch, step, share)
                 step, seen = step + 1, seen + 1
-                progress(share, f"epoch {number + 1}, loss {total / seen:.3f}")
+                progress(share, f"epoch {number + 1} of {epochs}, loss {total / seen:.3f}")
             mrr = self.validate()
+            number += 1
             seconds = time.monotonic() - started
-            self.curve.append(Epoch(number + 1, seconds, total / max(seen, 1), mrr))
+            self.curve.append(Epoch(number, seconds, total / max(seen, 1), mrr))
             since_best += 1
             if mrr > best_mrr:
                 best, best_mrr, since_best = self._copy(), mrr, 0
             if self.cut_short or since_best >= settings.patience:
                 break
+            # On a machine too slow for all of them, decay over the epochs that do fit.
+            fit_in = int(settings.max_seconds / (seconds / number))
+            if fit_in < epochs:
+                epochs, self.cut_short = max(fit_in, number), fit_in <= number
         self._restore(best)
 
     def _step(self, batch: Batch, step: int, share: float) -> float:
@@ -252,10 +257,13 @@ class _Trainer:
         self.network.eval()
         rows = self.split.validation_items
         if not rows.any():
-            return -self.curve_loss()
-        goals = Goals(
-            np.where(rows, self.split.target_rows, 0), np.full(len(self.corpus), -1)
-        )
+            return -self.curve[-1].train_loss if self.curve else 0.0
+        rng = np.random.default_rng(0)
+        asked = np.flatnonzero(rows)
+        asked = rng.permutation(asked)[: self.settings.validation_targets]
+        targets = np.zeros_like(self.split.target_rows)
+        targets[asked] = self.split.target_rows[asked]
+        goals = Goals(targets, np.full(len(self.corpus), -1))
         ranks: list[Tensor] = []
         none = torch.zeros(0, self.network.config.n_features)
         for batch in batches(
@@ -269,12 +277,7 @@ class _Trainer:
             logits = self.network.item_logits(states, self.table, self.bias)[:, 1:]
             wanted = logits.gather(1, batch.targets[:, None] - 1)
             ranks.append((logits > wanted).sum(1) + 1)
-            if sum(len(part) for part in ranks) >= self.settings.validation_targets:
-                break
         return float((1.0 / torch.cat(ranks)).mean())
-
-    def curve_loss(self) -> float:
-        return self.curve[-1].train_loss if self.curve else math.inf
 
     def _copy(self) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         return (

@@ -1,0 +1,134 @@
+"""The exported graph answers like the network it came from, whatever it is batched with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models import export
+from models.engine import Scores
+from models.golden import difference
+from models.network import Network
+from models.onnx_engine import OnnxEngine
+from models.sequences import ModelInputs
+from schemas.errors import EngineError
+from tests.models import world
+
+N_ITEMS = 200
+
+
+@pytest.fixture(scope="module")
+def net() -> Network:
+    return world.network()
+
+
+@pytest.fixture(scope="module")
+def graph(net: Network) -> bytes:
+    return export.to_onnx(net, world.catalogue(N_ITEMS)[0])
+
+
+@pytest.fixture(scope="module")
+def engine(graph: bytes) -> OnnxEngine:
+    return OnnxEngine(graph, *world.catalogue(N_ITEMS))
+
+
+def torch_scores(net: Network, inputs: ModelInputs) -> Scores:
+    return export.torch_scores(net, inputs, *world.catalogue(N_ITEMS))
+
+
+def test_onnx_answers_like_torch(net: Network, engine: OnnxEngine) -> None:
+    inputs = world.inputs(300, N_ITEMS)
+    assert difference(torch_scores(net, inputs), engine.score(inputs)) < 1e-4
+
+
+def test_an_answer_depends_on_its_row_alone(engine: OnnxEngine) -> None:
+    inputs = world.inputs(300, N_ITEMS)
+    together = engine.score(inputs)
+    for row in (0, 77, 299):
+        alone = engine.score(inputs.take(np.array([row])))
+        part = Scores(
+            together.candidates[[row]],
+            together.scores[[row]],
+            together.queries[[row]],
+            together.churn_logit[[row]],
+            together.risk_logit[[row]],
+        )
+        assert difference(part, alone) < 1e-5
+
+
+def test_padding_is_never_read(engine: OnnxEngine) -> None:
+    inputs = world.inputs(50, N_ITEMS)
+    outside = np.arange(64) >= inputs.lengths[:, None]
+    noisy = ModelInputs(
+        item_rows=np.where(outside, 3, inputs.item_rows),
+        kinds=np.where(outside, 5, inputs.kinds),
+        gaps=np.where(outside, 9, inputs.gaps),
+        hours=np.where(outside, 8, inputs.hours),
+        amounts=np.where(outside, 2.0, inputs.amounts).astype(np.float32),
+        features=inputs.features,
+        lengths=inputs.lengths,
+    )
+    assert difference(engine.score(inputs), engine.score(noisy)) == 0.0
+
+
+def test_candidates_are_the_best_items_of_the_table(engine: OnnxEngine) -> None:
+    table, bias = world.catalogue(N_ITEMS)
+    answer = engine.score(world.inputs(20, N_ITEMS))
+    logits = answer.queries @ table.T + bias
+    assert answer.candidates.shape == (20, 128)
+    assert answer.candidates.min() >= 1
+    best = np.argsort(-logits, axis=1)[:, :10]
+    assert np.array_equal(best, answer.candidates[:, :10])
+    assert np.abs(np.take_along_axis(logits, best, axis=1) - answer.scores[:, :10]).max() < 1e-4
+
+
+def test_the_catalogue_grows_without_another_graph(graph: bytes) -> None:
+    larger = OnnxEngine(graph, *world.catalogue(5 * N_ITEMS))
+    assert larger.score(world.inputs(40, N_ITEMS)).candidates.max() > N_ITEMS
+
+
+@pytest.mark.parametrize("n_items", [0, 3])
+def test_a_catalogue_smaller_than_the_list_is_answered_whole(n_items: int) -> None:
+    table, bias = world.catalogue(n_items)
+    net = world.network()
+    engine = OnnxEngine(export.to_onnx(net, table), table, bias)
+    answer = engine.score(world.inputs(5, n_items))
+    assert answer.candidates.shape == (5, n_items)
+    assert (answer.candidates >= 1).all()
+
+
+def test_no_rows_have_no_answers(engine: OnnxEngine) -> None:
+    answer = engine.score(world.inputs(5, N_ITEMS).take(np.zeros(0, dtype=np.int64)))
+    assert len(answer.candidates) == len(answer.churn_logit) == 0
+
+
+def test_the_future_is_out_of_sight(net: Network) -> None:
+    """What training sees at position t is what serving sees when t is the newest event."""
+    inputs = world.inputs(8, N_ITEMS)
+    table = torch.from_numpy(world.catalogue(N_ITEMS)[0])
+    tokens = [
+        torch.from_numpy(getattr(inputs, name))
+        for name in ("item_rows", "kinds", "gaps", "hours", "amounts")
+    ]
+    with torch.no_grad():
+        events = net.encode(*tokens, table)
+        states = net.states(events, torch.zeros_like(events))
+        for t in (0, 5, 40):
+            part = net.encode(*(token[:, : t + 1] for token in tokens), table)
+            last = net.answer(part, torch.zeros(8, 16), torch.full((8,), t + 1))
+            assert (last - states[:, t]).abs().max() < 1e-5
+
+
+def test_the_same_weights_are_the_same_bytes(net: Network, graph: bytes) -> None:
+    again = export.to_onnx(net, world.catalogue(N_ITEMS)[0])
+    assert again == graph
+    assert b"/models/" not in graph
+
+
+def test_a_broken_graph_is_an_engine_error(graph: bytes) -> None:
+    with pytest.raises(EngineError, match="refuses"):
+        OnnxEngine(graph[: len(graph) // 2], *world.catalogue(N_ITEMS))
+    wrong = OnnxEngine(graph, *world.catalogue(N_ITEMS, d=8))
+    with pytest.raises(EngineError, match="failed"):
+        wrong.score(world.inputs(3, N_ITEMS))
