@@ -1,0 +1,122 @@
+"""`hark demo`: Kafka, data, training and a worker at once, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from ops.adapters import Source, load
+from ops.demo_cluster import demo_settings
+from ops.demo_run import Run
+from ops.live_view import LiveView, Picture
+from ops.simulation import simulate_events
+from ops.summary import show
+from schemas.errors import ConfigError
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Events of a file (see `hark replay`) instead of the simulator's.",
+)
+@click.option(
+    "--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write the summary as JSON."
+)
+@click.option(
+    "--events",
+    type=click.IntRange(min=2_000),
+    default=80_000,
+    show_default=True,
+    help="Simulated events.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the simulator.")
+@click.option(
+    "--live",
+    type=click.FloatRange(0.01, 0.9),
+    default=0.1,
+    show_default=True,
+    metavar="SHARE",
+    help="Last part by time, streamed live after the training.",
+)
+@click.option(
+    "--live-seconds",
+    type=click.FloatRange(min=5),
+    default=45,
+    show_default=True,
+    help="How long the live part takes.",
+)
+@click.option("--port", type=int, help="Kafka's port [default: a free one]")
+@click.option("--metrics-port", type=int, help="The worker's HTTP port [default: a free one]")
+def demo(
+    *,
+    data: Path | None,
+    summary: Path | None,
+    events: int,
+    seed: int,
+    live: float,
+    live_seconds: float,
+    port: int | None,
+    metrics_port: int | None,
+) -> None:
+    """Run the whole path on this machine and print what came of it.
+
+    Starts a Kafka of its own (or uses the cluster of HARK_KAFKA__BOOTSTRAP_SERVERS, with topics
+    of its own), publishes the first part of the data, trains, starts a worker, streams the rest
+    live and compares the lists that came out with simple methods. Everything it started is
+    stopped and removed at the end, on Ctrl-C too.
+    """
+    source = load(data) if data else _simulated(seed, events)
+    if len(source.events) < 100:
+        raise ConfigError(f"{data}: {len(source.events)} events are too few for a demo")
+    if summary and not summary.resolve().parent.is_dir():
+        raise ConfigError(f"--summary {summary}: no such folder")
+    cut = source.events["time_ms"].quantile(1 - live, interpolation="lower")
+    first = int((source.events["time_ms"] <= cut).sum())
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    console = Console()
+    picture = Picture(total=len(source.events))
+    with ExitStack() as stack:
+        stack.callback(_end_quietly, _ending_raises())
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hark-demo-")))
+        view = LiveView(console, picture)
+        with view:
+            view.phase("starting Kafka")
+            settings = demo_settings(stack, folder, port, metrics_port)
+            run = Run(settings, source, first, folder, view)
+            asyncio.run(run.everything(stack, live_seconds))
+        answer = run.summary()
+        show(console, answer, run.recommendations, run.alerts)
+        if summary:
+            summary.write_text(json.dumps(answer, indent=2) + "\n")
+        run.check()
+
+
+def _simulated(seed: int, events: int) -> Source:
+    shop = simulate_events(seed, users=max(50, events // 80), events=events)
+    return Source(shop.events, shop.catalogue)
+
+
+def _ending_raises() -> dict[signal.Signals, object]:
+    """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does; returns the former handlers."""
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    return {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+
+def _end_quietly(former: dict[signal.Signals, object]) -> None:
+    for number, handler in former.items():
+        signal.signal(number, handler)  # type: ignore[arg-type]
