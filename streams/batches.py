@@ -5,10 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
+from typing import Protocol
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -69,14 +66,28 @@ class RecordBatch:
         )
 
 
-def fold(records: Sequence[ConsumerRecord[bytes, bytes]]) -> RecordBatch:
-    """Turn fetched records (at least one, of one partition) into columns."""
-    first, last = records[0], records[-1]
+class FetchedRecord(Protocol):
+    """What a batch takes of a record: aiokafka's own, before and after it is wrapped, have it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+def fold(topic: str, partition: int, records: Sequence[FetchedRecord]) -> RecordBatch:
+    """Turn fetched records, at least one, into columns."""
     return RecordBatch(
-        first.topic,
-        first.partition,
-        first.offset,
-        last.offset,
+        topic,
+        partition,
+        records[0].offset,
+        records[-1].offset,
         [record.offset for record in records],
         [record.timestamp for record in records],
         [record.key for record in records],
@@ -86,7 +97,11 @@ def fold(records: Sequence[ConsumerRecord[bytes, bytes]]) -> RecordBatch:
 
 
 def cut(
-    records: Sequence[ConsumerRecord[bytes, bytes]], next_offset: int, max_records: int
+    topic: str,
+    partition: int,
+    records: Sequence[FetchedRecord],
+    next_offset: int,
+    max_records: int,
 ) -> Iterator[tuple[RecordBatch, int]]:
     """Fold a fetch into batches of at most `max_records`, each with the offset that follows it.
 
@@ -96,4 +111,4 @@ def cut(
     for begin in range(0, len(records), max_records):
         end = begin + max_records
         follows = records[end].offset if end < len(records) else next_offset
-        yield fold(records[begin:end]), follows
+        yield fold(topic, partition, records[begin:end]), follows

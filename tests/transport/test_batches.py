@@ -17,7 +17,7 @@ def record(offset: int) -> ConsumerRecord[bytes, bytes]:
 
 
 def test_folding_keeps_every_field_of_every_record():
-    batch = fold([record(3), record(5)])
+    batch = fold("t", 2, [record(3), record(5)])
     assert (batch.topic, batch.partition, batch.first_offset, batch.last_offset) == ("t", 2, 3, 5)
     assert list(batch.timestamps) == [1003, 1005]
     assert list(batch.keys) == [b"k3", b"k5"]
@@ -29,7 +29,7 @@ def test_folding_keeps_every_field_of_every_record():
 @given(offsets, st.integers(0, 50), st.integers(1, 50))
 def test_cutting_loses_nothing_and_leaves_no_hole(at, gap, max_records):
     next_offset = at[-1] + 1 + gap
-    parts = list(cut([record(offset) for offset in at], next_offset, max_records))
+    parts = list(cut("t", 2, [record(offset) for offset in at], next_offset, max_records))
     assert [offset for batch, _ in parts for offset in batch.offsets] == at
     assert all(len(batch) <= max_records for batch, _ in parts)
     follows = [follow for _, follow in parts]
@@ -39,7 +39,7 @@ def test_cutting_loses_nothing_and_leaves_no_hole(at, gap, max_records):
 
 @given(offsets, st.integers(0, 401))
 def test_since_keeps_what_is_not_below_an_offset(at, offset):
-    rest = fold([record(each) for each in at]).since(offset)
+    rest = fold("t", 2, [record(each) for each in at]).since(offset)
     kept = [each for each in at if each >= offset]
     if not kept:
         assert rest is None
