@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,10 @@ class Scores:
     queries: npt.NDArray[np.float32]
     churn_logit: npt.NDArray[np.float32]
     risk_logit: npt.NDArray[np.float32]
+
+    def take(self, rows: npt.NDArray[Any]) -> Scores:
+        """The answers at `rows` (int indices or a bool mask of shape (B,)), order kept."""
+        return Scores(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 class Engine(Protocol):

@@ -82,6 +82,10 @@ class AlertBook:
         """Incidents that are open now."""
         return sum(incident.ended_ms is None for incident in self._incidents.values())
 
+    def quiet(self, subject: str, probability: float) -> bool:
+        """Whether `observe` would certainly have nothing to say."""
+        return probability < self.rule.raise_at and subject not in self._incidents
+
     def observe(
         self,
         seen: Observation,

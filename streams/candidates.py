@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,12 @@ class Suggestions:
     scores: Floats
     sources: npt.NDArray[np.uint8]
     actions: npt.NDArray[np.uint8]
+
+    def take(self, rows: npt.NDArray[Any]) -> Suggestions:
+        """The candidates of the decision points `rows`, order kept."""
+        return Suggestions(
+            self.items[rows], self.scores[rows], self.sources[rows], self.actions[rows]
+        )
 
     def put(self, rows: npt.NDArray[np.int64], found: Suggestions) -> None:
         """Write `found` over the candidates of `rows`."""
@@ -134,7 +141,7 @@ def _covisited(recent: Items, rank: Floats, parts: Sequence[Covisits]) -> tuple[
     weight *= np.maximum(_visits(near, parts), 1e-6) ** np.float32(-0.25)
     weight = np.where(near >= 0, weight, np.float32(0)).reshape(len(recent), -1)
     top = weight.max(axis=1, initial=0, keepdims=True)
-    shares: Floats = weight / np.where(top > 0, top, np.float32(1))
+    shares = (weight / np.where(top > 0, top, np.float32(1))).astype(np.float32, copy=False)
     return near.reshape(len(recent), -1), shares
 
 

@@ -71,8 +71,8 @@ class OutputProducer:
             await self._producer.stop()
             self._producer = None
 
-    async def publish(self, outputs: Iterable[Output], partition: int) -> None:
-        """Publish and return once the broker has confirmed every output.
+    async def send(self, outputs: Iterable[Output], partition: int) -> list[asyncio.Future[Any]]:
+        """Hand outputs to the producer; `confirm` the result before acking.
 
         Parameters
         ----------
@@ -84,24 +84,34 @@ class OutputProducer:
         Raises
         ------
         TransientError
-            The broker didn't confirm in time: nothing may be acked.
+            The producer can't take them: nothing may be acked.
         """
         by_topic: dict[str, list[Output]] = {}
         for output in outputs:
             by_topic.setdefault(output.topic, []).append(output)
-        if not by_topic:
-            return
+        try:
+            groups = [await self._send(topic, partition, by_topic[topic]) for topic in by_topic]
+        except (KafkaError, TimeoutError) as error:
+            raise _not_confirmed(error) from error
+        return [one for group in groups for one in group]
+
+    async def confirm(self, sent: list[asyncio.Future[Any]]) -> None:
+        """Return once the broker has confirmed all of `sent`.
+
+        Raises
+        ------
+        TransientError
+            The broker refused, or didn't confirm in time: nothing may be acked.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
-                confirmations = [
-                    await self._send(topic, partition, group) for topic, group in by_topic.items()
-                ]
-                await asyncio.gather(*(one for group in confirmations for one in group))
+                await asyncio.gather(*sent)
         except (KafkaError, TimeoutError) as error:
-            name = type(error).__name__
-            raise TransientError(
-                f"outputs of partition {partition} not confirmed: {name}"
-            ) from error
+            raise _not_confirmed(error) from error
+
+    async def publish(self, outputs: Iterable[Output], partition: int) -> None:
+        """Send and confirm."""
+        await self.confirm(await self.send(outputs, partition))
 
     async def _send(
         self, topic: str, partition: int, outputs: list[Output]
@@ -127,3 +137,7 @@ class OutputProducer:
         if batch.record_count():
             futures.append(await producer.send_batch(batch, topic, partition=target))
         return futures
+
+
+def _not_confirmed(error: Exception) -> TransientError:
+    return TransientError(f"outputs not confirmed by the broker: {type(error).__name__}: {error}")

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from models.windows import Windows
 
+from models.windows import Windows
 from schemas.kinds import Kind
 from schemas.outputs import ItemReason, Recommendation, RecommendedItem, output_id
 from schemas.times import format_time_ms
-from streams.counters import Source
+from streams.candidates import Source
 from streams.items import ItemTable
 
-_TEXTS = {
-    Source.COVISITED: ("covisited", "people who looked at your last items looked at this too"),
-    Source.OWN_RECENT: ("recently_viewed", "you looked at this recently"),
-    Source.POPULAR: ("popular", "popular right now"),
-    Source.MODEL: ("next_item_model", "the model expects this next after your recent events"),
+COUNTERS = "counters"
+"""`model_version` of answers that no model gave."""
+
+_REASONS: dict[int, ItemReason] = {
+    Source.COVISITED: ItemReason("covisited", "often looked at together with your recent items"),
+    Source.OWN_RECENT: ItemReason("recently_viewed", "you looked at this recently"),
+    Source.POPULAR: ItemReason("popular", "popular right now"),
+    Source.MODEL: ItemReason("next_item_model", "expected next after your recent events"),
 }
 
 
@@ -97,33 +100,38 @@ class SentLists:
     """What each user was last sent and when, so that only news goes out; by history slot."""
 
     def __init__(self) -> None:
-        self._hashes = np.zeros(0, np.int64)
-        self._sent_ms = np.zeros(0, np.int64)
+        self._rows = np.zeros(0, [("owner", "<i8"), ("list", "<i8"), ("sent_ms", "<i8")])
 
-    def _grow(self, slot: int) -> None:
-        if slot >= len(self._hashes):
-            more = max(1024, slot + 1, 2 * len(self._hashes)) - len(self._hashes)
-            self._hashes = np.concatenate([self._hashes, np.zeros(more, np.int64)])
-            self._sent_ms = np.concatenate([self._sent_ms, np.zeros(more, np.int64)])
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return int(self._rows.nbytes)
 
-    def forget(self, slots: npt.NDArray[np.intp]) -> None:
-        """The slots belong to other users now."""
-        known = slots[slots < len(self._hashes)]
-        self._hashes[known] = 0
-        self._sent_ms[known] = 0
+    def admit(self, slot: int, trigger: Trigger, items: tuple[int, ...], policy: Policy) -> str:
+        """Whether a list goes out: `sent`, `unchanged`, `held` (too soon) or `empty`.
 
-    def admit(self, slot: int, items: tuple[int, ...], now_ms: int, min_interval_s: int) -> str:
-        """Whether a list goes out: `sent`, `unchanged`, `held` (too soon) or `empty`."""
+        Parameters
+        ----------
+        slot
+            Of the user's history; another owner means the slot was given to a new user.
+        items
+            Item indices, best first.
+        """
         if not items:
             return "empty"
-        self._grow(slot)
-        digest = hash(items) or 1
-        if self._hashes[slot] == digest:
-            return "unchanged"
-        if self._hashes[slot] and now_ms - int(self._sent_ms[slot]) < min_interval_s * 1000:
-            return "held"
-        self._hashes[slot] = digest
-        self._sent_ms[slot] = now_ms
+        if slot >= len(self._rows):
+            more = max(1024, slot + 1, 2 * len(self._rows))
+            self._rows = np.concatenate(
+                [self._rows, np.zeros(more - len(self._rows), self._rows.dtype)]
+            )
+        owner, shown = hash(trigger.user_id) or 1, hash(items)
+        was_owner, was_shown, sent_ms = self._rows[slot].item()
+        if was_owner == owner:
+            if was_shown == shown:
+                return "unchanged"
+            if trigger.time_ms - sent_ms < policy.min_interval_s * 1000:
+                return "held"
+        self._rows[slot] = (owner, shown, trigger.time_ms)
         return "sent"
 
 
@@ -131,9 +139,8 @@ def build(
     trigger: Trigger,
     picks: list[tuple[int, float, int]],
     items: ItemTable,
+    policy: Policy,
     model_version: str,
-    variant: str,
-    ttl_s: int,
 ) -> Recommendation:
     """The message for one user.
 
@@ -144,20 +151,15 @@ def build(
     """
     places = []
     for rank, (item, score, source) in enumerate(picks, start=1):
-        code, text = _TEXTS[Source(source)]
-        reason = ItemReason(code=code, text=text)
-        places.append(
-            RecommendedItem(
-                item_id=items.ids[item], rank=rank, score=round(score, 6), reasons=[reason]
-            )
-        )
+        reason = _REASONS[source]
+        places.append(RecommendedItem(items.ids[item], rank, round(score, 6), [reason]))
     return Recommendation(
         recommendation_id=output_id("recommendation", trigger.partition, trigger.offset),
         user_id=trigger.user_id,
         trigger_message_id=trigger.message_id,
         items=places,
-        variant=variant,
+        variant="model" if model_version != COUNTERS else COUNTERS,
         model_version=model_version,
         generated_at=format_time_ms(trigger.broker_ms),
-        expires_at=format_time_ms(trigger.broker_ms + ttl_s * 1000),
+        expires_at=format_time_ms(trigger.broker_ms + policy.ttl_s * 1000),
     )

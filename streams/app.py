@@ -1,0 +1,278 @@
+"""The worker's composition root: settings in, a Faust app that runs the pipeline out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import tempfile
+import time
+from typing import Any, cast
+
+import faust
+import mode
+import structlog
+from aiokafka import TopicPartition
+from faust.types import StreamT
+
+from schemas.codec import EventDecoder
+from schemas.errors import HarkError
+from schemas.topics import ALERTS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
+from schemas.topics import topics as topic_specs
+from streams.batches import RecordBatch
+from streams.brake import Brake
+from streams.catalogue import Catalogue
+from streams.champion import Champion
+from streams.health import HealthServer
+from streams.items import ItemTable
+from streams.metrics import Metrics
+from streams.observations import PartitionLag
+from streams.outputs import OutputProducer
+from streams.pipeline import Pipeline
+from streams.plan import Plan
+from streams.restore import committed_offsets, read_alerts, replay
+from streams.scoring import Scorer
+from streams.settings import Kafka, Settings
+from streams.startup import check_cluster
+from streams.transport import batches, declare_batch_topic, install
+
+log = structlog.get_logger(__name__)
+REBALANCE_TIMEOUT_S = 60.0
+REPORT_EVERY_S = 1.0
+STUCK_S = 60.0
+
+
+class Worker:
+    """One worker process.
+
+    Parameters
+    ----------
+    settings
+        Validated settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        kafka = settings.kafka
+        self._client = kafka.client()
+        prefix = kafka.topic_prefix
+        self.topic = prefix + EVENTS.name
+        self._alerts_topic = prefix + ALERTS.name
+        self._partitions: dict[str, int] = {}
+        self.metrics = Metrics()
+        self.items = ItemTable()
+        self.scorer = Scorer(
+            Plan.from_settings(settings),
+            EventDecoder(settings.product_contract()),
+            self.items,
+            self.metrics,
+        )
+        self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
+        self.pipeline = Pipeline(
+            self.scorer,
+            self.producer,
+            self.metrics,
+            Brake(
+                max_share=settings.limits.dead_letter_share,
+                window=settings.limits.dead_letter_window,
+                max_consecutive=settings.limits.max_consecutive,
+            ),
+        )
+        self.catalogue = Catalogue(
+            self._client, prefix + ITEMS.name, self.items, self.pipeline.in_scorer
+        )
+        self.champion = Champion(settings.model.registry, settings.model.alias, self._swap)
+        self.health = HealthServer(
+            self.metrics.registry, self._check, settings.http.host, _http_port(settings)
+        )
+        self.app = self._faust_app(kafka)
+
+    def _faust_app(self, kafka: Kafka) -> faust.App:
+        app = _App(
+            kafka.group_id,
+            broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
+            broker_credentials=_credentials(kafka),
+            broker_session_timeout=kafka.session_timeout_s,
+            broker_heartbeat_interval=1.0,
+            broker_commit_interval=1.0,
+            broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=kafka.max_fetch_bytes,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            web_enabled=False,
+            store="memory://",
+            datadir=tempfile.mkdtemp(prefix="hark-"),
+        )
+        app.worker = self
+        install(app, {self.topic}, drain_timeout_s=kafka.drain_timeout_s)
+        channel = declare_batch_topic(app, self.topic)
+
+        async def score(stream: StreamT[RecordBatch]) -> None:
+            await self.pipeline.consume(batches(stream))
+
+        app.agent(channel, supervisor_strategy=mode.CrashingSupervisor)(score)
+        app.on_rebalance_complete.connect(self._rebalanced)
+        return app
+
+    async def check(self) -> None:
+        """Refuse to start on a cluster that can't work; raises `ConfigError`."""
+        specs = topic_specs(self.settings.kafka.topic_prefix)
+        self._partitions = await check_cluster(self._client, specs)
+
+    async def start(self) -> None:
+        """Everything the agent needs, before the first batch; called by the app."""
+        self.health.start()
+        log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
+        self.metrics.set_model("counters", "none", loaded_at_s=time.time())
+        await self.producer.start()
+        await self.catalogue.start()
+        await self.champion.start()
+
+    async def stop(self) -> None:
+        """The reverse, after the app has drained and committed."""
+        await self.champion.stop()
+        await self.catalogue.stop()
+        await self.producer.stop()
+        self.health.stop()
+
+    async def _swap(self, model: Any) -> None:
+        await self.pipeline.in_scorer(lambda: self.scorer.use(model))
+        self.metrics.set_model(model.version, "onnx", loaded_at_s=time.time())
+
+    async def _rebalanced(self, *_: Any, **__: Any) -> None:
+        """Bring the state of every assigned partition to its committed offset."""
+        assigned = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.topic}
+        states = self.pipeline.states
+        for gone in set(states) - assigned:
+            del states[gone]
+        partitions = [TopicPartition(self.topic, number) for number in sorted(assigned)]
+        committed = (
+            await committed_offsets(self._client, self.settings.kafka.group_id, partitions)
+            if partitions
+            else {}
+        )
+        for tp in partitions:
+            await self._bring(tp, committed.get(tp, 0))
+        self.metrics.count_rebalance()
+        log.info("rebalanced", partitions=sorted(assigned))
+        self.health.set_ready(True)
+
+    async def _bring(self, tp: TopicPartition, committed: int) -> None:
+        """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
+        states = self.pipeline.states
+        state = states.get(tp.partition)
+        if state is None or state.next_offset > committed:
+            state = self.scorer.new_state(tp.partition)
+        if state.next_offset < committed:
+            begin = state.next_offset or None
+            number = await replay(
+                self._client, tp, begin, committed, lambda batch: self.pipeline.apply(state, batch)
+            )
+            alerts_tp = TopicPartition(
+                self._alerts_topic, tp.partition % self._partitions[self._alerts_topic]
+            )
+            for alert in await read_alerts(self._client, alerts_tp):
+                state.recall(alert)
+            self.metrics.count_restored(number)
+            log.info("state.restored", partition=tp.partition, events=number, users=state.users)
+        states[tp.partition] = state
+
+    async def report(self) -> None:
+        """Refresh the gauges until cancelled."""
+        while True:
+            await asyncio.sleep(REPORT_EVERY_S)
+            states = dict(self.pipeline.states)
+            consumer = self.app.consumer
+            lags = {}
+            for number, state in states.items():
+                tp = faust.types.TP(self.topic, number)
+                high = consumer.highwater(tp) or 0
+                records = max(0, high - state.next_offset)
+                age_s = max(0.0, time.time() - state.last_broker_ms / 1000) if records else 0.0
+                committed = cast("Any", consumer)._committed_offset.get(tp) or 0
+                lags[number] = PartitionLag(records, age_s, committed)
+            self.metrics.set_partitions(lags)
+            self.metrics.set_state(
+                users=sum(state.users for state in states.values()),
+                items=len(self.items),
+                state_bytes=sum(state.nbytes for state in states.values()),
+            )
+
+    def _check(self) -> str:
+        idle_s = time.monotonic() - self.pipeline.progress_s
+        behind = any(
+            (self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0)
+            > state.next_offset
+            for number, state in dict(self.pipeline.states).items()
+        )
+        return (
+            f"no batch finished for {idle_s:.0f} s while records wait"
+            if (behind and idle_s > STUCK_S)
+            else ""
+        )
+
+
+class _App(faust.App):
+    worker: Worker
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        await self.worker.start()
+
+    async def on_stop(self) -> None:
+        self.worker.health.set_ready(False)
+        await super().on_stop()
+        await self.worker.stop()
+
+
+def _http_port(settings: Settings) -> int:
+    """The port that is set; the default one if it is free, else any: workers share a laptop."""
+    if "port" in settings.http.model_fields_set:
+        return settings.http.port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.http.host, settings.http.port))
+        except OSError:
+            return 0
+    return settings.http.port
+
+
+def _credentials(kafka: Kafka) -> Any:
+    context = kafka.ssl_context()
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=kafka.username,
+            password=kafka.password.get_secret_value() if kafka.password else None,
+            ssl_context=context,
+            mechanism=kafka.sasl_mechanism,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+async def run(settings: Settings) -> None:
+    """Run a worker until SIGTERM, SIGINT or a failure.
+
+    Raises
+    ------
+    HarkError
+        What stopped it, when it wasn't asked to.
+    """
+    worker = Worker(settings)
+    await worker.check()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await worker.app.start()
+    reporting = asyncio.create_task(worker.report(), name="hark-report")
+    asked = asyncio.create_task(stop.wait())
+    crashed = asyncio.create_task(worker.app._crashed.wait())
+    await asyncio.wait({asked, crashed}, return_when=asyncio.FIRST_COMPLETED)
+    log.info("worker.stopping", asked=asked.done())
+    reporting.cancel()
+    await worker.app.stop()
+    if not asked.done():
+        reason = worker.app.crash_reason
+        raise HarkError(f"worker stopped: {reason!r}") from reason

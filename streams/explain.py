@@ -1,0 +1,77 @@
+"""Why this user: which features moved a probability, by putting each back to its usual value.
+
+Occlusion: the features that stray most from the training median are set to it one at a time;
+what the probability loses is that feature's contribution. It asks the engine itself, so it
+explains whatever model answers; the order of events is not part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from models.feature_table import FEATURES
+from models.sequences import ModelInputs, scale
+from schemas.outputs import ReasonCode
+
+ASKED = 16
+"""Features put to the test, the most unusual ones: an alert costs one small batch."""
+
+Probability = Callable[[ModelInputs], npt.NDArray[Any]]
+
+
+class Explainer:
+    """Explains one head of one model version.
+
+    Parameters
+    ----------
+    usual
+        float64 (F,): the training median of every feature, in the feature set's order.
+    probability
+        Calibrated probability (B,) of model inputs.
+    """
+
+    def __init__(self, usual: npt.NDArray[np.float64], probability: Probability) -> None:
+        self._usual = usual
+        frame = pl.DataFrame({f.name: np.array([v]) for f, v in zip(FEATURES, usual, strict=True)})
+        self._usual_scaled = scale(frame)[0]  # (F,)
+        self._probability = probability
+
+    def explain(
+        self, inputs: ModelInputs, values: tuple[float, ...], top: int = 3
+    ) -> list[ReasonCode]:
+        """The features that raise the probability most.
+
+        Parameters
+        ----------
+        inputs
+            Of one decision point (B = 1).
+        values
+            Its F raw feature values.
+        """
+        strayed = np.abs(inputs.features[0] - self._usual_scaled)
+        asked = np.argsort(-strayed, kind="stable")[:ASKED]
+        asked = asked[strayed[asked] > 0]
+        rows = inputs.take(np.zeros(len(asked) + 1, np.intp))
+        features = rows.features.copy()
+        features[np.arange(len(asked)), asked] = self._usual_scaled[asked]
+        probabilities = self._probability(replace(rows, features=features))
+        lost = float(probabilities[-1]) - probabilities[:-1]
+        best = np.argsort(-lost, kind="stable")[:top]
+        return [self._reason(int(asked[i]), values, float(lost[i])) for i in best if lost[i] > 0]
+
+    def _reason(self, column: int, values: tuple[float, ...], contribution: float) -> ReasonCode:
+        feature, value, usual = FEATURES[column], float(values[column]), float(self._usual[column])
+        unit = f" {feature.unit}" if feature.unit in ("s", "day") else ""
+        return ReasonCode(
+            code=feature.name,
+            text=f"{feature.meaning}: {value:.4g}{unit}, usually {usual:.4g}{unit}",
+            value=round(value, 6),
+            baseline=round(usual, 6),
+            contribution=round(contribution, 6),
+        )

@@ -1,0 +1,92 @@
+"""The way of a record batch through a worker: score, publish, confirm, ack.
+
+Scoring is one pure, synchronous function in a thread of its own, so that the event loop
+stays free for heartbeats and fetching. While the broker confirms batch N, batch N + 1 is
+scored; up to `MAX_CONFIRMING` batches wait for their confirmation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import structlog
+from faust.types import EventT
+
+from streams.batches import RecordBatch
+from streams.brake import Brake
+from streams.metrics import Metrics
+from streams.outputs import OutputProducer
+from streams.partition import PartitionState
+from streams.scoring import Scored, Scorer
+
+log = structlog.get_logger(__name__)
+MAX_CONFIRMING = 4
+T = TypeVar("T")
+
+
+class Pipeline:
+    """Scores the batches of this worker's partitions.
+
+    Parameters
+    ----------
+    scorer
+        The pure part.
+    producer
+        Publishes and waits for the broker.
+    metrics, brake
+        Told about each batch.
+    """
+
+    def __init__(
+        self, scorer: Scorer, producer: OutputProducer, metrics: Metrics, brake: Brake
+    ) -> None:
+        self.scorer = scorer
+        self.states: dict[int, PartitionState] = {}
+        self.progress_s = time.monotonic()
+        self._producer = producer
+        self._metrics = metrics
+        self._brake = brake
+        self._confirming = asyncio.Semaphore(MAX_CONFIRMING)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hark-score")
+
+    async def in_scorer(self, work: Callable[[], T]) -> T:
+        """Run `work` in the scoring thread, where all state may be touched."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def consume(self, events: AsyncIterator[EventT[RecordBatch]]) -> None:
+        """The agent's body; a failure anywhere leaves the batch unacked and ends it."""
+        async with asyncio.TaskGroup() as confirming:
+            async for event in events:
+                batch = cast("RecordBatch", event.value)
+                state = self.states[batch.partition]
+                scored = await self.in_scorer(partial(self.scorer.score_batch, state, batch))
+                self._brake.observe(scored.dead)
+                await self._confirming.acquire()
+                sent = await self._producer.send(scored.outputs, batch.partition)
+                confirming.create_task(self._finish(event, scored, sent))
+
+    async def _finish(
+        self, event: EventT[RecordBatch], scored: Scored, sent: list[asyncio.Future[Any]]
+    ) -> None:
+        started = time.perf_counter()
+        try:
+            await self._producer.confirm(sent)
+        finally:
+            self._confirming.release()
+        event.ack()
+        self.progress_s = time.monotonic()
+        self._metrics.observe_stage("produce", time.perf_counter() - started)
+        self._metrics.observe_batch(scored.counts)
+        self._metrics.observe_latency(time.time_ns() // 1_000_000, scored.broker_ms, scored.time_ms)
+        for kind, severity, status in scored.alerts:
+            self._metrics.observe_alert(kind, severity, status)
+        log.debug("batch", partition=event.value.partition, records=scored.counts.records)
+
+    async def apply(self, state: PartitionState, batch: RecordBatch) -> int:
+        """Apply a batch without output (restore); returns the events accepted."""
+        return await self.in_scorer(partial(self.scorer.apply_batch, state, batch))

@@ -1,0 +1,100 @@
+"""What a worker does with each event, in plain values: the settings, resolved once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Self
+
+from schemas.errors import ConfigError
+from schemas.kinds import Kind
+from schemas.topics import ALERTS, DEAD_LETTERS, RECOMMENDATIONS
+from streams.alerts import AlertBook, Rule
+from streams.counters import Counters
+from streams.histories import Histories
+from streams.items import ItemTable
+from streams.partition import PartitionState
+from streams.points import PointPolicy
+from streams.recommend import Policy
+from streams.settings import AlertRule, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything the scoring function is parametrised by, but for the model.
+
+    Attributes
+    ----------
+    points
+        Which events ask for a decision.
+    recommend
+        What may be shown and how often.
+    rules
+        Per kind of alert.
+    entities
+        E, watched risk entities per event.
+    recommendations, alerts, dead_letters
+        Topic names on the wire.
+    """
+
+    points: PointPolicy
+    recommend: Policy
+    rules: dict[str, Rule]
+    entities: int
+    max_users: int
+    late_s: int
+    recommendations: str
+    alerts: str
+    dead_letters: str
+    code_version: str
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The plan of these settings; `ConfigError` where they contradict themselves."""
+        prefix = settings.kafka.topic_prefix
+        rules = {"churn": settings.alerts.churn, "risk": settings.alerts.risk}
+        return cls(
+            points=PointPolicy(
+                watch=frozenset(_kind(name) for name in settings.alerts.watch),
+                refresh_s=settings.recommend.refresh_s,
+            ),
+            recommend=Policy(
+                top_k=settings.recommend.top_k,
+                min_interval_s=settings.recommend.min_interval_s,
+                ttl_s=settings.recommend.ttl_s,
+                exclude_bought=settings.recommend.exclude_bought,
+            ),
+            rules={kind: _rule(kind, rule) for kind, rule in rules.items() if rule.enabled},
+            entities=len(settings.contract.entities),
+            max_users=settings.state.max_users,
+            late_s=settings.state.late_s,
+            recommendations=prefix + RECOMMENDATIONS.name,
+            alerts=prefix + ALERTS.name,
+            dead_letters=prefix + DEAD_LETTERS.name,
+            code_version=version("hark"),
+        )
+
+    def new_state(self, partition: int, items: ItemTable) -> PartitionState:
+        """The empty state of a partition."""
+        return PartitionState(
+            partition,
+            Histories(items, self.points, max_users=self.max_users, late_s=self.late_s),
+            Counters(self.points, entities=self.entities),
+            {kind: AlertBook(kind, rule) for kind, rule in self.rules.items()},
+        )
+
+
+def _kind(name: str) -> Kind:
+    try:
+        return Kind[name.upper()]
+    except KeyError:
+        raise ConfigError(f"alerts.watch: no kind {name!r} (see schemas/kinds.py)") from None
+
+
+def _rule(kind: str, rule: AlertRule) -> Rule:
+    if not rule.clear_at <= rule.raise_at <= rule.critical_at:
+        raise ConfigError(
+            f"alerts.{kind}: clear_at {rule.clear_at} <= raise_at {rule.raise_at} <= "
+            f"critical_at {rule.critical_at} must hold"
+        )
+    return Rule(rule.raise_at, rule.clear_at, rule.critical_at, rule.cooldown_s)

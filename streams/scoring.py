@@ -1,0 +1,202 @@
+"""The scoring function: one record batch and one partition's state in, outputs out.
+
+Pure and synchronous but for the state it advances: no clock, no network. Steps 2 to 8 of an
+event's way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from models.registry import Model
+from schemas.codec import EventDecoder, dead_letter_headers
+from schemas.errors import EngineError, Reason
+from streams.batches import RecordBatch
+from streams.decide import Decider, Decisions
+from streams.histories import Applied
+from streams.ingest import Decoded, Rejection, decode_batch
+from streams.items import ItemTable
+from streams.metrics import Metrics
+from streams.observations import BatchCounts
+from streams.outputs import Output
+from streams.partition import PartitionState
+from streams.plan import Plan
+from streams.points import Points, Task
+
+_LATE = "older than the user's newest event by more than state.late_s"
+_RANK = np.array([3, 1, 2], np.int8)  # by Outcome: a record is accepted if any of its rows is
+_ACCEPTED_RANK, _LATE_RANK, _DUPLICATE_RANK = 3, 2, 1
+
+
+@dataclass(slots=True)
+class Scored:
+    """What one record batch leads to.
+
+    Attributes
+    ----------
+    outputs
+        To publish, in order.
+    dead
+        Per record of the batch, whether it went to the dead letters.
+    counts
+        For the metrics.
+    broker_ms, time_ms
+        int64 (n,): of the accepted events.
+    alerts
+        (kind, severity, status) of each alert among the outputs.
+    engine_error
+        Why the model didn't answer, if it should have.
+    """
+
+    outputs: list[Output]
+    dead: list[bool]
+    counts: BatchCounts
+    broker_ms: npt.NDArray[np.int64]
+    time_ms: npt.NDArray[np.int64]
+    alerts: list[tuple[str, str, str]] = field(default_factory=list)
+    engine_error: str = ""
+
+
+class Scorer:
+    """Scores batches with the model of the moment, or the counters without one.
+
+    Parameters
+    ----------
+    plan
+        What to do with each event.
+    decoder
+        Compiled for the product's contract.
+    items
+        The worker's item table.
+    metrics
+        Times the stages.
+    """
+
+    def __init__(
+        self, plan: Plan, decoder: EventDecoder, items: ItemTable, metrics: Metrics
+    ) -> None:
+        self.plan = plan
+        self._decoder = decoder
+        self._items = items
+        self._metrics = metrics
+        self._decider = Decider(plan, items, metrics)
+
+    @property
+    def model_version(self) -> str:
+        """Who answers now; `counters` without a model."""
+        return self._decider.model_version
+
+    def use(self, model: Model | None) -> None:
+        """Answer with `model` from the next batch on."""
+        self._decider.use(model)
+
+    def new_state(self, partition: int) -> PartitionState:
+        """The empty state of a partition."""
+        return self.plan.new_state(partition, self._items)
+
+    def score_batch(self, state: PartitionState, batch: RecordBatch) -> Scored:
+        """Advance `state` by `batch` and say what must be published before it may be acked."""
+        with self._metrics.stage("decode"):
+            decoded = decode_batch(batch, self._decoder)
+        columns = decoded.columns
+        with self._metrics.stage("histories"):
+            applied = state.histories.apply(columns)
+            live = state.counters.advance(columns, applied)
+        windows = applied.windows.with_context(live.context)
+        engine_error = ""
+        try:
+            decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
+        except EngineError as error:
+            engine_error = str(error)
+            self._decider.use(None)
+            decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
+        self._advance(state, batch)
+        outcomes = _outcomes(len(batch), decoded, applied)
+        late = [
+            Rejection(i, Reason.LATE, _LATE)
+            for i in np.flatnonzero(outcomes == _LATE_RANK).tolist()
+        ]
+        rejected = sorted([*decoded.rejected, *late], key=lambda one: one.index)
+        dead = [False] * len(batch)
+        for rejection in rejected:
+            dead[rejection.index] = True
+        accepted = applied.accepted & columns.ends
+        return Scored(
+            outputs=[*(self._dead_letter(batch, one) for one in rejected), *decisions.outputs],
+            dead=dead,
+            counts=_counts(
+                decoded, rejected, outcomes, columns.kinds[accepted], applied.points, decisions
+            ),
+            broker_ms=columns.broker_ms[accepted],
+            time_ms=columns.time_ms[accepted],
+            alerts=decisions.alerts,
+            engine_error=engine_error,
+        )
+
+    def apply_batch(self, state: PartitionState, batch: RecordBatch) -> int:
+        """Advance `state` without output (restore) -> events accepted."""
+        columns = decode_batch(batch, self._decoder).columns
+        applied = state.histories.apply(columns)
+        state.counters.advance(columns, applied)
+        self._advance(state, batch)
+        return int(applied.accepted.sum())
+
+    def _advance(self, state: PartitionState, batch: RecordBatch) -> None:
+        state.next_offset = batch.last_offset + 1
+        state.last_broker_ms = batch.timestamps[-1]
+
+    def _dead_letter(self, batch: RecordBatch, rejection: Rejection) -> Output:
+        i = rejection.index
+        headers = batch.headers[i]
+        attempt = next((value for name, value in headers if name == "hark-attempt"), b"0")
+        fields = {
+            "reason": rejection.reason.value,
+            "detail": rejection.detail[:500],
+            "topic": batch.topic,
+            "partition": batch.partition,
+            "offset": batch.offsets[i],
+            "timestamp": batch.timestamps[i],
+            "code-version": self.plan.code_version,
+            "attempt": int(attempt) + 1 if attempt.isdigit() else 1,
+        }
+        return Output(
+            self.plan.dead_letters,
+            batch.keys[i],
+            batch.values[i],
+            dead_letter_headers(fields, headers),
+        )
+
+
+def _outcomes(records: int, decoded: Decoded, applied: Applied) -> npt.NDArray[np.int8]:
+    """int8 (records,): what became of each record; 0 = it broke the contract."""
+    outcomes = np.zeros(records, np.int8)
+    np.maximum.at(outcomes, decoded.index, _RANK[applied.outcomes])
+    return outcomes
+
+
+def _counts(
+    decoded: Decoded,
+    rejected: list[Rejection],
+    outcomes: npt.NDArray[np.int8],
+    kinds: npt.NDArray[np.uint8],
+    points: Points,
+    decisions: Decisions,
+) -> BatchCounts:
+    return BatchCounts(
+        records=len(outcomes),
+        accepted=int((outcomes == _ACCEPTED_RANK).sum()),
+        duplicates=int((outcomes == _DUPLICATE_RANK).sum()),
+        dead_letters=Counter(rejection.reason.value for rejection in rejected),
+        kinds=kinds,
+        unknown_names=decoded.unknown_names,
+        future=decoded.future,
+        unkeyed=decoded.unkeyed,
+        recommend=int(points.asking(Task.RECOMMEND).sum()),
+        churn=int(points.asking(Task.CHURN).sum()) if decisions.churn else 0,
+        risk=int(points.asking(Task.RISK).sum()) if decisions.risk else 0,
+        **decisions.lists,
+    )
