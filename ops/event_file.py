@@ -76,7 +76,8 @@ def times_ms(column: pl.Series) -> pl.Series:
     >>> times_ms(pl.Series(["2010-12-01 08:26:00", "soon"])).to_list()
     [1291191960000, None]
     """
-    if 2 * int(column.str.contains(_NUMBER).sum()) > column.len():
+    numbers = int(column.str.contains(_NUMBER).sum())
+    if numbers and 2 * numbers >= column.len() - column.null_count():
         number = column.str.strip_chars().cast(pl.Float64, strict=False)
         median = abs(float(number.median() or 0.0))  # type: ignore[arg-type]
         scale = next(

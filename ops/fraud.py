@@ -9,8 +9,9 @@ from ops.shop import DAY_S, Floats, Ints, Shop
 
 TERMINAL, TAKEOVER = "terminal", "takeover"
 _CONFIRM_DAYS = (1.0, 7.0)
-_TERMINALS_EVERY_DAYS = 3.0
-_TAKEOVERS_EVERY_DAYS = 6.0
+_TERMINAL_DAYS_PER_BURST = 100.0
+_USER_DAYS_PER_TAKEOVER = 9_000.0
+_MOST_TAKEOVERS = 500
 _MOST_RECENT_S = 30 * DAY_S
 
 
@@ -19,15 +20,13 @@ def at_terminals(rng: np.random.Generator, shop: Shop, paid: pl.DataFrame) -> pl
 
     The amounts are ordinary: only the terminal's other frauds give them away.
     """
-    bursts = max(2, round(shop.days / _TERMINALS_EVERY_DAYS))
-    busy = np.bincount(paid["terminal"].to_numpy(), minlength=shop.terminals).astype(float)
-    terminal = (
-        rng.choice(shop.terminals, bursts, p=busy / busy.sum()) if busy.sum() else np.zeros(0)
-    )
-    start_s = rng.uniform(0.0, shop.days, len(terminal)) * DAY_S
-    end_s = start_s + rng.uniform(6.0, 14.0, len(terminal)) * DAY_S
-    where, when = paid["terminal"].to_numpy()[:, None], paid["time_s"].to_numpy()[:, None]
-    caught = ((where == terminal) & (when >= start_s) & (when < end_s)).any(axis=1)
+    bursts = round(shop.terminals * shop.days / _TERMINAL_DAYS_PER_BURST)
+    hit = rng.permutation(shop.terminals)[: max(2, bursts)]
+    start_s, end_s = np.full((2, shop.terminals), np.inf)
+    start_s[hit] = rng.uniform(0.0, shop.days, len(hit)) * DAY_S
+    end_s[hit] = start_s[hit] + rng.uniform(6.0, 14.0, len(hit)) * DAY_S
+    where, when = paid["terminal"].to_numpy(), paid["time_s"].to_numpy()
+    caught = (when >= start_s[where]) & (when < end_s[where])
     fraud = caught & (rng.random(len(paid)) < 0.4)
     return paid.with_columns(scenario=pl.when(pl.Series(fraud)).then(pl.lit(TERMINAL)))
 
@@ -44,7 +43,8 @@ def takeovers(
     """
     parts = []
     usual = float(np.median(shop.price)) * 1.5
-    for burst in range(max(2, round(shop.days / _TAKEOVERS_EVERY_DAYS))):
+    bursts = round(len(shop.mood) * shop.days / _USER_DAYS_PER_TAKEOVER)
+    for burst in range(int(np.clip(bursts, 2, _MOST_TAKEOVERS))):
         now_s = rng.uniform(1.0, max(shop.days - 1.0, 1.5)) * DAY_S
         recent = np.unique(visiting[(start_s < now_s) & (start_s > now_s - _MOST_RECENT_S)])
         victims = rng.permutation(recent)[: rng.integers(3, 9)]

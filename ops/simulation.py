@@ -14,6 +14,7 @@ from ops.visits import views, visits
 
 START_MS = 1_736_121_600_000  # 2025-01-06, a Monday: never in anybody's future
 _MARGIN = 1.06
+_FEWEST = 500  # a smaller world may happen to be empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def simulate_events(
     >>> len(shop.events), shop.events.equals(simulate_events(1, 50, 40, 20, 500).events)
     (500, True)
     """
-    asked = events * _MARGIN
+    asked = max(events, _FEWEST) * _MARGIN
     while True:
         rng = np.random.default_rng([seed, users, items])
         shop = build(rng, users, items, days)
