@@ -58,6 +58,7 @@ class Worker:
         prefix = kafka.topic_prefix
         self.topic = prefix + EVENTS.name
         self._alerts_topic = prefix + ALERTS.name
+        self._items_topic = prefix + ITEMS.name
         self._partitions: dict[str, int] = {}
         self.metrics = Metrics()
         self.items = ItemTable()
@@ -79,7 +80,7 @@ class Worker:
             ),
         )
         self.catalogue = Catalogue(
-            self._client, prefix + ITEMS.name, self.items, self.pipeline.in_scorer
+            self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
         self.champion = Champion(settings.model.registry, settings.model.alias, self._swap)
         self.health = HealthServer(
@@ -126,7 +127,7 @@ class Worker:
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
         await self.producer.start()
-        await self.catalogue.start()
+        await self.catalogue.start(self._partitions[self._items_topic])
         await self.champion.start()
 
     async def stop(self) -> None:
@@ -152,8 +153,7 @@ class Worker:
             if partitions
             else {}
         )
-        for tp in partitions:
-            await self._bring(tp, committed.get(tp, 0))
+        await asyncio.gather(*(self._bring(tp, committed.get(tp, 0)) for tp in partitions))
         self.metrics.count_rebalance()
         log.info("rebalanced", partitions=sorted(assigned))
         self.health.set_ready(True)

@@ -42,11 +42,10 @@ class Catalogue:
         self._task: asyncio.Task[None] | None = None
         self.rejected = 0
 
-    async def start(self) -> None:
-        """Read what is there, then follow in the background."""
+    async def start(self, partition_count: int) -> None:
+        """Read what is there in the topic's partitions, then follow in the background."""
         await self._consumer.start()
-        found = self._consumer.partitions_for_topic(self._topic) or set()
-        partitions = [TopicPartition(self._topic, number) for number in sorted(found)]
+        partitions = [TopicPartition(self._topic, number) for number in range(partition_count)]
         self._consumer.assign(partitions)
         ends = await self._consumer.end_offsets(partitions)
         while any([await self._consumer.position(tp) < ends[tp] for tp in partitions]):

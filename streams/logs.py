@@ -14,7 +14,8 @@ REPEAT_S = 10.0
 class RepeatFilter(logging.Filter):
     """Lets one message template of one logger through every `REPEAT_S` seconds.
 
-    A broker outage makes the Kafka client log some 1,000 lines a second.
+    A broker outage makes the Kafka client log some 1,000 lines a second. What Faust's services
+    say of their own starting and stopping is left out below WARNING.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,10 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is logged."""
+        if record.levelno < logging.WARNING and str(record.msg).startswith("[^"):
+            return False
+        if isinstance(record.msg, dict):  # ours, by structlog
+            return True
         key = (record.name, str(record.msg))
         now = time.monotonic()
         if now - self._last.get(key, -REPEAT_S) < REPEAT_S:
@@ -58,10 +63,9 @@ def configure(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    libraries = RepeatFilter()
     for name in ("aiokafka", "faust", "mode", "asyncio", "kafka"):
         logging.getLogger(name).setLevel("WARNING")
-    handler.addFilter(lambda record: record.name.startswith("streams") or libraries.filter(record))
+    handler.addFilter(RepeatFilter())
     structlog.configure(
         processors=[
             *shared,
