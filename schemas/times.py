@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from schemas.errors import Reason, RejectedRecord
 
@@ -44,5 +45,9 @@ def format_time_ms(time_ms: int) -> str:
     >>> format_time_ms(1441134717005)
     '2015-09-01T19:11:57.005Z'
     """
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03d}Z"
+    return f"{_format_s(time_ms // 1000)}.{time_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)  # outputs of one batch share a few seconds
+def _format_s(time_s: int) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")

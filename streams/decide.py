@@ -175,7 +175,7 @@ class Decider:
         places = np.arange(len(order))[:, None]
         found = order >= 0
         items = candidates.items[places, order].tolist()
-        scores = candidates.scores[places, order].tolist()
+        scores = candidates.scores[places, order].astype(np.float64).round(6).tolist()
         sources = candidates.sources[places, order].tolist()
         sizes = found.sum(axis=1).tolist()
         policy = self._plan.recommend

@@ -44,6 +44,8 @@ class Grouped:
         bool (m,): the last row of its record.
     outcomes
         uint8 (m,): `Outcome`, known after `take`.
+    disordered
+        Accepted records older than their user's newest event, known after `take`.
     """
 
     old: Rows
@@ -59,6 +61,7 @@ class Grouped:
     messages: npt.NDArray[np.uint32]
     ends: Bools
     outcomes: npt.NDArray[np.uint8]
+    disordered: int = 0
     # Of the users taken in event by event: the window at each event, the history at the end.
     _windows: dict[int, list[int]] = field(default_factory=dict)
     _finals: dict[int, list[int]] = field(default_factory=dict)
@@ -208,9 +211,12 @@ class Grouped:
         for event, (time_s, key) in enumerate(
             zip(self.times_s[new].tolist(), keys, strict=True), start=first
         ):
+            newest_s = history.newest_s
             outcome = history.take(time_s, key, shift + event)
             if outcome is Outcome.ACCEPTED:
                 self._windows[event] = history.window
+                if newest_s is not None and time_s < newest_s and self.ends[event]:
+                    self.disordered += 1
             else:
                 self.outcomes[event] = outcome
         self._finals[user] = history.marks

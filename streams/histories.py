@@ -55,6 +55,8 @@ class Applied:
         The decision points, in log order.
     windows
         One per decision point; their context is still zero.
+    disordered
+        Accepted records older than their user's newest event.
     """
 
     outcomes: npt.NDArray[np.uint8]
@@ -64,6 +66,7 @@ class Applied:
     ratios: npt.NDArray[np.float32]
     points: Points
     windows: Windows
+    disordered: int = 0
 
     @property
     def accepted(self) -> Bools:
@@ -95,6 +98,7 @@ class Applied:
                 np.concatenate([p.points.tasks for p in parts]),
             ),
             windows=Windows.concat([p.windows for p in parts]),
+            disordered=sum(p.disordered for p in parts),
         )
 
 
@@ -203,7 +207,7 @@ class Histories:
         if len(group.old):
             group.old["applied"] = columns.offsets[group.touched]
             self._users.rows[slots[group.touched]] = group.old
-        return Applied(outcomes, slots, items, before, ratios, points, windows)
+        return Applied(outcomes, slots, items, before, ratios, points, windows, group.disordered)
 
     def _advance(self, group: Grouped, events: Ints) -> tuple[Sums, Ints, Ints]:
         """The running sums after each accepted event; users (V,) that have one; their last."""

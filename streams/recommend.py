@@ -14,6 +14,7 @@ from schemas.times import format_time_ms
 from streams.candidates import Source
 from streams.items import ItemTable
 
+_CHUNK = 256  # bounds the (rows, K, L) comparison to a few MB
 COUNTERS = "counters"
 """`model_version` of answers that no model gave."""
 
@@ -89,8 +90,10 @@ def top_allowed(
     allowed &= items.available[candidates.items]
     if policy.exclude_bought:
         bought = np.where(windows.kinds == Kind.PURCHASE, windows.items, -1)  # (D, L)
-        for row in np.flatnonzero((bought >= 0).any(axis=1)):
-            allowed[row] &= ~np.isin(candidates.items[row], bought[row])
+        for begin in range(0, len(allowed), _CHUNK):
+            rows = begin + np.flatnonzero((bought[begin : begin + _CHUNK] >= 0).any(axis=1))
+            owned = bought[rows, None, :] == candidates.items[rows, :, None]  # (r, K, L)
+            allowed[rows] &= ~owned.any(axis=2)
     scores = np.where(allowed, candidates.scores, -np.inf)
     order = np.argsort(-scores, axis=1, kind="stable")[:, : policy.top_k]
     return np.where(np.take_along_axis(allowed, order, axis=1), order, -1)
@@ -152,7 +155,7 @@ def build(
     places = []
     for rank, (item, score, source) in enumerate(picks, start=1):
         reason = _REASONS[source]
-        places.append(RecommendedItem(items.ids[item], rank, round(score, 6), [reason]))
+        places.append(RecommendedItem(items.ids[item], rank, score, [reason]))
     return Recommendation(
         recommendation_id=output_id("recommendation", trigger.partition, trigger.offset),
         user_id=trigger.user_id,

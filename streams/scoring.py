@@ -25,7 +25,7 @@ from streams.observations import BatchCounts
 from streams.outputs import Output
 from streams.partition import PartitionState
 from streams.plan import Plan
-from streams.points import Points, Task
+from streams.points import Task
 
 _LATE = "older than the user's newest event by more than state.late_s"
 _RANK = np.array([3, 1, 2], np.int8)  # by Outcome: a record is accepted if any of its rows is
@@ -129,7 +129,7 @@ class Scorer:
             outputs=[*(self._dead_letter(batch, one) for one in rejected), *decisions.outputs],
             dead=dead,
             counts=_counts(
-                decoded, rejected, outcomes, columns.kinds[accepted], applied.points, decisions
+                decoded, rejected, outcomes, columns.kinds[accepted], applied, decisions
             ),
             broker_ms=columns.broker_ms[accepted],
             time_ms=columns.time_ms[accepted],
@@ -183,9 +183,10 @@ def _counts(
     rejected: list[Rejection],
     outcomes: npt.NDArray[np.int8],
     kinds: npt.NDArray[np.uint8],
-    points: Points,
+    applied: Applied,
     decisions: Decisions,
 ) -> BatchCounts:
+    points = applied.points
     return BatchCounts(
         records=len(outcomes),
         accepted=int((outcomes == _ACCEPTED_RANK).sum()),
@@ -194,6 +195,7 @@ def _counts(
         kinds=kinds,
         unknown_names=decoded.unknown_names,
         future=decoded.future,
+        out_of_order=applied.disordered,
         unkeyed=decoded.unkeyed,
         recommend=int(points.asking(Task.RECOMMEND).sum()),
         churn=int(points.asking(Task.CHURN).sum()) if decisions.churn else 0,
