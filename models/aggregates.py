@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.feature_table import GROUPS, RECENCY_KINDS, WINDOWS_S
+from models.feature_table import FEATURES, GROUPS, NEVER_S, RECENCY_KINDS, WINDOWS_S
 from models.windows import A_NAMES, C_NAMES, Windows
 from schemas.kinds import N_KINDS, Kind
 
 SESSION_GAP_S = 1_800
+DAY_S = 86_400
 SPANS_S = (300, *WINDOWS_S.values())  # ages up to each of these share a bucket
 REST = len(GROUPS)  # the group of kinds that no group counts
 
@@ -23,6 +24,9 @@ Columns = dict[str, npt.NDArray[Any]]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
+DECAYS_D = {f"{what}_{days}d": days for what in ("visits", "spend") for days in (15, 45, 120)}
+_RATES = 1.0 / (np.array(list(DECAYS_D.values())) * DAY_S)
+_NEVER = {feature.name: feature.default for feature in FEATURES} | {"since_newest_s": 0.0}
 _MONEY = np.zeros(N_KINDS, np.bool_)
 _MONEY[[Kind.PURCHASE, Kind.PAYMENT]] = True
 _GROUP_OF = np.full(N_KINDS, REST, np.int64)
@@ -58,17 +62,21 @@ def aggregate(windows: Windows) -> Columns:
     money = np.where(_MONEY[windows.kinds], windows.amounts, 0).astype(np.float64)
     start = _session_start(windows, inside)
 
-    columns: Columns = {"n": windows.lengths.astype(np.int64), "now_s": windows.now_s}
+    columns: Columns = {"window_events": windows.lengths, "now_s": windows.now_s}
     columns["first_in_window_s"] = windows.times_s[:, 0]
-    columns["newest_s"] = windows.times_s[rows, last]
+    columns["recency_s"] = np.maximum(windows.now_s - windows.times_s[rows, last], 0)
     columns |= _counts(windows, bucket)
-    columns |= _last_times(windows)
     columns |= _gaps(windows, inside)
     columns |= _session(windows, start, last, money)
     columns |= _amounts(windows, money, bucket, last)
     columns |= _variety(windows, start, bucket, last)
-    columns |= {name: windows.accumulators[:, i] for i, name in enumerate(A_NAMES)}
-    columns |= {f"live_{name}": windows.context[:, i] for i, name in enumerate(C_NAMES)}
+    sums = {name: windows.accumulators[:, i] for i, name in enumerate(A_NAMES)}
+    live = {name: windows.context[:, i] for i, name in enumerate(C_NAMES)}
+    columns |= _since(windows, sums, live)
+    columns |= {name: column for name, column in sums.items() if name not in DECAYS_D}
+    columns |= live
+    columns |= _decayed(windows, sums)
+    columns["span_days"] = sums["last_s"] // DAY_S - sums["first_s"] // DAY_S
     return columns
 
 
@@ -93,13 +101,38 @@ def _counts(windows: Windows, bucket: Ints) -> Columns:
     return columns
 
 
+def _since(windows: Windows, sums: Columns, live: Columns) -> Columns:
+    """Seconds from the last of everything to now, never negative; a default where it never was."""
+    times = {
+        **_last_times(windows),
+        "since_purchase_ever_s": sums["last_purchase_s"],
+        "entity_run_age_s": live["entity_run_start_s"],
+        "entity_run_last_s": live["entity_run_last_s"],
+        "since_user_label_s": live["user_label_s"],
+        "tenure_s": sums["first_s"],
+        "since_newest_s": sums["last_s"],
+        "entity_age_s": live["entity_first_s"],
+    }
+    table = np.stack(list(times.values()), axis=1).astype(np.float64)  # (D, n)
+    never = np.array([_NEVER.get(name, NEVER_S) for name in times])
+    passed = np.where(table > 0, np.maximum(windows.now_s[:, None] - table, 0.0), never)
+    return dict(zip(times, np.ascontiguousarray(passed.T), strict=True))
+
+
+def _decayed(windows: Windows, sums: Columns) -> Columns:
+    """The decayed running sums, which stand at the user's newest event, decayed to now."""
+    passed = np.maximum(windows.now_s - sums["last_s"], 0.0)
+    decay = np.exp(-passed * _RATES[:, None])  # (n, D), contiguous: exp rounds strides differently
+    return {name: sums[name] * decay[i] for i, name in enumerate(DECAYS_D)}
+
+
 def _last_times(windows: Windows) -> Columns:
     """Time of the last event of each kind, 0 = none; rows are in order, so the last one stays."""
     cell = np.arange(len(windows))[:, None] * N_KINDS + windows.kinds
     times = np.zeros(len(windows) * N_KINDS, np.int64)
     times[cell.reshape(-1)] = windows.times_s.reshape(-1)
     by_kind = times.reshape(-1, N_KINDS)
-    return {f"last_{kind.name.lower()}_s": by_kind[:, kind] for kind in RECENCY_KINDS}
+    return {f"since_{kind.name.lower()}_s": by_kind[:, kind] for kind in RECENCY_KINDS}
 
 
 def _gaps(windows: Windows, inside: Bools) -> Columns:
@@ -149,6 +182,7 @@ def _amounts(windows: Windows, money: npt.NDArray[np.float64], bucket: Ints, las
     return columns | {
         "amount_last": windows.amounts[rows, last].astype(np.float64),
         "money_last": money[rows, last],
+        "paid_last": np.where(windows.kinds[rows, last] == Kind.PAYMENT, money[rows, last], 0.0),
         "money_sum": money.sum(axis=1),
         "money_count": spent.sum(axis=1),
         "amount_max": money.max(axis=1),

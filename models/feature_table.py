@@ -120,8 +120,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature("amount_max_7d", F64, "money", 0, "largest amount of the last 7 d"),
     Feature("amount_last_over_mean", F64, "ratio", 1, "last amount over the mean of those before"),
     Feature("amount_last_over_max", F64, "ratio", 1, "last amount over the largest before"),
-    Feature("paid_last_over_mean", F64, "ratio", 1, "last amount over the mean of all payments"),
-    Feature("paid_last_over_max", F64, "ratio", 1, "last amount over the largest payment ever"),
+    Feature("paid_last_over_mean", F64, "ratio", 1, "last payment over the mean of all before"),
+    Feature("paid_last_over_max", F64, "ratio", 1, "last payment over the largest ever"),
     # variety
     Feature("items_window", U16, "count", 0, "distinct items in the window"),
     Feature("items_24h", U16, "count", 0, "distinct items of the last 24 h"),
