@@ -57,6 +57,7 @@ ROWS = (
     Row("faust_each", "ops.bench_rows:faust_each", 0.1),
     Row("faust_take", "ops.bench_rows:faust_take", 0.1),
     Row("transport", "ops.bench_rows:transport"),
+    Row("worker_no_model", "ops.bench_worker:worker_no_model"),
 )
 
 

@@ -45,6 +45,7 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        self.handled = 0  # records finished so far
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -122,6 +123,7 @@ class Metrics:
 
     def observe_batch(self, batch: BatchCounts) -> None:
         """Count one finished batch, after its outputs were confirmed."""
+        self.handled += batch.records
         self._batches.inc()
         self._batch_records.observe(batch.records)
         self._observe_events(batch)
