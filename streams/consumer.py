@@ -68,21 +68,24 @@ class BatchConsumer(Consumer):
             return
         if self.flow_active:
             await self._rewind()
-        fetched, _ = await self._wait_next_records(timeout)
+        fetched = cast("dict[TP, Fetched]", (await self._wait_next_records(timeout))[0])
         generation = self.app.consumer_generation_id
         if not fetched or self.should_stop:
             return
-        in_order = {tp: self._accept(tp, cast("Fetched", fetch)) for tp, fetch in fetched.items()}
-        paused: set[TP] = set()
+        reached = {tp: fetch.start for tp, fetch in fetched.items()}
+        in_order = {tp: self._accept(tp, fetch) for tp, fetch in fetched.items()}
         for tp, (item, follows) in self.scheduler.iterate(in_order):
             # A rebalance seeks when it is over: seeking here would race with it.
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
-            if tp not in self._get_active_partitions() and tp not in self._buffered_partitions:
-                paused.add(tp)  # for the rest of this fetch: no holes
-            if tp not in paused:
+            start, reached[tp] = reached[tp], follows
+            # A pause or a seek since the fetch ends what can be delivered of it.
+            if self._is_active(tp) and self._next.setdefault(tp, start) == start:
                 self._next[tp] = follows
                 yield tp, self._message(tp, item, follows)
+
+    def _is_active(self, tp: TP) -> bool:
+        return tp in self._get_active_partitions() or tp in self._buffered_partitions
 
     async def _getmany(
         self,

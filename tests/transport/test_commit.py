@@ -63,6 +63,28 @@ async def test_a_stop_commits_what_was_acked_and_a_restart_repeats_nothing(clust
     assert len(set(seen)) == len(seen) == 1650
 
 
+async def test_a_stop_lets_the_batch_in_flight_finish_and_commits_it(cluster: Cluster):
+    topic, group = await cluster.topic(), cluster.name("group")
+    await cluster.produce(topic, numbers(0, 100))
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(event):
+        started.set()
+        await go_on.wait()
+        event.ack()
+
+    worker = Worker(cluster.bootstrap, topic, group, slow, max_batch_records=20)
+    await worker.start()
+    await started.wait()
+    stopping = asyncio.create_task(worker.stop())
+    await asyncio.sleep(0.5)
+    assert not stopping.done()
+    go_on.set()
+    await stopping
+    assert worker.values == list(range(20))  # what only waited is left to the next worker
+    assert await cluster.committed(group, topic) == 20
+
+
 async def test_a_crash_between_ack_and_commit_loses_nothing(cluster: Cluster):
     topic, group = await cluster.topic(), cluster.name("group")
     await cluster.commit(group, topic, 40)
