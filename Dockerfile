@@ -22,7 +22,7 @@ ENTRYPOINT ["hark"]
 FROM base AS trainer
 RUN pip install -c /src/constraints.txt "/src[train]" && rm -rf /src/build
 USER hark
-CMD ["train", "--help"]
+CMD ["trainer"]
 
 FROM base AS worker
 RUN pip install -c /src/constraints.txt /src && rm -rf /src/build

@@ -42,6 +42,11 @@ def quantile(q: float, metric: str, match: str) -> str:
     return f"histogram_quantile({q}, sum by (le) (rate({buckets}{RATE})))"
 
 
+def or_zero(expr: str) -> str:
+    """0 in place of nothing, and of the NaN of a histogram without observations."""
+    return f"({expr} >= 0) or vector(0)"
+
+
 def latency(since: str) -> tuple[Query, ...]:
     return tuple(
         Query(quantile(q, "hark_latency_seconds", f'since="{since}"'), f"p{q * 100:g}")
@@ -121,9 +126,15 @@ MODEL = (
           (Query(f"max((time() - hark_model_trained_timestamp_seconds{WORKER}) "
                  f"* (hark_model_trained_timestamp_seconds{WORKER} > bool 0))", "trained"),),
           "stat", 7, ((0, "green"), (172_800, "orange"), (604_800, "red"))),
-    Panel("Engine time per batch", "p50 and p99 of one call of the engine.", "s",
-          (Query(quantile(0.5, "hark_stage_seconds", 'stage="engine"'), "p50"),
-           Query(quantile(0.99, "hark_stage_seconds", 'stage="engine"'), "p99")), width=7),
+    Panel("Engine time per batch", "p50 and p99; 0 while counters answer.", "s",
+          (Query(or_zero(quantile(0.5, "hark_stage_seconds", 'stage="engine"')), "p50"),
+           Query(or_zero(quantile(0.99, "hark_stage_seconds", 'stage="engine"')), "p99")),
+          width=7),
+    Panel("Training runs in a day", "By how they ended.", "short",
+          (Query("sum by (outcome) (increase(hark_trainer_runs_total[1d]))", "{{outcome}}"),),
+          width=12),
+    Panel("Duration of training", "Of the last run.", "s",
+          (Query("max(hark_trainer_run_seconds)", "last run"),), width=12),
 )  # fmt: skip
 
 STATE = (

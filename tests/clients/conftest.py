@@ -19,6 +19,10 @@ def node_path(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 
 @pytest.fixture
 def reader(kafka_bootstrap: str, topic_prefix: str, node_path: Path | None) -> Reader:
-    client = {"bootstrap_servers": kafka_bootstrap}
-    asyncio.run(create_topics(client, topics(topic_prefix), 1))
-    return Reader(kafka_bootstrap, topic_prefix, node_path)
+    return make_reader(kafka_bootstrap, topic_prefix, node_path)
+
+
+def make_reader(bootstrap: str, prefix: str, node_path: Path | None) -> Reader:
+    """A reader whose topics exist."""
+    asyncio.run(create_topics({"bootstrap_servers": bootstrap}, topics(prefix), 1))
+    return Reader(bootstrap, prefix, node_path)

@@ -54,8 +54,8 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, scraped_port: int) -> Iterator[Prometheus]:
-    """Scrape 127.0.0.1:`scraped_port` every half second as the job `hark-worker`."""
+def prometheus(folder: Path, ports: dict[str, int]) -> Iterator[Prometheus]:
+    """Scrape 127.0.0.1 every half second: job name -> port."""
     config = folder / "prometheus.yml"
     config.write_text(
         json.dumps(
@@ -64,28 +64,29 @@ def prometheus(folder: Path, scraped_port: int) -> Iterator[Prometheus]:
                 "rule_files": [str(RULES)],
                 "scrape_configs": [
                     {
-                        "job_name": "hark-worker",
-                        "static_configs": [{"targets": [f"127.0.0.1:{scraped_port}"]}],
+                        "job_name": job,
+                        "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
                     }
+                    for job, port in ports.items()
                 ],
             }
         )
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+        own_port = free.getsockname()[1]
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [
                 "prometheus",
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'tsdb'}",
-                f"--web.listen-address=127.0.0.1:{port}",
+                f"--web.listen-address=127.0.0.1:{own_port}",
             ],
             stdout=log,
             stderr=log,
         )
         try:
-            yield Prometheus(port)
+            yield Prometheus(own_port)
         finally:
             process.terminate()
             process.wait(10)

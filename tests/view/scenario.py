@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
 import numpy as np
 
+from ops.trainer import Trainer, TrainerMetrics
 from schemas.errors import Reason
+from streams.health import HealthServer
 from streams.metrics import Metrics
 from streams.observations import BatchCounts, PartitionLag
 
@@ -42,3 +49,20 @@ def a_batch(metrics: Metrics, confirmed_ms: int, rng: np.random.Generator) -> No
     metrics.observe_alert("churn", "warning", "firing")
     metrics.observe_alert("risk", "critical", "firing")
     metrics.observe_alert("churn", "warning", "resolved")
+
+
+@contextmanager
+def a_busy_trainer() -> Iterator[int]:
+    """A trainer that runs, twice a second, something that takes no time; its port."""
+    metrics = TrainerMetrics()
+    server = HealthServer(metrics.registry, lambda: "")
+    server.start()
+    trainer = Trainer([sys.executable, "-S", "-c", ""], 0.5, metrics)
+    thread = Thread(target=trainer.run)
+    thread.start()
+    try:
+        yield server.port
+    finally:
+        trainer.stop()
+        thread.join()
+        server.stop()

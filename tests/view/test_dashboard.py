@@ -18,7 +18,7 @@ from streams.health import HealthServer
 from streams.metrics import Metrics
 from streams.observations import PartitionLag
 from tests.view.prometheus import Prometheus, needs_prometheus, prometheus
-from tests.view.scenario import a_batch, a_busy_minute
+from tests.view.scenario import a_batch, a_busy_minute, a_busy_trainer
 
 PANELS: list[dict[str, Any]] = [p for p in dashboard()["panels"] if p["type"] != "row"]
 QUERIES = [
@@ -61,9 +61,13 @@ def busy_worker() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def scraped(busy_worker: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    with prometheus(tmp_path_factory.mktemp("prometheus"), busy_worker) as server:
-        server.wait("count_over_time(hark_batches_total[10s]) >= 3")
-        yield server
+    folder = tmp_path_factory.mktemp("prometheus")
+    with a_busy_trainer() as trainer:
+        ports = {"hark-worker": busy_worker, "hark-trainer": trainer}
+        with prometheus(folder, ports) as server:
+            server.wait("count_over_time(hark_batches_total[10s]) >= 3")
+            server.wait("count_over_time(hark_trainer_runs_total[10s]) >= 3")
+            yield server
 
 
 @needs_prometheus

@@ -14,7 +14,7 @@ import pytest
 from streams.health import HealthServer
 from streams.metrics import Metrics
 from tests.view.prometheus import RULES, Prometheus, needs_prometheus, prometheus
-from tests.view.scenario import a_busy_minute
+from tests.view.scenario import a_busy_minute, a_busy_trainer
 
 pytestmark = needs_prometheus
 
@@ -25,9 +25,12 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     a_busy_minute(metrics, time())
     server = HealthServer(metrics.registry, lambda: "")
     server.start()
-    with prometheus(tmp_path_factory.mktemp("rules"), server.port) as running:
-        running.wait("hark_batches_total")
-        yield running
+    with a_busy_trainer() as trainer:
+        ports = {"hark-worker": server.port, "hark-trainer": trainer}
+        with prometheus(tmp_path_factory.mktemp("rules"), ports) as running:
+            running.wait("hark_batches_total")
+            running.wait("hark_trainer_runs_total")
+            yield running
     server.stop()
 
 
