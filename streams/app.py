@@ -139,7 +139,13 @@ class Worker:
 
     async def _swap(self, model: Any) -> None:
         await self.pipeline.in_scorer(lambda: self.scorer.use(model))
-        self.metrics.set_model(model.version, "onnx", loaded_at_s=time.time())
+        self.metrics.set_model(
+            model.version,
+            "onnx",
+            loaded_at_s=time.time(),
+            # Not in the manifest, which is a function of data and seed: when it was written.
+            trained_at_s=model.directory.stat().st_mtime,
+        )
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
         """Bring the state of every assigned partition to its committed offset."""
@@ -180,6 +186,7 @@ class Worker:
 
     async def report(self) -> None:
         """Refresh the gauges until cancelled."""
+        evicted_before = 0
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
             states = dict(self.pipeline.states)
@@ -198,6 +205,9 @@ class Worker:
                 items=len(self.items),
                 state_bytes=sum(state.nbytes for state in states.values()),
             )
+            evicted = sum(state.histories.evicted for state in states.values())
+            self.metrics.count_evicted(max(0, evicted - evicted_before))  # less: a partition left
+            evicted_before = evicted
 
     def _check(self) -> str:
         idle_s = time.monotonic() - self.pipeline.progress_s
