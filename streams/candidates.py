@@ -106,29 +106,27 @@ def suggest(windows: Windows, parts: Sequence[Covisits], k: int = 50) -> Suggest
     current = windows.items[np.arange(d), windows.lengths - 1]  # may be NO_ITEM
     rank = np.float32(RANK_DECAY) ** np.arange(recent.shape[1], dtype=np.float32)
     near, near_weight = _covisited(recent, rank, parts)
-    own_weight = np.where(recent >= 0, rank * _ACTION_WEIGHT[actions], np.float32(0))
-    leaders, leader_weight = _popular(parts)
+    own = np.where(recent >= 0, rank * _ACTION_WEIGHT[actions], np.float32(0))
+    own *= np.float32(OWN_WEIGHT)
+    leaders, popular = _popular(parts, k)
     m = len(leaders)
 
-    # One row of all candidates per point, by source: (D, C).
+    # One row of all candidates per point: (D, C).
     items = np.concatenate([near, recent, np.broadcast_to(leaders, (d, m))], axis=1)
-    weights = np.concatenate(
-        [
-            near_weight * np.float32(COVISITED_WEIGHT),
-            own_weight * np.float32(OWN_WEIGHT),
-            np.broadcast_to(leader_weight * np.float32(POPULAR_WEIGHT), (d, m)),
-        ],
-        axis=1,
-    )
-    sources = np.repeat(
-        np.array([Source.COVISITED, Source.OWN_RECENT, Source.POPULAR], np.uint8),
-        [near.shape[1], recent.shape[1], m],
-    )
-    weights = np.where((items >= 0) & (items != current[:, None]), weights, np.float32(0))
-    best = _merge(items, weights, sources, k)
-    mine = best.items[:, :, None] == recent[:, None, :]  # (D, K, RECENT)
-    did = np.where(mine & (best.items >= 0)[:, :, None], actions[:, None, :], 0).max(axis=2)
-    return Suggestions(best.items, best.scores, best.sources, did.astype(np.uint8))
+    weights = np.concatenate([near_weight, own, np.broadcast_to(popular, (d, m))], axis=1)
+    weights[(items < 0) | (items == current[:, None])] = 0
+    best, scores = _merge(items, weights, k)
+
+    from_own, did = np.zeros_like(scores), np.zeros(best.shape, np.uint8)
+    for place in range(recent.shape[1]):
+        mine = best == np.where(recent[:, place] >= 0, recent[:, place], -2)[:, None]  # (D, K)
+        np.copyto(from_own, own[:, place, None], where=mine)
+        np.copyto(did, actions[:, place, None], where=mine)
+    from_popular = _lookup(leaders, popular, best)
+    from_near = scores - from_own - from_popular
+    origins = np.stack([from_near, from_own, from_popular])  # in the order of `Source`
+    sources = np.where(best >= 0, origins.argmax(axis=0) + 1, Source.NONE)
+    return Suggestions(best, scores, sources.astype(np.uint8), did)
 
 
 def _covisited(recent: Items, rank: Floats, parts: Sequence[Covisits]) -> tuple[Items, Floats]:
@@ -136,13 +134,14 @@ def _covisited(recent: Items, rank: Floats, parts: Sequence[Covisits]) -> tuple[
     found = [part.neighbours(recent) for part in parts]  # (D, RECENT, K) each
     near = np.concatenate([items for items, _ in found], axis=2)
     weight = np.concatenate([weights for _, weights in found], axis=2)
-    source = _visits(recent, parts)
-    weight = weight * (rank * np.maximum(source, 1e-6) ** np.float32(-0.5))[:, :, None]
-    weight *= np.maximum(_visits(near, parts), 1e-6) ** np.float32(-0.25)
-    weight = np.where(near >= 0, weight, np.float32(0)).reshape(len(recent), -1)
+    # Square roots, not powers: they round the same wherever a number stands in an array.
+    source = np.sqrt(np.maximum(_visits(recent, parts), np.float32(1e-6)))
+    target = np.sqrt(np.sqrt(np.maximum(_visits(near, parts), np.float32(1e-6))))
+    weight *= (rank / source)[:, :, None] / target
+    near, weight = near.reshape(len(recent), -1), weight.reshape(len(recent), -1)
     top = weight.max(axis=1, initial=0, keepdims=True)
-    shares = (weight / np.where(top > 0, top, np.float32(1))).astype(np.float32, copy=False)
-    return near.reshape(len(recent), -1), shares
+    weight *= np.float32(COVISITED_WEIGHT) / np.where(top > 0, top, np.float32(1))
+    return near, weight
 
 
 def _visits(items: Items, parts: Sequence[Covisits]) -> Floats:
@@ -152,45 +151,49 @@ def _visits(items: Items, parts: Sequence[Covisits]) -> Floats:
     return total
 
 
-def _popular(parts: Sequence[Covisits]) -> tuple[Items, Floats]:
-    """The most popular items over all parts, the first at 1 -> (m,) both."""
-    leaders = np.unique(np.concatenate([part.leaders for part in parts]))
+def _popular(parts: Sequence[Covisits], k: int) -> tuple[Items, Floats]:
+    """The `k` most popular items of each part, by index, the strongest at its weight -> (m,)."""
+    leaders = np.unique(np.concatenate([part.leaders[:k] for part in parts]))
     scores = np.zeros(len(leaders), np.float32)
     for part in parts:
         scores += part.popularity(leaders)
     top = scores.max(initial=0)
-    return leaders, scores / (top if top > 0 else np.float32(1))
+    return leaders, scores * np.float32(POPULAR_WEIGHT) / (top if top > 0 else np.float32(1))
 
 
-def _merge(items: Items, weights: Floats, sources: npt.NDArray[np.uint8], k: int) -> Suggestions:
-    """Add up the weights of equal items of a row (D, C) and keep the `k` best, best first."""
+def _lookup(keys: Items, values: Floats, wanted: Items) -> Floats:
+    """The value of each of `wanted` among ascending `keys`, 0 where it is not there."""
+    if not len(keys):
+        return np.zeros(wanted.shape, np.float32)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[place] == wanted, values[place], np.float32(0))
+
+
+def _merge(items: Items, weights: Floats, k: int) -> tuple[Items, Floats]:
+    """Add up the weights of equal items of a row (D, C), keep the `k` best -> (D, k) both.
+
+    Rows are sorted as packed integers, (item, place) and then (weight, place): weights are not
+    negative, so their bits sort as they do, and ties go to the lower item index.
+    """
     d, width = items.shape
-    key = items.astype(np.int64) * width + np.arange(width)
+    shift, mask = width.bit_length(), (1 << width.bit_length()) - 1
+    place = np.arange(width)
+    key = (items.astype(np.int64) << shift) | place
     key.sort(axis=1)
-    item = key // width
-    weight = np.take_along_axis(weights, key - item * width, axis=1)
-    source = sources[key - item * width]
-    starts = np.ones((d, width), np.bool_)
-    starts[:, 1:] = item[:, 1:] != item[:, :-1]
-    first = np.flatnonzero(starts)
-    flat_weight, flat_source = weight.reshape(-1), source.reshape(-1)
-    by_source = np.stack(
-        [
-            np.add.reduceat(np.where(flat_source == one, flat_weight, np.float32(0)), first)
-            for one in (Source.COVISITED, Source.OWN_RECENT, Source.POPULAR)
-        ]
-    )  # (3, runs)
+    item = key >> shift
+    weight = weights.reshape(-1)[(key & mask) + np.arange(d)[:, None] * width]
+    first = np.ones((d, width), np.bool_)
+    first[:, 1:] = item[:, 1:] != item[:, :-1]
+    runs = np.flatnonzero(first)
     total = np.zeros(d * width, np.float32)
-    total[first] = by_source.sum(axis=0)
-    main = np.zeros(d * width, np.uint8)
-    main[first] = by_source.argmax(axis=0) + 1
-    total, main = total.reshape(d, width), main.reshape(d, width)
-    order = np.argsort(-total, axis=1, kind="stable")[:, :k]
-    best = Suggestions.none(d, k)
-    scores = np.take_along_axis(total, order, axis=1)
-    some = scores > 0
-    n = order.shape[1]
-    best.scores[:, :n] = scores
-    best.items[:, :n] = np.where(some, np.take_along_axis(item, order, axis=1), NO_ITEM)
-    best.sources[:, :n] = np.where(some, np.take_along_axis(main, order, axis=1), 0)
-    return best
+    total[runs] = np.add.reduceat(weight.reshape(-1), runs)
+
+    kept = min(k, width)
+    packed = (total.view(np.int32).reshape(d, width).astype(np.int64) << shift) | (mask - place)
+    packed = np.sort(np.partition(packed, width - kept, axis=1)[:, width - kept :], axis=1)[:, ::-1]
+    best = np.full((d, k), NO_ITEM, np.int32)
+    scores = np.zeros((d, k), np.float32)
+    scores[:, :kept] = (packed >> shift).astype(np.int32).view(np.float32)
+    found = np.take_along_axis(item, mask - (packed & mask), axis=1)
+    best[:, :kept] = np.where(scores[:, :kept] > 0, found, NO_ITEM)
+    return best, scores

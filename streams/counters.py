@@ -22,7 +22,7 @@ from schemas.columns import EventColumns
 from schemas.kinds import N_KINDS, Kind
 from streams.candidates import Source, Suggestions, suggest
 from streams.covisits import Covisits
-from streams.entities import Entities
+from streams.entities import NONE, Entities
 from streams.histories import Applied
 from streams.label_queue import LabelQueue, Payments
 from streams.points import PointPolicy, Task
@@ -245,14 +245,14 @@ class Counters:
             context[:, _USER_LABELS] = np.array(labelled, np.float64).reshape(len(rows), 2)
         if not hashes.any():
             return context
-        found = self.entities.rows(hashes.reshape(-1)).reshape(hashes.shape)
-        primary = self.entities.read(found[:, 0], self.clock_s)
+        found = np.full(hashes.shape, NONE, np.int64)
+        found[hashes != 0] = self.entities.rows(hashes[hashes != 0])
         for name, column in _PRIMARY.items():
-            context[:, column] = primary[name]
+            context[:, column] = self.entities.read(found[:, 0], name, self.clock_s)
         for place in range(1, hashes.shape[1]):
-            other = self.entities.read(found[:, place], self.clock_s)
             for name, column in _OTHERS.items():
-                np.maximum(context[:, column], other[name], out=context[:, column])
+                other = self.entities.read(found[:, place], name, self.clock_s)
+                np.maximum(context[:, column], other, out=context[:, column])
         return context
 
 

@@ -114,15 +114,12 @@ class Covisits:
         """Neighbours of each of `items` (...,) and their weights -> (..., K) each, 0 = none."""
         rows = self._known(items)
         found: Items = self._table["neighbour"][rows]
-        weights: Floats = self._table["weight"][rows] * np.float32(
-            self._visit_decay.scale(self.clock_s)
-        )
-        weights[rows < 0] = 0
+        weights: Floats = self._table["weight"][rows]
+        weights *= np.float32(self._visit_decay.scale(self.clock_s))
         return np.where(weights > 0, found, NO_ITEM), weights
 
     def _column(self, name: str, items: Items, decay: Decay) -> Floats:
-        rows = self._known(items)
-        values: Floats = np.where(rows >= 0, self._table[name][rows], np.float32(0))
+        values: Floats = self._table[name][self._known(items)]
         return values * np.float32(decay.scale(self.clock_s))
 
     def _advance_clock(self, times_s: Ints) -> None:
@@ -134,22 +131,21 @@ class Covisits:
             self._table["weight"] *= np.float32(factor)
 
     def _known(self, items: Items) -> Items:
-        """Rows of items of any shape, -1 = none."""
-        inside = (items >= 0) & (items < len(self._row_of))
-        return np.where(inside, self._row_of[np.where(inside, items, 0)], np.int32(-1))
+        """Rows of items of any shape, -1 = none: so says the last entry, which is no item's."""
+        return self._row_of[np.minimum(items, len(self._row_of) - 1)]
 
     def _make_room(self, items: Items, before: Items) -> None:
         """Give rows to the new items, forgetting the least popular beyond the bound."""
         mentioned = np.unique(np.concatenate([items, before.reshape(-1)]))
         mentioned = mentioned[mentioned >= 0]
-        while len(self._row_of) <= mentioned[-1]:
+        while len(self._row_of) <= mentioned[-1] + 1:
             more = np.full(len(self._row_of), -1, np.int32)
             self._row_of = np.concatenate([self._row_of, more])
         new = mentioned[self._row_of[mentioned] < 0]
         if self._used + len(new) > self.max_items:
             self._evict(max(self._used + len(new) - self.max_items, self._used // EVICTED_SHARE))
             new = mentioned[self._row_of[mentioned] < 0][: self.max_items - self._used]
-        while self._used + len(new) > len(self._table):
+        while self._used + len(new) >= len(self._table):  # the last row stays empty: row -1
             self._table = np.concatenate([self._table, np.zeros_like(self._table)])
         rows = np.arange(self._used, self._used + len(new))
         self._row_of[new] = rows

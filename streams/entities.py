@@ -127,17 +127,10 @@ class Entities:
         get = self._slots.get
         return np.array([get(key, NONE) for key in hashes.tolist()], np.int64)
 
-    def read(self, rows: Ints, clock_s: int) -> dict[str, npt.NDArray[np.float64]]:
-        """Every counter of `rows` (n,), decayed to `clock_s`; zeros where a row is `NONE`."""
-        known = rows != NONE
-        found = self._table[np.where(known, rows, 0)]
-        values = {
-            name: found[name].astype(np.float64) * self._decays[name].scale(clock_s)
-            for name in DECAYED
-        }
-        for name in ("run", "run_start_s", "run_last_s", "legit_since", "first_s"):
-            values[name] = found[name].astype(np.float64)
-        return {name: np.where(known, column, 0.0) for name, column in values.items()}
+    def read(self, rows: Ints, name: str, clock_s: int) -> npt.NDArray[np.float64]:
+        """One counter of `rows` (n,) as of `clock_s`, 0 where a row is `NONE`."""
+        values = np.where(rows != NONE, self._table[name][rows], 0).astype(np.float64)
+        return values * self._decays[name].scale(clock_s) if name in DECAYED else values
 
     def _go_on(self, row: int, fraud: bool, time_s: int) -> None:
         table = self._table
