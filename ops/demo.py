@@ -6,11 +6,13 @@ import asyncio
 import json
 import logging
 import signal
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import NoReturn
+from typing import Self
 
 import click
 from rich.console import Console
@@ -22,6 +24,8 @@ from ops.live_view import LiveView, Picture
 from ops.simulation import simulate_events
 from ops.summary import show
 from schemas.errors import ConfigError
+
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
@@ -88,14 +92,14 @@ def demo(
     console = Console()
     picture = Picture(total=len(source.events))
     with ExitStack() as stack:
-        stack.callback(_end_quietly, _ending_raises())
+        ending = stack.enter_context(_Ending())
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hark-demo-")))
         view = LiveView(console, picture)
         with view:
             view.phase("starting Kafka")
             settings = demo_settings(stack, folder, port, metrics_port)
             run = Run(settings, source, first, folder, view)
-            asyncio.run(run.everything(stack, live_seconds))
+            ending.run(run.everything(stack, live_seconds))
         answer = run.summary()
         show(console, answer, run.recommendations, run.alerts)
         if summary:
@@ -108,15 +112,38 @@ def _simulated(seed: int, events: int) -> Source:
     return Source(shop.events, shop.catalogue)
 
 
-def _ending_raises() -> dict[signal.Signals, object]:
-    """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does; returns the former handlers."""
+class _Ending:
+    """SIGTERM and SIGHUP unwind the demo as Ctrl-C does, so that everything is taken down."""
 
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+    def __init__(self) -> None:
+        self._number = 0
+        self._cancel: Callable[[], object] | None = None
 
-    return {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    def __enter__(self) -> Self:
+        self._former = {number: signal.signal(number, self._end) for number in _ENDINGS}
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
 
-def _end_quietly(former: dict[signal.Signals, object]) -> None:
-    for number, handler in former.items():
-        signal.signal(number, handler)  # type: ignore[arg-type]
+    def run(self, work: Coroutine[None, None, None]) -> None:
+        """Run `work` in an event loop; an ending cancels it, so that it can clean up."""
+        try:
+            asyncio.run(self._cancellable(work))
+        except asyncio.CancelledError:
+            raise SystemExit(128 + self._number) from None
+
+    async def _cancellable(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._cancel = partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel)
+        try:
+            await task
+        finally:
+            self._cancel = None
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        self._number = number
+        if self._cancel is None:
+            raise SystemExit(128 + number)
+        self._cancel()

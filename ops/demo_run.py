@@ -194,7 +194,8 @@ class Run:
         picture = self._picture
         picture.scored, picture.dead_letters = sum(found.values()), found["dead_letters"]
         picture.lag = self._sent - picture.scored
-        picture.latency_ms = latency_ms(self._live_from, reading)
+        if self._live_from is not None:  # while it catches up, age says nothing
+            picture.latency_ms = latency_ms(self._live_from, reading)
         picture.model = model_version(reading)
         speed = (picture.scored - before) / max(began - self._read_s, 1e-3)
         picture.events_per_s += 0.3 * (speed - picture.events_per_s)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from schemas.topics import MAX_MESSAGE_BYTES
 _TICK_S = 0.002
 _UNSENT_LIMIT = 20_000  # as fast as possible only: a schedule is never held back
 _TOPIC_WAIT_S = 5.0
+_BREAK_OFF_S = 3.0
 
 
 @dataclass(slots=True)
@@ -91,11 +93,14 @@ class Publisher:
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for lanes in self._lanes.values():
             for lane in lanes:
                 lane.cancel()
-        await self._producer.stop()
+        # Nobody waits for what is still unsent when the run was broken off.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if kind is None else _BREAK_OFF_S):
+                await self._producer.stop()
 
     async def _open(self, topic: str) -> list[Lane]:
         """A lane per partition of `topic`; a broker may create it at the first request."""
