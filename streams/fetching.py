@@ -62,6 +62,12 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """Where the next fetch of the partition will start."""
         return self._handed_over.get(tp)
 
+    def highwater(self, tp: TP) -> int:
+        """End of what can be read of a partition, as of its last fetch; 0 if not known."""
+        # Faust's raises for a partition that was revoked a moment ago.
+        state = _state(self._ensure_consumer(), tp)
+        return (state.lso or 0) if state is not None else 0
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         # Faust has no setting for these two; aiokafka reads them when the consumer starts.
         consumer = super()._create_worker_consumer(transport)
@@ -104,8 +110,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     def _fetched(
         self, consumer: AIOKafkaConsumer, tp: TP, records: Sequence[Record]
     ) -> Fetched | None:
-        assignment = consumer._subscription.subscription.assignment
-        state = assignment.state_value(tp) if assignment is not None else None
+        state = _state(consumer, tp)
         if state is None or not state.has_valid_position:
             return None
         position: int = state.position
@@ -185,3 +190,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
 def _unwrapped(_tp: Any, record: FetchedRecord) -> FetchedRecord:
     return record
+
+
+def _state(consumer: AIOKafkaConsumer, tp: TP) -> Any:
+    """aiokafka's state of an assigned partition: position, ends; None for any other."""
+    subscription = consumer._subscription.subscription
+    if subscription is None or subscription.assignment is None:
+        return None
+    return subscription.assignment.state_value(tp)

@@ -22,6 +22,7 @@ from streams.brake import Brake
 from streams.metrics import Metrics
 from streams.outputs import OutputProducer
 from streams.partition import PartitionState
+from streams.recommend import COUNTERS
 from streams.scoring import Scored, Scorer
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,9 @@ class Pipeline:
                 batch = cast("RecordBatch", event.value)
                 state = self.states[batch.partition]
                 scored = await self.in_scorer(partial(self.scorer.score_batch, state, batch))
+                if scored.engine_error:
+                    log.error("model.failed", why=scored.engine_error, answers="counters")
+                    self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())
                 self._brake.observe(scored.dead)
                 await self._confirming.acquire()
                 sent = await self._producer.send(scored.outputs, batch.partition)

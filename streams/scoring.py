@@ -161,7 +161,7 @@ class Scorer:
             "offset": batch.offsets[i],
             "timestamp": batch.timestamps[i],
             "code-version": self.plan.code_version,
-            "attempt": int(attempt) + 1 if attempt.isdigit() else 1,
+            "attempt": int(attempt) + 1 if attempt.isdigit() and len(attempt) < 9 else 1,
         }
         return Output(
             self.plan.dead_letters,
