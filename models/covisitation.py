@@ -84,11 +84,21 @@ def start_table(
 
 def _svd(matrix: Any, d: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Left singular vectors (n, d) times the root of their values."""
-    sketch = matrix @ rng.normal(size=(matrix.shape[1], min(d + 16, matrix.shape[1])))
+    basis = _orthonormal(
+        matrix @ rng.normal(size=(matrix.shape[1], min(d + 16, matrix.shape[1])))
+    )
     for _ in range(3):
-        basis, _ = np.linalg.qr(matrix @ (matrix.T @ sketch))
-        sketch = basis
-    basis, _ = np.linalg.qr(sketch)
-    left, values, _ = np.linalg.svd(matrix.T.dot(basis).T, full_matrices=False)
-    table: npt.NDArray[np.float64] = (basis @ left)[:, :d] * np.sqrt(values[:d])
+        basis = _orthonormal(matrix @ (matrix.T @ basis))
+    across = matrix.T @ basis  # (n, d + 16); its right singular vectors rotate the basis
+    squares, rotation = np.linalg.eigh(across.T @ across)
+    values = np.sqrt(np.maximum(squares[::-1][:d], 0.0))
+    table: npt.NDArray[np.float64] = (basis @ rotation[:, ::-1][:, :d]) * np.sqrt(values)
     return table
+
+
+def _orthonormal(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Orthonormal columns of the same span, by the small Gram matrix instead of a tall QR."""
+    squares, rotation = np.linalg.eigh(columns.T @ columns)
+    kept = squares > squares[-1] * 1e-14
+    basis: npt.NDArray[np.float64] = columns @ (rotation[:, kept] / np.sqrt(squares[kept]))
+    return basis
