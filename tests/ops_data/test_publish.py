@@ -123,6 +123,6 @@ async def test_nobody_there_is_one_clear_error() -> None:
 
 
 async def test_a_topic_that_can_not_be_is_an_error(kafka_bootstrap: str) -> None:
-    with pytest.raises((ConfigError, TransientError), match="topic|Topic"):
+    with pytest.raises((ConfigError, TransientError), match=r"[tT]opic"):
         async with Publisher({"bootstrap_servers": kafka_bootstrap}, "no such topic"):
             pass
