@@ -107,7 +107,7 @@ def _since(windows: Windows, sums: Columns, live: Columns) -> Columns:
         **_last_times(windows),
         "since_purchase_ever_s": sums["last_purchase_s"],
         "entity_run_age_s": live["entity_run_start_s"],
-        "entity_run_last_s": live["entity_run_last_s"],
+        "since_entity_fraud_s": live["entity_run_last_s"],
         "since_user_label_s": live["user_label_s"],
         "tenure_s": sums["first_s"],
         "since_newest_s": sums["last_s"],

@@ -169,7 +169,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("entity_unexplained", F64, "count", 0, "of them, with an amount usual for its user"),
     Feature("entity_run", F64, "count", 0, "length of the latest run of confirmed frauds"),
     Feature("entity_run_age_s", F64, "s", NEVER_S, "since that run began"),
-    Feature("entity_run_last_s", F64, "s", NEVER_S, "since its last fraud"),
+    Feature("since_entity_fraud_s", F64, "s", NEVER_S, "since its last fraud"),
     Feature("entity_legit_since", F64, "count", 0, "payments since, old enough to be known good"),
     Feature("entity_age_s", F64, "s", 0, "since the entity was first seen"),
     Feature("others_count_1h", F64, "count", 0, "busiest other entity, decayed over 1 h"),

@@ -247,11 +247,13 @@ class Counters:
             return context
         found = np.full(hashes.shape, NONE, np.int64)
         found[hashes != 0] = self.entities.rows(hashes[hashes != 0])
+        # An event older than the counters sees them as they are, not grown back.
+        times_s = np.maximum(columns.time_ms[rows] // 1000, self.clock_s)
         for name, column in _PRIMARY.items():
-            context[:, column] = self.entities.read(found[:, 0], name, self.clock_s)
+            context[:, column] = self.entities.read(found[:, 0], name, times_s)
         for place in range(1, hashes.shape[1]):
             for name, column in _OTHERS.items():
-                other = self.entities.read(found[:, place], name, self.clock_s)
+                other = self.entities.read(found[:, place], name, times_s)
                 np.maximum(context[:, column], other, out=context[:, column])
         return context
 

@@ -58,3 +58,8 @@ class Decay:
     def scale(self, now_s: int) -> float:
         """What stored values are multiplied by to be as of `now_s`."""
         return math.exp(((self.landmark_s or 0) - now_s) / self.tau_s)
+
+    def scales(self, times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The same for a time per value (n,) -> float64 (n,)."""
+        scales: npt.NDArray[np.float64] = np.exp(((self.landmark_s or 0) - times_s) / self.tau_s)
+        return scales

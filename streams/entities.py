@@ -127,10 +127,10 @@ class Entities:
         get = self._slots.get
         return np.array([get(key, NONE) for key in hashes.tolist()], np.int64)
 
-    def read(self, rows: Ints, name: str, clock_s: int) -> npt.NDArray[np.float64]:
-        """One counter of `rows` (n,) as of `clock_s`, 0 where a row is `NONE`."""
+    def read(self, rows: Ints, name: str, times_s: Ints) -> npt.NDArray[np.float64]:
+        """One counter of each of `rows` (n,) as of `times_s` (n,), 0 where a row is `NONE`."""
         values = np.where(rows != NONE, self._table[name][rows], 0).astype(np.float64)
-        return values * self._decays[name].scale(clock_s) if name in DECAYED else values
+        return values * self._decays[name].scales(times_s) if name in DECAYED else values
 
     def _go_on(self, row: int, fraud: bool, time_s: int) -> None:
         table = self._table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -149,13 +149,9 @@ def test_the_cut_logs_reach_suggestions_labels_and_several_blocks() -> None:
         for i in range(20)
     ]
     spread = [
-        Record(**{**_fields(r), "offset": i * 100, "broker_ms": START_S * 1000 + i * 300})
+        replace(r, offset=i * 100, broker_ms=START_S * 1000 + i * 300)
         for i, r in enumerate(records)
     ]
     run = Run([spread])
     assert any(max(items) >= 0 for items, *_ in run.suggestions)
     assert len(run.counters.covisits) == 2
-
-
-def _fields(record: Record) -> dict[str, Any]:
-    return {f.name: getattr(record, f.name) for f in fields(Record)}

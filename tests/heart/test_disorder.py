@@ -1,0 +1,130 @@
+"""Duplicates, late events and disorder: each has one stated outcome."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from schemas.kinds import Kind
+from streams.histories import Applied, Histories
+from streams.items import ItemTable
+from streams.points import Task
+from streams.reorder import Outcome
+from tests.heart.logs import START_S, Record, columns, numbered
+
+DAY_S = 86_400
+
+
+def _apply(records: list[Record], **arguments: int) -> tuple[Histories, Applied]:
+    histories = Histories(ItemTable(), **arguments)
+    return histories, histories.apply(columns(numbered(records)))
+
+
+def _times(histories: Histories, user: str = "ann") -> list[int]:
+    row = histories.row(user)
+    assert row is not None
+    return [t - START_S for t in row["time"][0][: row["length"][0]].tolist()]
+
+
+def _at(*seconds: int) -> list[Record]:
+    return [Record(time_s=START_S + s) for s in seconds]
+
+
+def test_a_repeated_message_is_a_duplicate_and_changes_nothing() -> None:
+    once = Record(message="same")
+    histories, applied = _apply([once, replace(once)])
+    assert applied.outcomes.tolist() == [Outcome.ACCEPTED, Outcome.DUPLICATE]
+    assert _times(histories) == [0]
+    row = histories.row("ann")
+    assert row is not None
+    assert row["events"][0] == 1
+    assert len(applied.points) == 1
+
+
+def test_a_duplicate_in_a_later_batch_is_one_too() -> None:
+    histories = Histories(ItemTable())
+    record = columns(numbered([Record(message="same")]))
+    histories.apply(record)
+    assert histories.apply(record).duplicate.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"items": ("hat",)}, {"kind": Kind.CART}, {"user": "bob"}, {"message": "other"}],
+)
+def test_only_message_item_kind_and_user_together_make_a_duplicate(other: dict[str, str]) -> None:
+    once = Record(message="same")
+    _, applied = _apply([once, replace(once, **other)])
+    assert applied.accepted.all()
+
+
+def test_a_duplicate_is_forgotten_with_the_event_it_repeats() -> None:
+    records = [Record(message=m, time_s=START_S + i) for i, m in enumerate("abca")]
+    _, applied = _apply(records, length=3)
+    assert applied.outcomes[3] == Outcome.DUPLICATE
+    _, applied = _apply(records, length=2)
+    assert applied.outcomes[3] == Outcome.ACCEPTED
+
+
+def test_later_than_the_policy_is_late_and_not_kept() -> None:
+    histories, applied = _apply(_at(7 * DAY_S, 0, -1))
+    assert applied.outcomes.tolist() == [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.LATE]
+    assert _times(histories) == [0, 7 * DAY_S]
+
+
+def test_late_s_is_the_policy() -> None:
+    _, applied = _apply(_at(100, 0), late_s=99)
+    assert applied.late.tolist() == [False, True]
+    _, applied = _apply(_at(100, 0), late_s=100)
+    assert applied.late.tolist() == [False, False]
+
+
+def test_disorder_is_put_in_order_of_event_time() -> None:
+    histories, applied = _apply(_at(0, 500, 200, 200, 900))
+    assert _times(histories) == [0, 200, 200, 500, 900]
+    assert applied.disordered == 2
+
+
+def test_a_disordered_payment_sees_only_what_came_before_it() -> None:
+    records = _at(0, 500)
+    late = Record(time_s=START_S + 200, kind=Kind.PAYMENT, items=(None,), amount=5.0)
+    _, applied = _apply([*records, late])
+    window = applied.windows.take(np.array([len(applied.windows) - 1]))
+    assert window.times_s[0, : window.lengths[0]].tolist() == [START_S, START_S + 200]
+    assert window.now_s[0] == START_S + 200
+    assert applied.points.tasks[-1] == Task.RISK, "newer decisions were made already"
+
+
+def test_an_event_older_than_a_full_history_is_accepted_but_not_kept() -> None:
+    histories, applied = _apply(_at(10, 20, 5), length=2)
+    assert applied.accepted.all()
+    assert _times(histories) == [10, 20]
+    row = histories.row("ann")
+    assert row is not None
+    assert row["events"][0] == 3
+
+
+def test_labels_enter_no_history() -> None:
+    histories, applied = _apply(
+        [Record(), Record(kind=Kind.LABEL, reference="m0", time_s=START_S + 50)]
+    )
+    assert applied.accepted.all()
+    assert applied.slots.tolist() == [0, -1]
+    assert _times(histories) == [0]
+    assert len(applied.points) == 1
+
+
+def test_an_order_of_several_products_is_several_events_and_one_decision() -> None:
+    order = Record(kind=Kind.PURCHASE, items=("shoe", "hat", "hat"), amount=3.0)
+    histories, applied = _apply([order])
+    assert applied.outcomes.tolist() == [0, 0, Outcome.DUPLICATE]
+    assert applied.points.rows.tolist() == [1], "the last row that was accepted"
+    assert _times(histories) == [0, 0]
+
+
+def test_an_empty_batch_is_nothing() -> None:
+    _, applied = _apply([])
+    assert len(applied.outcomes) == 0
+    assert len(applied.windows) == 0
