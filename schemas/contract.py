@@ -14,8 +14,8 @@ DEFAULT_ENTITIES = (
     "context.ip",
     "properties.payment_method",
 )
-OLDEST_MS = 946_684_800_000
-"""2000-01-01: an event dated earlier is a clock error or seconds sent as milliseconds."""
+OLDEST_MS = 631_152_000_000
+"""1990-01-01: an event dated earlier is a clock error or seconds sent as milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
