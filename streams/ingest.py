@@ -86,7 +86,8 @@ def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
             time_ms = broker_ms if row.time_ms is None else row.time_ms
             if time_ms < oldest_ms:
                 raise RejectedRecord(
-                    Reason.TIMESTAMP_TOO_OLD, f"{time_ms} ms is before {oldest_ms}: seconds, not ms?"
+                    Reason.TIMESTAMP_TOO_OLD,
+                    f"{time_ms} ms is before {oldest_ms}: seconds, not ms?",
                 )
         except RejectedRecord as error:
             rejected.append(Rejection(i, error.reason, error.detail))
