@@ -162,9 +162,7 @@ def store(
         "opset": export.OPSET,
         "items": len(item_ids),
         "parity": trained.parity,
-        "epochs": [
-            {"epoch": e.number, "loss": e.train_loss, "mrr": e.mrr} for e in fitted.curve
-        ],
+        "epochs": [{"epoch": e.number, "loss": e.train_loss, "mrr": e.mrr} for e in fitted.curve],
         "cut_short": fitted.cut_short,
         "heads": {"churn": trained.churn.report, "risk": trained.risk.report},
         "next_item": trained.next_item,

@@ -94,8 +94,13 @@ def fit_platt(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
     targets = np.where(labels, high, low)
     design = np.stack([logits, np.ones_like(logits)], axis=1)  # (n, 2)
     # From the flat line Newton's steps can't overshoot as they do from a steep wrong one.
-    weights = np.array([0.0, np.log(high * positives + low * negatives) - np.log(
-        (1 - high) * positives + (1 - low) * negatives)])
+    weights = np.array(
+        [
+            0.0,
+            np.log(high * positives + low * negatives)
+            - np.log((1 - high) * positives + (1 - low) * negatives),
+        ]
+    )
     ridge = 1e-9 * len(labels) * np.eye(2)
     for _ in range(50):
         guess = sigmoid(design @ weights)

@@ -84,9 +84,7 @@ def start_table(
 
 def _svd(matrix: Any, d: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Left singular vectors (n, d) times the root of their values."""
-    basis = _orthonormal(
-        matrix @ rng.normal(size=(matrix.shape[1], min(d + 16, matrix.shape[1])))
-    )
+    basis = _orthonormal(matrix @ rng.normal(size=(matrix.shape[1], min(d + 16, matrix.shape[1]))))
     for _ in range(3):
         basis = _orthonormal(matrix @ (matrix.T @ basis))
     across = matrix.T @ basis  # (n, d + 16); its right singular vectors rotate the basis

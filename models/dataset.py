@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -93,7 +95,7 @@ def gather(corpus: Corpus, goals: Goals, starts: Ints, sizes: Ints) -> Batch:
     real = steps < sizes[:, None]  # (B, L)
     index = np.where(real, starts[:, None] + steps, 0)
 
-    def tokens(values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+    def tokens(values: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.where(real, values[index], 0).astype(values.dtype))
 
     flat, real_flat = index.ravel(), real.ravel()

@@ -63,9 +63,7 @@ def to_onnx(network: Network, item_table: npt.NDArray[np.float32]) -> bytes:
     served = Served(network, _candidates(len(item_table))).eval()
     example = _example(network, len(item_table))
     batch, length = torch.export.Dim.DYNAMIC, torch.export.Dim.DYNAMIC
-    shapes = {
-        name: {0: batch, 1: length} if name in _TOKENS else {0: batch} for name in example
-    }
+    shapes = {name: {0: batch, 1: length} if name in _TOKENS else {0: batch} for name in example}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

@@ -82,11 +82,13 @@ class Layer(nn.Module):
         scores = self.split(self.query(normed)) @ key.transpose(-1, -2)
         weights = (scores * (d // self.heads) ** -0.5 + mask).softmax(dim=-1)
         mixed = (weights @ value).transpose(1, 2).reshape(b, q, d)
-        return asking + self.drop(self.out(mixed))
+        after: Tensor = asking + self.drop(self.out(mixed))
+        return after
 
     def forward(self, asking: Tensor, events: Tensor, mask: Tensor) -> Tensor:
         x = self.attend(asking, events, mask)
-        return x + self.drop(self.down(F.gelu(self.up(self.norm_mlp(x)))))
+        after: Tensor = x + self.drop(self.down(F.gelu(self.up(self.norm_mlp(x)))))
+        return after
 
 
 class Head(nn.Module):
@@ -99,8 +101,9 @@ class Head(nn.Module):
         self.wide = nn.Linear(config.n_features, 1, bias=False)
 
     def forward(self, state: Tensor, features: Tensor) -> Tensor:
-        deep = self.out(F.gelu(self.hidden(state)))
-        return (deep + self.wide(features)).squeeze(-1)
+        deep: Tensor = self.out(F.gelu(self.hidden(state)))
+        logit: Tensor = (deep + self.wide(features)).squeeze(-1)
+        return logit
 
 
 class Network(nn.Module):
@@ -120,7 +123,8 @@ class Network(nn.Module):
         self.since = nn.Embedding(config.n_gaps, d)
         self.features = nn.Linear(config.n_features, d)
         self.no_features = nn.Parameter(torch.zeros(d))
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.below = nn.ModuleList(Layer(config) for _ in range(config.layers - 1))
+        self.last = Layer(config)
         self.norm = nn.LayerNorm(d)
         self.item = nn.Linear(d, d)
         self.churn = Head(config)
@@ -159,24 +163,27 @@ class Network(nn.Module):
         )
         x = self.drop(x)
         length = item_rows.shape[1]
-        for layer in list(self.layers)[:-1]:
+        for layer in self.below:
+            assert isinstance(layer, Layer)
             x = layer(x, x, layer.mask()[:, :length, :length])
         return x
 
     def states(self, events: Tensor, asked: Tensor) -> Tensor:
         """Answer states (B, L, d) at every position; `asked` (B, L, d) is what each adds."""
-        last, length = self.layers[-1], events.shape[1]
-        x = last(events + asked, events, last.mask()[:, :length, :length])
+        length = events.shape[1]
+        x = self.last(events + asked, events, self.last.mask()[:, :length, :length])
         state: Tensor = self.norm(x)
         return state
 
     def answer(self, events: Tensor, asked: Tensor, lengths: Tensor) -> Tensor:
         """Answer state (B, d) at the newest event only; `asked` (B, d)."""
-        last, (b, length, d) = self.layers[-1], events.shape
+        b, length, d = events.shape
         newest = lengths - 1  # (B,)
         asking = events.gather(1, newest.view(b, 1, 1).expand(b, 1, d)) + asked.unsqueeze(1)
-        mask = last.mask().transpose(0, 1)[newest][:, :, :length].unsqueeze(2)  # (B, heads, 1, L)
-        state: Tensor = self.norm(last(asking, events, mask)).squeeze(1)
+        mask = (
+            self.last.mask().transpose(0, 1)[newest][:, :, :length].unsqueeze(2)
+        )  # (B, heads, 1, L)
+        state: Tensor = self.norm(self.last(asking, events, mask)).squeeze(1)
         return state
 
     def item_logits(self, states: Tensor, item_table: Tensor, item_bias: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class OnnxEngine:
             self._session = ort.InferenceSession(
                 onnx_model, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no public base
+        except Exception as error:
             raise EngineError(f"ONNX Runtime refuses the model: {error}") from error
         self._items = len(item_table) - 1
         self._catalogue = {
@@ -93,7 +93,7 @@ class OnnxEngine:
         }
         try:
             answers = self._session.run_with_ort_values(list(OUTPUTS), values | self._catalogue)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             raise EngineError(f"ONNX Runtime failed on {len(rows)} rows: {error}") from error
         return [answer.numpy() for answer in answers]
 

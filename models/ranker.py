@@ -29,9 +29,7 @@ class Ranker:
         return scores
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            name: float(weight) for name, weight in zip(self.names, self.weights, strict=True)
-        }
+        return {name: float(weight) for name, weight in zip(self.names, self.weights, strict=True)}
 
     @classmethod
     def from_json(cls, stored: dict[str, float]) -> Self:

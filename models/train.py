@@ -26,6 +26,8 @@ from models.dataset import Batch, Goals, batches
 from models.export import UNKNOWN_ITEM
 from models.network import Network, NetworkConfig
 
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Progress = Callable[[float, str], None]
 """Called with the share done (0 to 1) and a line on how it goes."""
 
@@ -65,13 +67,13 @@ class Split:
         bool (P,) over the corpus' points.
     """
 
-    target_rows: npt.NDArray[np.int64]
-    train_items: npt.NDArray[np.bool_]
-    validation_items: npt.NDArray[np.bool_]
-    train_churn: npt.NDArray[np.bool_]
-    validation_churn: npt.NDArray[np.bool_]
-    train_risk: npt.NDArray[np.bool_]
-    validation_risk: npt.NDArray[np.bool_]
+    target_rows: Ints
+    train_items: Bools
+    validation_items: Bools
+    train_churn: Bools
+    validation_churn: Bools
+    train_risk: Bools
+    validation_risk: Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Fitted:
     cut_short: bool
 
 
-def split_items(corpus: Corpus, cut_s: int) -> tuple[npt.NDArray[np.int64], ...]:
+def split_items(corpus: Corpus, cut_s: int) -> tuple[Ints, Bools, Bools]:
     """Targets (n,) and which of them train (the target lies before `cut_s`) or validate."""
     n = len(corpus)
     following = next_distinct(corpus.users, corpus.item_rows)
@@ -154,7 +156,8 @@ class _Trainer:
         self.heads = _head_labels(corpus, split)
         self.curve: list[Epoch] = []
         self.cut_short = False
-        decay, plain = [], [table, bias]
+        decay: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = [table, bias]
         for parameter in network.parameters():
             (decay if parameter.ndim > 1 else plain).append(parameter)
         self.optimiser = torch.optim.AdamW(
@@ -198,12 +201,12 @@ class _Trainer:
             since_best += 1
             if mrr > best_mrr:
                 best, best_mrr, since_best = self._copy(), mrr, 0
-            if self.cut_short or since_best >= settings.patience:
+            if since_best >= settings.patience or seconds >= settings.max_seconds:
                 break
             # On a machine too slow for all of them, decay over the epochs that do fit.
             fit_in = int(settings.max_seconds / (seconds / number))
             if fit_in < epochs:
-                epochs, self.cut_short = max(fit_in, number), fit_in <= number
+                epochs, self.cut_short = max(fit_in, number), True
         self._restore(best)
 
     def _step(self, batch: Batch, step: int, share: float) -> float:

@@ -100,7 +100,7 @@ async def _read(
         fetched = await consumer.getmany(place, timeout_ms=500, max_records=10_000)
         records = [record for record in fetched.get(place, []) if record.offset < end]
         if records:
-            batches.append(fold(records))
+            batches.append(fold(place.topic, place.partition, records))
             count += len(records)
         moved = int(await consumer.position(place)) > position
         idle = 0 if moved else idle + 1

@@ -23,10 +23,10 @@ from streams.batches import RecordBatch
 
 SCHEMA = pl.Schema(
     {
-        "offset": pl.Int64,
-        "broker_ms": pl.Int64,
-        "key": pl.Binary,
-        "value": pl.Binary,
+        "offset": pl.Int64(),
+        "broker_ms": pl.Int64(),
+        "key": pl.Binary(),
+        "value": pl.Binary(),
         "headers": pl.List(pl.Struct({"name": pl.String, "value": pl.Binary})),
     }
 )

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models import labels
-from models.feature_table import NAMES
 from models.corpus import Corpus, Points
+from models.feature_table import NAMES
 from models.sequences import EPOCH_HOUR, HOUR_S, WEEK_HOURS, gap_buckets, scale
 from ops.rerun import Step
 from schemas.errors import ConfigError
@@ -175,7 +175,11 @@ def _assemble(
         label_delay_s=rules.label_delay_s,
         log_end_s=end_s,
         feature_medians=dict(
-            zip(NAMES, np.nanmedian(points.get("raw").astype(np.float64), axis=0).tolist(), strict=True)
+            zip(
+                NAMES,
+                np.nanmedian(points.get("raw").astype(np.float64), axis=0).tolist(),
+                strict=True,
+            )
         ),
     )
 

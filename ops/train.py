@@ -150,9 +150,7 @@ def run(
                     )
                 )
     with stages.stage("rerun"):
-        state, steps = rerun(
-            archive, settings, lambda done: stages.show(None, f"{done:,} records")
-        )
+        state, steps = rerun(archive, settings, lambda done: stages.show(None, f"{done:,} records"))
         samples = collect(steps, rules)
     with stages.stage("train"):
         trained = build.train_version(

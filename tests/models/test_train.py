@@ -15,9 +15,7 @@ from models.train import Fitted, Settings, Split
 from tests.models import world
 
 N_ITEMS = 60
-QUICK = Settings(
-    epochs=8, max_seconds=60, batch_tokens=512, warm_up_steps=20, learning_rate=5e-3
-)
+QUICK = Settings(epochs=8, max_seconds=60, batch_tokens=512, warm_up_steps=20, learning_rate=5e-3)
 
 
 def split_of(corpus: Corpus) -> Split:
