@@ -92,7 +92,7 @@ class BatchConsumer(Consumer):
         active_partitions: set[TP] | None,
         timeout: float,  # noqa: ASYNC109
     ) -> Any:
-        # A copy: the thread must not see the set change under it.
+        # A copy: a rebalance empties the set meanwhile, and aiokafka reads empty as "all".
         active = None if active_partitions is None else set(active_partitions)
         return await self._thread.getmany(active, timeout)
 

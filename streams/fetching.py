@@ -99,8 +99,6 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     ) -> Any:
         if self.app.client_only:
             return await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        if not active_partitions:  # aiokafka reads an empty set as "all partitions"
-            return {}
         drained = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # No await from here on: positions and records belong together.
         tps = {*active_partitions, *map(ensure_TP, drained)}
@@ -193,7 +191,7 @@ def _unwrapped(_tp: Any, record: FetchedRecord) -> FetchedRecord:
 
 
 def _state(consumer: AIOKafkaConsumer, tp: TP) -> Any:
-    """aiokafka's state of an assigned partition: position, ends; None for any other."""
+    """What aiokafka knows of an assigned partition: position, ends; None of any other."""
     subscription = consumer._subscription.subscription
     if subscription is None or subscription.assignment is None:
         return None

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -110,6 +112,17 @@ class Cluster:
         async with consumer:
             consumer.assign([tp])
             await consumer.commit({tp: offset})
+
+    async def remove_member(self, group: str, member: str) -> None:
+        """Make the group's coordinator drop a member, as if it had left."""
+        client = AIOKafkaClient(bootstrap_servers=self.bootstrap)
+        await client.bootstrap()
+        try:
+            coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
+            await client.ready(coordinator)
+            await client.send(coordinator, LeaveGroupRequest(group, member))
+        finally:
+            await client.close()
 
     def clean_logs_often(self) -> None:
         """Let the broker's log cleaner look for work twice a second, not every 15 s."""

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from faust.types import TP
 
 from tests.transport.cluster import Cluster, numbers, until
 from tests.transport.worker import Worker, running
@@ -77,7 +78,7 @@ async def test_a_stop_lets_the_batch_in_flight_finish_and_commits_it(cluster: Cl
     await worker.start()
     await started.wait()
     stopping = asyncio.create_task(worker.stop())
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(3)  # longer than Faust takes to stop an agent it doesn't wait for
     assert not stopping.done()
     go_on.set()
     await stopping
@@ -153,4 +154,6 @@ async def test_commits_go_over_aborted_transactions_also_at_the_end(cluster: Clu
             "the commit passes the aborted transaction at the end",
         )
         assert worker.values == list(range(60))
+        assert worker.consumer.highwater(TP(topic, 0)) == end
+        assert worker.consumer.highwater(TP("revoked", 0)) == 0
     assert await cluster.committed(group, topic) == end == 50 + 200 + 10 + 300 + 4

@@ -25,8 +25,15 @@ async def test_an_exception_stops_the_worker_and_leaves_the_batch_uncommitted(cl
             raise RuntimeError("no disk left")
         event.ack()
 
-    worker = Worker(cluster.bootstrap, topic, group, fail_on_the_third, max_batch_records=10)
-    async with running(worker):
+    worker = Worker(
+        cluster.bootstrap,
+        topic,
+        group,
+        fail_on_the_third,
+        max_batch_records=10,
+        drain_timeout_s=3600.0,
+    )
+    async with asyncio.timeout(45), running(worker):
         await until(lambda: worker.app.should_stop, "the worker stops")
         assert isinstance(worker.app.crash_reason, RuntimeError)
     assert await cluster.committed(group, topic) == 20
@@ -77,6 +84,30 @@ async def test_an_ack_of_another_generation_is_refused(cluster: Cluster):
             assert [event.ack() for event in events[2:]] == [True, True]
     assert await cluster.committed(group, topic, 0) == 100
     assert await cluster.committed(group, topic, 1) == 100
+
+
+async def test_a_member_that_the_group_removed_repeats_what_it_could_not_commit(cluster: Cluster):
+    topic, group = await cluster.topic(), cluster.name("group")
+    await cluster.produce(topic, numbers(0, 100))
+    go_on = asyncio.Event()
+
+    async def slow(event):
+        await go_on.wait()
+        event.ack()
+
+    # The commit must come before the heartbeat that tells of the removal.
+    settings = {"broker_heartbeat_interval": 4.0, "broker_commit_interval": 0.2}
+    worker = Worker(cluster.bootstrap, topic, group, slow, settings=settings)
+    async with running(worker):
+        await until(lambda: len(worker.seen) == 1, "the agent has the batch")
+        member = worker.consumer._thread._consumer._coordinator.member_id
+        await cluster.remove_member(group, member)
+        go_on.set()
+        await until(lambda: len(worker.seen) == 2, "the batch again")
+        await asyncio.sleep(1)
+        assert await cluster.committed(group, topic) == 100
+        assert not worker.app.should_stop
+    assert worker.values == [*range(100), *range(100)]
 
 
 async def test_an_agent_that_leaves_acking_to_faust_is_stopped(cluster: Cluster):
