@@ -28,7 +28,7 @@ class Child:
     arguments
         After `hark`: `["worker"]`.
     folder
-        Where it runs and where its log goes.
+        Where it runs and where its log and its temporary files go.
     environment
         Settings, added to this process's own.
     """
@@ -44,7 +44,7 @@ class Child:
             self._process = subprocess.Popen(
                 [*tied, sys.executable, "-m", "ops.cli", *arguments],
                 cwd=folder,
-                env=_with_our_packages({**os.environ, **environment}),
+                env=_with_our_packages({**os.environ, "TMPDIR": str(folder), **environment}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

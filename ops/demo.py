@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,9 +42,8 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 @click.option(
     "--events",
     type=click.IntRange(min=2_000),
-    default=80_000,
-    show_default=True,
-    help="Simulated events.",
+    metavar="N",
+    help="The first N events of FILE [default: all], or simulated ones [default: 80000].",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the simulator.")
 @click.option(
@@ -67,7 +67,7 @@ def demo(
     *,
     data: Path | None,
     summary: Path | None,
-    events: int,
+    events: int | None,
     seed: int,
     live: float,
     live_seconds: float,
@@ -81,9 +81,7 @@ def demo(
     live and compares the lists that came out with simple methods. Everything it started is
     stopped and removed at the end, on Ctrl-C too.
     """
-    source = load(data) if data else _simulated(seed, events)
-    if len(source.events) < 100:
-        raise ConfigError(f"{data}: {len(source.events)} events are too few for a demo")
+    source = _file(data, events) if data else _simulated(seed, events or 80_000)
     if summary and not summary.resolve().parent.is_dir():
         raise ConfigError(f"--summary {summary}: no such folder")
     cut = source.events["time_ms"].quantile(1 - live, interpolation="lower")
@@ -105,6 +103,13 @@ def demo(
         if summary:
             summary.write_text(json.dumps(answer, indent=2) + "\n")
         run.check()
+
+
+def _file(path: Path, events: int | None) -> Source:
+    source = load(path)
+    if len(source.events) < 100:
+        raise ConfigError(f"{path}: {len(source.events)} events are too few for a demo")
+    return source if events is None else replace(source, events=source.events.head(events))
 
 
 def _simulated(seed: int, events: int) -> Source:

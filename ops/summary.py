@@ -105,7 +105,7 @@ def show(
         ("latency of the live part", f"p50 {latency['p50']} ms, p99 {latency['p99']} ms"),
         ("catching up", f"{summary['events_per_s']:,.0f} events/s"),
         ("model", summary["model_version"]),
-        *((f"seconds to {name}", f"{took:.1f}") for name, took in summary["seconds"].items()),
+        ("took", ", ".join(f"{name} {took:.0f} s" for name, took in summary["seconds"].items())),
     ):
         table.add_row(name, str(value))
     quality = Table("method", "HR@10", "NDCG@10", title_justify="left", title=(
