@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import tempfile
 import time
 from typing import Any, cast
@@ -16,7 +15,7 @@ from aiokafka import TopicPartition
 from faust.types import StreamT
 
 from schemas.codec import EventDecoder
-from schemas.errors import HarkError
+from schemas.errors import ConfigError, HarkError
 from schemas.topics import ALERTS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
 from schemas.topics import topics as topic_specs
 from streams.batches import RecordBatch
@@ -84,7 +83,7 @@ class Worker:
         )
         self.champion = Champion(settings.model.registry, settings.model.alias, self._swap)
         self.health = HealthServer(
-            self.metrics.registry, self._check, settings.http.host, _http_port(settings)
+            self.metrics.registry, self._check, settings.http.host, settings.http.port
         )
         self.app = self._faust_app(kafka)
 
@@ -123,12 +122,22 @@ class Worker:
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
-        self.health.start()
+        self._serve_health()
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
         await self.producer.start()
         await self.catalogue.start(self._partitions[self._items_topic])
         await self.champion.start()
+
+    def _serve_health(self) -> None:
+        """Listen on the port that is set; on any where the default one is taken by another worker."""
+        try:
+            self.health.start()
+        except ConfigError:
+            if "port" in self.settings.http.model_fields_set:
+                raise
+            self.health.port = 0
+            self.health.start()
 
     async def stop(self) -> None:
         """The reverse, after the app has drained and committed."""
@@ -234,19 +243,6 @@ class _App(faust.App):
         self.worker.health.set_ready(False)
         await super().on_stop()
         await self.worker.stop()
-
-
-def _http_port(settings: Settings) -> int:
-    """The port that is set; the default one if it is free, else any: workers share a laptop."""
-    if "port" in settings.http.model_fields_set:
-        return settings.http.port
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.http.host, settings.http.port))
-        except OSError:
-            return 0
-    return settings.http.port
 
 
 def _credentials(kafka: Kafka) -> Any:
