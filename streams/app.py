@@ -130,7 +130,7 @@ class Worker:
         await self.champion.start()
 
     def _serve_health(self) -> None:
-        """Listen on the port that is set; on any where the default one is taken by another worker."""
+        """Listen on the port that is set; on any other where the default one is taken."""
         try:
             self.health.start()
         except ConfigError:
