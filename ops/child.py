@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,12 +10,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from schemas.errors import TransientError
 
 _STOP_TIMEOUT_S = 30
-_TAIL_LINES = 25
+_TAIL_LINES = 15
+_TAIL_WIDTH = 400  # a traceback inside a JSON line would fill the screen
 
 
 class Child:
@@ -70,8 +72,16 @@ class Child:
 
     def tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of its log."""
-        text = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(text[-lines:]) or "(it wrote nothing)"
+        text = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(line[:_TAIL_WIDTH] for line in text) or "(it wrote nothing)"
+
+    def answer(self) -> dict[str, Any]:
+        """The JSON object that it printed last, `{}` if there is none."""
+        for line in reversed(self.log.read_bytes().splitlines()):
+            if line.startswith(b"{"):
+                found = json.loads(line)
+                return found if isinstance(found, dict) else {}
+        return {}
 
     def stop(self) -> int:
         """SIGTERM, wait, then SIGKILL; returns the exit code."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.local_kafka import LocalKafka
-from ops.ports import free_ports
 from ops.topic_admin import create_topics
 from schemas.topics import topics
 from streams.settings import Settings, load_settings
@@ -35,7 +34,7 @@ def demo_settings(
         update={
             "kafka": settings.kafka.model_copy(update=found),
             "http": settings.http.model_copy(
-                update={"port": metrics_port or free_ports(1, 9464)[0], "host": "127.0.0.1"}
+                update={"port": metrics_port or 0, "host": "127.0.0.1"}
             ),
             "model": settings.model.model_copy(update={"registry": folder / "registry"}),
         }
@@ -56,7 +55,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "HARK_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
         "HARK_KAFKA__GROUP_ID": settings.kafka.group_id,
         "HARK_HTTP__HOST": settings.http.host,
-        "HARK_HTTP__PORT": str(settings.http.port),
         "HARK_MODEL__REGISTRY": str(settings.model.registry),
         **({"HARK_CONFIG": str(config)} if config.is_file() else {}),
     }

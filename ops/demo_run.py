@@ -18,6 +18,7 @@ from ops.demo_cluster import environment
 from ops.feed import feed
 from ops.live_view import LiveView
 from ops.pace import Pace, at_rate
+from ops.ports import free_ports
 from ops.publish import Publisher
 from ops.quality import Standing, judge
 from ops.scrape import Scrape, answers, latency_ms, scrape
@@ -60,10 +61,11 @@ class Run:
             base.name: spec
             for base, spec in zip(topics(), topics(settings.kafka.topic_prefix), strict=True)
         }
-        self._url = f"http://{settings.http.host}:{settings.http.port}"
+        self._url = ""
         self._sent = 0
         self._caught_up_per_s = 0.0
         self._seconds: dict[str, float] = {}
+        self._training: dict[str, Any] = {}
         self._last: Scrape | None = None
         self._live_from: Scrape | None = None
         self._read_s = time.monotonic()
@@ -74,8 +76,13 @@ class Run:
         events, first = self._source.events, self._first
         env = environment(self._settings)
         await self._timed("publish the first part", self._publish(0, first, None))
-        trainer = stack.enter_context(Child(["train"], self._folder, env))
+        trainer = stack.enter_context(Child(["train", "--json"], self._folder, env))
         await self._timed("train", self._until(trainer.check))
+        self._training = trainer.answer()
+        # Not before now: another program may have taken it while we trained.
+        port = self._settings.http.port or free_ports(1)[0]
+        self._url = f"http://{self._settings.http.host}:{port}"
+        env["HARK_HTTP__PORT"] = str(port)
         worker = stack.enter_context(Child(["worker"], self._folder, env))
         await self._timed("start the worker", self._until_ready(worker))
         began = time.monotonic()
@@ -113,6 +120,7 @@ class Run:
                 events_per_s=self._caught_up_per_s,
             ),
             "skipped": dict(self._source.skipped),
+            "training": self._training,
             "seconds": self._seconds,
         }
 

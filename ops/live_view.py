@@ -17,7 +17,7 @@ from rich.text import Text
 from ops.render import describe_alert
 from schemas.outputs import Alert, Recommendation
 
-_LINE_EVERY_S = 5.0
+_LINE_EVERY_S = 10.0
 _SHOWN = 5
 
 
@@ -39,13 +39,13 @@ class Picture:
     alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=3))
 
     def line(self) -> str:
-        """The figures in one line."""
-        return (
-            f"{time.monotonic() - self.started_s:5.0f} s  {self.phase}: "
-            f"{self.sent:,}/{self.total:,} sent, {self.scored:,} scored, lag {self.lag:,}, "
-            f"{self.events_per_s:,.0f} events/s, p50 {_ms(self.latency_ms.get('p50'))}, "
-            f"p99 {_ms(self.latency_ms.get('p99'))}, model {self.model}"
-        )
+        """The figures in one line, those that are known."""
+        parts = [f"{self.sent:,} of {self.total:,} sent"]
+        if self.scored:
+            parts += [f"{self.scored:,} scored", f"{self.events_per_s:,.0f}/s", f"lag {self.lag:,}"]
+        if self.latency_ms:
+            parts += [f"{q} {_ms(self.latency_ms[q])}" for q in ("p50", "p99")]
+        return f"{time.monotonic() - self.started_s:4.0f} s  {self.phase}: {', '.join(parts)}"
 
 
 class LiveView:

@@ -81,6 +81,18 @@ def model_version(reading: Scrape) -> str:
     return versions[0] if versions else "none"
 
 
+def _trained(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What `hark train` said about the heads."""
+    heads = training.get("heads", {}).items()
+    return [
+        (
+            f"  {name}",
+            f"AUC {head['auc']:.3f}" if head["shipped"] else f"not shipped: {head['why']}",
+        )
+        for name, head in heads
+    ]
+
+
 def _counts(values: Mapping[str, float]) -> dict[str, int]:
     return {name: round(value) for name, value in values.items() if value}
 
@@ -105,6 +117,7 @@ def show(
         ("latency of the live part", f"p50 {latency['p50']} ms, p99 {latency['p99']} ms"),
         ("catching up", f"{summary['events_per_s']:,.0f} events/s"),
         ("model", summary["model_version"]),
+        *_trained(summary["training"]),
         ("took", ", ".join(f"{name} {took:.0f} s" for name, took in summary["seconds"].items())),
     ):
         table.add_row(name, str(value))
