@@ -14,12 +14,12 @@ from models import artefact, calibration, covisitation, export, golden, labels, 
 from models.calibration import Calibration
 from models.corpus import Corpus, Ints
 from models.engine import Engine
-from models.features import FEATURE_SET_HASH
+from models.features import FEATURE_SET_HASH, NAMES
 from models.network import NetworkConfig
 from models.onnx_engine import OnnxEngine
 from models.point_inputs import at_points
 from models.ranker import Ranker
-from models.sequences import N_GAPS, N_HOURS, ModelInputs
+from models.sequences import N_GAPS, N_HOURS, ModelInputs, unscale
 from models.train import Fitted, Progress, Settings, Split
 from schemas.errors import ArtefactError
 from schemas.kinds import N_KINDS
@@ -31,6 +31,8 @@ MIN_LABELS = 20
 MAX_PARITY = 1e-4
 GOLDEN_ROWS = 32
 CALIBRATION_ROWS = 20_000
+QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+"""Of the calibrated probabilities in validation: alert thresholds are chosen among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Trained:
     churn: Head
     risk: Head
     next_item: dict[str, float]
+    feature_medians: dict[str, float]
     cut_s: int
 
 
@@ -123,6 +126,7 @@ def train_version(
         churn=_head(corpus, engine, "churn", points.churn, *_churn(parts), rng),
         risk=_head(corpus, engine, "risk", points.risk, *_risk(parts), rng),
         next_item=next_item_report(corpus, parts, engine, fitted),
+        feature_medians=_medians(points.features),
         cut_s=cut_s,
     )
 
@@ -166,6 +170,7 @@ def store(
         "cut_short": fitted.cut_short,
         "heads": {"churn": trained.churn.report, "risk": trained.risk.report},
         "next_item": trained.next_item,
+        "feature_medians": trained.feature_medians,
         **facts,
     }
     return artefact.write(root, files, manifest)
@@ -231,7 +236,7 @@ def _head(
     half = corpus.users[corpus.points.event[rows]] % 2 == 0
     trial = calibration.fit(logits[half], truth[half])
     probability = trial.probability(logits[~half])
-    report = {
+    report: dict[str, Any] = {
         "shipped": True,
         "train": int(training.sum()),
         "validation": len(rows),
@@ -241,7 +246,16 @@ def _head(
         "brier": metrics.brier(probability, truth[~half]),
         "ece": metrics.ece(probability, truth[~half]),
     }
-    return Head(calibration.fit(logits, truth), report)
+    curve = calibration.fit(logits, truth)
+    shares = np.quantile(curve.probability(logits), QUANTILES)
+    report["quantiles"] = dict(zip(map(str, QUANTILES), shares.tolist(), strict=True))
+    return Head(curve, report)
+
+
+def _medians(scaled: npt.NDArray[np.float32]) -> dict[str, float]:
+    """What is usual, raw: an alert's reasons compare with it."""
+    middle = np.median(scaled, axis=0) if len(scaled) else np.zeros(len(NAMES), np.float32)
+    return dict(zip(NAMES, unscale(middle.astype(np.float32)).round(6).tolist(), strict=True))
 
 
 def _fewer(answers: npt.NDArray[np.int8]) -> int:

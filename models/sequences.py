@@ -111,6 +111,13 @@ def scale(frame: pl.DataFrame) -> npt.NDArray[np.float32]:
     return scaled.astype(np.float32)
 
 
+def unscale(scaled: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Raw feature values (..., F) of scaled ones; ratios above the bound stay at it."""
+    plain = scaled.astype(np.float64) / _SCALE
+    raw: npt.NDArray[np.float64] = np.where(_LOGGED, np.sign(plain) * np.expm1(np.abs(plain)), plain)
+    return raw
+
+
 def gap_buckets(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Bucket of a gap: 1 for 0 s, else 2 + floor(log2(seconds)), at most `N_GAPS` - 1."""
     exponent = np.frexp(np.maximum(seconds, 0).astype(np.float64))[1]  # exact, unlike log2

@@ -15,13 +15,12 @@ from schemas.times import format_time_ms, parse_time_ms
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """When one kind of alert is raised and cleared (`streams.settings.AlertRule`)."""
+class Thresholds:
+    """Probabilities at which an alert is raised, cleared and critical."""
 
     raise_at: float
     clear_at: float
     critical_at: float
-    cooldown_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,13 @@ class AlertBook:
     ----------
     kind
         `churn`, `risk`.
-    rule
-        Thresholds and cool-down.
+    cooldown_s
+        Event time after the end of an incident in which its subject stays quiet.
     """
 
-    def __init__(self, kind: str, rule: Rule) -> None:
+    def __init__(self, kind: str, cooldown_s: int) -> None:
         self.kind = kind
-        self.rule = rule
+        self._cooldown_ms = cooldown_s * 1000
         self._incidents: dict[str, _Incident] = {}
         self._prune_at = 1024
 
@@ -82,13 +81,14 @@ class AlertBook:
         """Incidents that are open now."""
         return sum(incident.ended_ms is None for incident in self._incidents.values())
 
-    def quiet(self, subject: str, probability: float) -> bool:
+    def quiet(self, subject: str, probability: float, at: Thresholds) -> bool:
         """Whether `observe` would certainly have nothing to say."""
-        return probability < self.rule.raise_at and subject not in self._incidents
+        return probability < at.raise_at and subject not in self._incidents
 
     def observe(
         self,
         seen: Observation,
+        at: Thresholds,
         model_version: str,
         explain: Callable[[], list[ReasonCode]],
     ) -> Alert | None:
@@ -98,6 +98,8 @@ class AlertBook:
         ----------
         seen
             Probability and where it came from.
+        at
+            Thresholds of the model that answered.
         model_version
             Written into the alert.
         explain
@@ -105,24 +107,24 @@ class AlertBook:
         """
         incident = self._incidents.get(seen.subject)
         if incident is not None and incident.ended_ms is not None:
-            if seen.time_ms < incident.ended_ms + self.rule.cooldown_s * 1000:
+            if seen.time_ms < incident.ended_ms + self._cooldown_ms:
                 return None
             incident = None
-        severity: Severity = "critical" if seen.probability >= self.rule.critical_at else "warning"
+        severity: Severity = "critical" if seen.probability >= at.critical_at else "warning"
         if incident is None:
-            if seen.probability < self.rule.raise_at:
+            if seen.probability < at.raise_at:
                 return None
             alert_id = output_id(self.kind, seen.partition, seen.offset)
             incident = _Incident(alert_id, severity, seen.time_ms)
             self._prune(seen.time_ms)
             self._incidents[seen.subject] = incident
-            return self._alert(seen, incident, model_version, explain())
-        if seen.probability < self.rule.clear_at:
+            return self._alert(seen, at, incident, model_version, explain())
+        if seen.probability < at.clear_at:
             incident.ended_ms = seen.time_ms
-            return self._alert(seen, incident, model_version, [])
+            return self._alert(seen, at, incident, model_version, [])
         if severity == "critical" and incident.severity == "warning":
             incident.severity = severity
-            return self._alert(seen, incident, model_version, explain())
+            return self._alert(seen, at, incident, model_version, explain())
         return None
 
     def recall(self, alert: Alert) -> None:
@@ -138,7 +140,7 @@ class AlertBook:
         """Forget incidents whose cool-down is over, each time the book has doubled."""
         if len(self._incidents) < self._prune_at:
             return
-        oldest_ms = now_ms - self.rule.cooldown_s * 1000
+        oldest_ms = now_ms - self._cooldown_ms
         self._incidents = {
             subject: incident
             for subject, incident in self._incidents.items()
@@ -149,6 +151,7 @@ class AlertBook:
     def _alert(
         self,
         seen: Observation,
+        at: Thresholds,
         incident: _Incident,
         model_version: str,
         reasons: list[ReasonCode],
@@ -162,7 +165,7 @@ class AlertBook:
             status="firing" if ended is None else "resolved",
             severity=incident.severity,
             probability=round(seen.probability, 6),
-            threshold=self.rule.raise_at if ended is None else self.rule.clear_at,
+            threshold=at.raise_at if ended is None else at.clear_at,
             reason_codes=reasons,
             evidence=[seen.message_id],
             started_at=format_time_ms(incident.started_ms),

@@ -9,13 +9,15 @@ import numpy.typing as npt
 import polars as pl
 
 from models import sequences
+from models.candidates import candidate_features
 from models.engine import Scores
 from models.feature_table import FEATURES
 from models.registry import Model
 from models.sequences import ModelInputs
 from models.windows import Windows
-from streams.candidates import Source, Suggestions
+from streams.candidates import Suggestions
 from streams.items import ItemTable
+from streams.pool import gather
 from streams.recommend import Candidates
 
 COVISIT_WEIGHT = 1.0
@@ -56,43 +58,42 @@ class BoundModel:
         """The network's inputs of D decision points."""
         return sequences.build(windows, frame, self._rows)
 
-    def candidates(self, scores: Scores, suggestions: Suggestions) -> Candidates:
-        """The engine's candidates and the counters', ordered by both together.
+    def candidates(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Candidates:
+        """The candidates of every source, ordered by the model's ranker.
 
-        Log-probability of the network plus the log of the counters' score; an item that the
-        network doesn't know counts as its least likely candidate.
+        A version without a ranker orders by the network's log-probability plus the log of the
+        counters' score.
 
         Parameters
         ----------
-        scores, suggestions
+        scores, suggestions, windows
             Of the same D decision points.
         """
-        mine = self._indices[scores.candidates]  # (D, K)
-        theirs = suggestions.items  # (D, S)
-        floor = scores.scores.min(axis=1, keepdims=True, initial=0.0)
-        rows = np.where(
-            (theirs >= 0) & (theirs < len(self._rows)), self._rows_of(theirs), 0
-        )  # (D, S)
-        table, bias = self.model.item_table, self.model.item_bias
-        logits = np.einsum("dk,dsk->ds", scores.queries, table[rows]) + bias[rows]
-        logits = np.where(rows > 0, logits, floor)
-        also = (mine[:, :, None] == theirs[:, None, :]).any(axis=2)  # (D, K) in both
-        items = np.concatenate([theirs, np.where(also, -1, mine)], axis=1)
-        network = np.concatenate([logits, scores.scores], axis=1)
-        counted = np.concatenate([suggestions.scores, np.zeros_like(scores.scores)], axis=1)
-        blended = network + COVISIT_WEIGHT * np.log(counted + COVISIT_EPSILON)
-        sources = np.concatenate(
-            [suggestions.sources, np.full(mine.shape, Source.MODEL, np.uint8)], axis=1
+        pool = gather(
+            windows,
+            suggestions,
+            scores,
+            indices=self._indices,
+            rows=self._rows,
+            item_table=self.model.item_table,
+            item_bias=self.model.item_bias,
         )
-        return Candidates(items, blended.astype(np.float32), sources)
-
-    def _rows_of(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-        if not len(self._rows):
-            return np.zeros(items.shape, np.int64)
-        return self._rows[np.clip(items, 0, len(self._rows) - 1)]
+        if self.model.ranker is not None:
+            ranked = self.model.ranker.score(candidate_features(pool, windows))
+        else:
+            more = pool.items.shape[1] - suggestions.scores.shape[1]
+            counted = np.pad(suggestions.scores, ((0, 0), (0, more)))
+            ranked = pool.engine + COVISIT_WEIGHT * np.log(counted + COVISIT_EPSILON)
+        return Candidates(pool.items, ranked.astype(np.float32), pool.sources)
 
 
 def usual_features(model: Model) -> npt.NDArray[np.float64]:
     """float64 (F,): the training median of each feature, its default where there is none."""
     medians = model.manifest.get("feature_medians", {})
     return np.array([medians.get(f.name, f.default) for f in FEATURES], np.float64)
+
+
+def head_quantiles(model: Model, kind: str) -> dict[str, float]:
+    """Calibrated probability by quantile of the model's validation; empty if not recorded."""
+    quantiles: dict[str, float] = model.manifest["heads"][kind].get("quantiles", {})
+    return quantiles

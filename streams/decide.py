@@ -18,8 +18,8 @@ from models.windows import Windows
 from schemas.codec import encode
 from schemas.columns import EventColumns
 from schemas.outputs import Alert
-from streams.alerts import Observation
-from streams.answer import Answers, BoundModel, usual_features
+from streams.alerts import Observation, Thresholds
+from streams.answer import Answers, BoundModel, head_quantiles, usual_features
 from streams.candidates import Suggestions
 from streams.explain import Explainer
 from streams.histories import Applied
@@ -74,6 +74,7 @@ class Decider:
         self._metrics = metrics
         self._bound: BoundModel | None = None
         self._explainers: dict[str, Explainer] = {}
+        self._thresholds: dict[str, Thresholds] = {}
 
     @property
     def model_version(self) -> str:
@@ -87,6 +88,11 @@ class Decider:
             kind: Explainer(usual_features(model), partial(_probability, model, kind))
             for kind in ("churn", "risk")
             if model and _ships(model, kind)
+        }
+        self._thresholds = {
+            kind: policy.thresholds(head_quantiles(model, kind))
+            for kind, policy in self._plan.alert_policies.items()
+            if model
         }
 
     def decide(
@@ -133,8 +139,9 @@ class Decider:
         asked = np.flatnonzero(points.asking(Task.RECOMMEND))
         slots = applied.slots[points.rows[asked]].tolist()
         with self._metrics.stage("rank"):
-            candidates = self._candidates(answers, suggestions, asked)
-            order = top_allowed(candidates, windows.take(asked), self._items, self._plan.recommend)
+            seen = windows.take(asked)
+            candidates = self._candidates(answers, suggestions, asked, seen)
+            order = top_allowed(candidates, seen, self._items, self._plan.recommend)
         with self._metrics.stage("decide"):
             asking = [triggers[i] for i in asked.tolist()]
             self._recommend(decisions, state, candidates, order, asking, slots)
@@ -156,12 +163,16 @@ class Decider:
             return Answers(frame, inputs, self._bound.model.engine.score(inputs))
 
     def _candidates(
-        self, answers: Answers | None, suggestions: Suggestions, asked: npt.NDArray[np.intp]
+        self,
+        answers: Answers | None,
+        suggestions: Suggestions,
+        asked: npt.NDArray[np.intp],
+        seen: Windows,
     ) -> Candidates:
         mine = suggestions.take(asked)
         if answers is None or self._bound is None:
             return Candidates(mine.items, mine.scores, mine.sources)
-        return self._bound.candidates(answers.scores.take(asked), mine)
+        return self._bound.candidates(answers.scores.take(asked), mine, seen)
 
     def _recommend(
         self,
@@ -201,11 +212,11 @@ class Decider:
     ) -> None:
         assert self._bound is not None
         setattr(decisions, kind, True)
-        book = state.books[kind]
+        book, at_probability = state.books[kind], self._thresholds[kind]
         probabilities = _probability_of(self._bound.model, kind, answers)[at].tolist()
         for i, probability in zip(at.tolist(), probabilities, strict=True):
             trigger = triggers[i]
-            if book.quiet(trigger.user_id, probability):
+            if book.quiet(trigger.user_id, probability, at_probability):
                 continue
             seen = Observation(
                 trigger.user_id,
@@ -219,7 +230,7 @@ class Decider:
             why = partial(
                 self._explainers[kind].explain, answers.inputs.take(np.array([i])), frame_row(i)
             )
-            alert = book.observe(seen, self.model_version, why)
+            alert = book.observe(seen, at_probability, self.model_version, why)
             if alert is not None:
                 decisions.outputs.append(self._alert_output(alert))
                 decisions.alerts.append((alert.kind, alert.severity, alert.status))

@@ -9,7 +9,7 @@ from typing import Self
 from schemas.errors import ConfigError
 from schemas.kinds import Kind
 from schemas.topics import ALERTS, DEAD_LETTERS, RECOMMENDATIONS
-from streams.alerts import AlertBook, Rule
+from streams.alerts import AlertBook
 from streams.counters import Counters
 from streams.histories import Histories
 from streams.items import ItemTable
@@ -17,6 +17,7 @@ from streams.partition import PartitionState
 from streams.points import PointPolicy
 from streams.recommend import Policy
 from streams.settings import AlertRule, Settings
+from streams.thresholds import AlertPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Plan:
         Which events ask for a decision.
     recommend
         What may be shown and how often.
-    rules
-        Per kind of alert.
+    alert_policies
+        Per kind of alert that is on.
     entities
         E, watched risk entities per event.
     recommendations, alerts, dead_letters
@@ -39,7 +40,7 @@ class Plan:
 
     points: PointPolicy
     recommend: Policy
-    rules: dict[str, Rule]
+    alert_policies: dict[str, AlertPolicy]
     entities: int
     max_users: int
     late_s: int
@@ -64,7 +65,7 @@ class Plan:
                 ttl_s=settings.recommend.ttl_s,
                 exclude_bought=settings.recommend.exclude_bought,
             ),
-            rules={kind: _rule(kind, rule) for kind, rule in rules.items() if rule.enabled},
+            alert_policies={kind: _policy(kind, r) for kind, r in rules.items() if r.enabled},
             entities=len(settings.contract.entities),
             max_users=settings.state.max_users,
             late_s=settings.state.late_s,
@@ -80,7 +81,7 @@ class Plan:
             partition,
             Histories(items, self.points, max_users=self.max_users, late_s=self.late_s),
             Counters(self.points, entities=self.entities),
-            {kind: AlertBook(kind, rule) for kind, rule in self.rules.items()},
+            {kind: AlertBook(kind, p.cooldown_s) for kind, p in self.alert_policies.items()},
         )
 
 
@@ -91,10 +92,8 @@ def _kind(name: str) -> Kind:
         raise ConfigError(f"alerts.watch: no kind {name!r} (see schemas/kinds.py)") from None
 
 
-def _rule(kind: str, rule: AlertRule) -> Rule:
-    if not rule.clear_at <= rule.raise_at <= rule.critical_at:
-        raise ConfigError(
-            f"alerts.{kind}: clear_at {rule.clear_at} <= raise_at {rule.raise_at} <= "
-            f"critical_at {rule.critical_at} must hold"
-        )
-    return Rule(rule.raise_at, rule.clear_at, rule.critical_at, rule.cooldown_s)
+def _policy(kind: str, rule: AlertRule) -> AlertPolicy:
+    given = [at for at in (rule.clear_at, rule.raise_at, rule.critical_at) if at is not None]
+    if given != sorted(given):
+        raise ConfigError(f"alerts.{kind}: clear_at <= raise_at <= critical_at must hold")
+    return AlertPolicy(rule.budget, rule.raise_at, rule.clear_at, rule.critical_at, rule.cooldown_s)

@@ -100,12 +100,17 @@ class Recommend(Section):
 
 
 class AlertRule(Section):
-    """When an alert of one kind is raised and cleared."""
+    """When an alert of one kind is raised and cleared.
+
+    Thresholds that aren't set come from the model: `budget` is the share of decisions that may
+    be above `raise_at`, as they were in the model's validation; a tenth of it is critical.
+    """
 
     enabled: bool = True
-    raise_at: Share = 0.8
-    clear_at: Share = 0.6
-    critical_at: Share = 0.95
+    budget: Annotated[float, Field(ge=0.001, le=0.5)] = 0.01
+    raise_at: Share | None = None
+    clear_at: Share | None = None
+    critical_at: Share | None = None
     cooldown_s: Annotated[int, Field(ge=0)] = 86_400
 
 
@@ -113,7 +118,7 @@ class Alerts(Section):
     """Rules per kind of alert."""
 
     churn: AlertRule = AlertRule()
-    risk: AlertRule = AlertRule(raise_at=0.5, clear_at=0.2, critical_at=0.8, cooldown_s=3_600)
+    risk: AlertRule = AlertRule(cooldown_s=3_600)
     watch: tuple[str, ...] = ("payment", "login")
 
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.outputs import Alert
-from streams.alerts import AlertBook, Observation, Rule
+from streams.alerts import AlertBook, Observation, Thresholds
 
-RULE = Rule(raise_at=0.8, clear_at=0.6, critical_at=0.95, cooldown_s=100)
+AT = Thresholds(raise_at=0.8, clear_at=0.6, critical_at=0.95)
+COOLDOWN_S = 100
 
 
 def seen(probability: float, time_s: int = 0, offset: int = 7, subject: str = "u1") -> Observation:
@@ -17,23 +18,23 @@ def seen(probability: float, time_s: int = 0, offset: int = 7, subject: str = "u
 
 
 def observe(book: AlertBook, *observations: Observation) -> list[Alert]:
-    alerts = [book.observe(one, "v1", list) for one in observations]
+    alerts = [book.observe(one, AT, "v1", list) for one in observations]
     return [alert for alert in alerts if alert is not None]
 
 
 def test_an_alert_is_raised_at_the_threshold_and_only_once() -> None:
-    (alert,) = observe(AlertBook("risk", RULE), seen(0.79), seen(0.8), seen(0.9, 1))
+    (alert,) = observe(AlertBook("risk", COOLDOWN_S), seen(0.79), seen(0.8), seen(0.9, 1))
     assert (alert.status, alert.severity, alert.probability) == ("firing", "warning", 0.8)
     assert alert.threshold == 0.8
     assert alert.evidence == ["m7"]
 
 
 def test_between_the_thresholds_nothing_changes() -> None:
-    assert len(observe(AlertBook("risk", RULE), seen(0.8), seen(0.61, 1), seen(0.79, 2))) == 1
+    assert len(observe(AlertBook("risk", COOLDOWN_S), seen(0.8), seen(0.61, 1), seen(0.79, 2))) == 1
 
 
 def test_falling_below_the_clear_threshold_resolves_the_same_alert() -> None:
-    raised, resolved = observe(AlertBook("risk", RULE), seen(0.8), seen(0.59, 5, offset=9))
+    raised, resolved = observe(AlertBook("risk", COOLDOWN_S), seen(0.8), seen(0.59, 5, offset=9))
     assert resolved.status == "resolved"
     assert resolved.alert_id == raised.alert_id
     assert resolved.dedup_key == raised.dedup_key == "risk/u1"
@@ -45,14 +46,14 @@ def test_falling_below_the_clear_threshold_resolves_the_same_alert() -> None:
 
 
 def test_a_warning_escalates_to_critical_once() -> None:
-    book = AlertBook("risk", RULE)
+    book = AlertBook("risk", COOLDOWN_S)
     alerts = observe(book, seen(0.8), seen(0.96, 1), seen(0.99, 2), seen(0.85, 3))
     assert [alert.severity for alert in alerts] == ["warning", "critical"]
     assert alerts[0].alert_id == alerts[1].alert_id
 
 
 def test_a_subject_stays_quiet_until_its_cool_down_is_over() -> None:
-    book = AlertBook("risk", RULE)
+    book = AlertBook("risk", COOLDOWN_S)
     observe(book, seen(0.9), seen(0.1, 10))
     assert observe(book, seen(0.9, 109, offset=11)) == []
     (again,) = observe(book, seen(0.9, 110, offset=12))
@@ -60,15 +61,15 @@ def test_a_subject_stays_quiet_until_its_cool_down_is_over() -> None:
 
 
 def test_subjects_dont_influence_one_another() -> None:
-    alerts = observe(AlertBook("risk", RULE), seen(0.9), seen(0.9, subject="u2", offset=8))
+    alerts = observe(AlertBook("risk", COOLDOWN_S), seen(0.9), seen(0.9, subject="u2", offset=8))
     assert len({alert.alert_id for alert in alerts}) == 2
 
 
 def test_reasons_are_asked_for_only_when_an_alert_goes_out() -> None:
     asked = []
-    book = AlertBook("risk", RULE)
+    book = AlertBook("risk", COOLDOWN_S)
     for one in (seen(0.5), seen(0.9), seen(0.85)):
-        book.observe(one, "v1", lambda: asked.append(1) or [])
+        book.observe(one, AT, "v1", lambda: asked.append(1) or [])
     assert asked == [1]
 
 
@@ -77,7 +78,7 @@ probabilities = st.lists(st.floats(0, 1), max_size=40)
 
 @given(probabilities)
 def test_every_incident_opens_once_and_closes_at_most_once(values: list[float]) -> None:
-    book = AlertBook("churn", RULE)
+    book = AlertBook("churn", COOLDOWN_S)
     alerts = observe(book, *(seen(p, 60 * i, offset=i) for i, p in enumerate(values)))
     by_id: dict[str, list[str]] = {}
     for alert in alerts:
@@ -91,9 +92,9 @@ def test_every_incident_opens_once_and_closes_at_most_once(values: list[float]) 
 def test_a_book_recalled_from_its_alerts_goes_on_as_if_nothing_had_happened(
     before: list[float], after: list[float]
 ) -> None:
-    first = AlertBook("churn", RULE)
+    first = AlertBook("churn", COOLDOWN_S)
     sent = observe(first, *(seen(p, 60 * i, offset=i) for i, p in enumerate(before)))
-    second = AlertBook("churn", RULE)
+    second = AlertBook("churn", COOLDOWN_S)
     for alert in sent:
         second.recall(alert)
     rest = [seen(p, 60 * (100 + i), offset=100 + i) for i, p in enumerate(after)]
@@ -101,7 +102,7 @@ def test_a_book_recalled_from_its_alerts_goes_on_as_if_nothing_had_happened(
 
 
 def test_incidents_whose_cool_down_is_over_are_forgotten() -> None:
-    book = AlertBook("risk", RULE)
+    book = AlertBook("risk", COOLDOWN_S)
     for i in range(5000):
         observe(book, seen(0.9, i, i, f"u{i}"), seen(0.1, i, i, f"u{i}"))
     assert len(book) < 3000
@@ -109,7 +110,8 @@ def test_incidents_whose_cool_down_is_over_are_forgotten() -> None:
 
 @pytest.mark.parametrize("kind", ["churn", "risk"])
 def test_the_same_event_gives_the_same_alert_id_whatever_the_model(kind: str) -> None:
-    one = AlertBook(kind, RULE).observe(seen(0.9), "v1", list)
-    two = AlertBook(kind, RULE).observe(seen(0.99), "v2", list)
-    assert one is not None and two is not None
+    one = AlertBook(kind, COOLDOWN_S).observe(seen(0.9), AT, "v1", list)
+    two = AlertBook(kind, COOLDOWN_S).observe(seen(0.99), AT, "v2", list)
+    assert one is not None
+    assert two is not None
     assert one.alert_id == two.alert_id
