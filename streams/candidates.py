@@ -3,12 +3,15 @@
 Co-visitation at query time follows RECIPES: the last 10 distinct items, newest first, weigh
 ``.7 ** rank``; a neighbour's weight is divided by the source's visits to the .5 and its own to
 the .25, so that neither busy sources nor busy neighbours drown the rest.
+
+The counters lag by a block, but what the user did before is known exactly: the pairs of the
+user's own window count like one more block that is always there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
 
@@ -23,7 +26,9 @@ from streams.items import NO_ITEM
 
 RECENT = 10
 RANK_DECAY = 0.7
-COVISITED_WEIGHT, OWN_WEIGHT, POPULAR_WEIGHT = 1.0, 0.8, 0.05
+PAIR_WINDOW = 5  # as `Covisits.window`
+FEW_VISITS = np.float32(1.0)  # an item seen less often is not lifted any further
+COVISITED_WEIGHT, OWN_WEIGHT, POPULAR_WEIGHT = 1.0, 1.5, 0.05
 
 _ACTION_WEIGHT = np.ones(N_KINDS, np.float32)
 _ACTION_WEIGHT[[Kind.PURCHASE, Kind.REMOVE, Kind.CANCEL]] = 0.2
@@ -57,23 +62,27 @@ class Suggestions:
         uint8 (D, K): `Source`.
     actions
         uint8 (D, K): what the user did to the item last (`Kind`), 0 = nothing in the window.
+    near
+        float32 (D, K): the part of the score that is co-visitation with the recent items.
+    popular
+        float32 (D, K): decayed events of the item.
     """
 
     items: Items
     scores: Floats
     sources: npt.NDArray[np.uint8]
     actions: npt.NDArray[np.uint8]
+    near: Floats
+    popular: Floats
 
     def take(self, rows: npt.NDArray[Any]) -> Suggestions:
         """The candidates of the decision points `rows`, order kept."""
-        return Suggestions(
-            self.items[rows], self.scores[rows], self.sources[rows], self.actions[rows]
-        )
+        return Suggestions(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def put(self, rows: npt.NDArray[np.int64], found: Suggestions) -> None:
         """Write `found` over the candidates of `rows`."""
-        self.items[rows], self.scores[rows] = found.items, found.scores
-        self.sources[rows], self.actions[rows] = found.sources, found.actions
+        for column in fields(self):
+            getattr(self, column.name)[rows] = getattr(found, column.name)
 
     @staticmethod
     def none(rows: int, k: int) -> Suggestions:
@@ -83,6 +92,8 @@ class Suggestions:
             np.zeros((rows, k), np.float32),
             np.zeros((rows, k), np.uint8),
             np.zeros((rows, k), np.uint8),
+            np.zeros((rows, k), np.float32),
+            np.zeros((rows, k), np.float32),
         )
 
 
@@ -105,7 +116,7 @@ def suggest(windows: Windows, parts: Sequence[Covisits], k: int = 50) -> Suggest
     recent, actions = recent_items(windows)
     current = windows.items[np.arange(d), windows.lengths - 1]  # may be NO_ITEM
     rank = np.float32(RANK_DECAY) ** np.arange(recent.shape[1], dtype=np.float32)
-    near, near_weight = _covisited(recent, rank, parts)
+    near, near_weight = _near(windows, recent, rank, parts)
     own = np.where(recent >= 0, rank * _ACTION_WEIGHT[actions], np.float32(0))
     own *= np.float32(OWN_WEIGHT)
     leaders, popular = _popular(parts, k)
@@ -124,31 +135,64 @@ def suggest(windows: Windows, parts: Sequence[Covisits], k: int = 50) -> Suggest
         np.copyto(did, actions[:, place, None], where=mine)
     from_popular = _lookup(leaders, popular, best)
     from_near = scores - from_own - from_popular
-    origins = np.stack([from_near, from_own, from_popular])  # in the order of `Source`
-    sources = np.where(best >= 0, origins.argmax(axis=0) + 1, Source.NONE)
-    return Suggestions(best, scores, sources.astype(np.uint8), did)
+    sources = np.where(from_near >= from_popular, Source.COVISITED, Source.POPULAR)
+    sources = np.where(did > 0, Source.OWN_RECENT, sources)
+    sources = np.where(best >= 0, sources, Source.NONE)
+    events = np.zeros_like(scores)
+    for part in parts:
+        events += np.where(best >= 0, part.popularity(best), np.float32(0))
+    # A difference of sums keeps some rounding where there is no co-visitation at all.
+    near_part = np.where(from_near > np.float32(1e-6), from_near, np.float32(0))
+    return Suggestions(best, scores, sources.astype(np.uint8), did, near_part, events)
+
+
+def _near(
+    windows: Windows, recent: Items, rank: Floats, parts: Sequence[Covisits]
+) -> tuple[Items, Floats]:
+    """What is co-visited with the recent items, the strongest of a row at its weight -> (D, C)."""
+    items, weights = _covisited(recent, rank, parts)
+    items = np.concatenate([items, windows.items], axis=1)
+    weights = np.concatenate([weights, _own_pairs(windows.items, recent, rank, parts)], axis=1)
+    current = windows.items[np.arange(len(windows)), windows.lengths - 1]
+    weights[(items < 0) | (items == current[:, None])] = 0
+    top = weights.max(axis=1, initial=0, keepdims=True)
+    weights *= np.float32(COVISITED_WEIGHT) / np.where(top > 0, top, np.float32(1))
+    return items, weights
 
 
 def _covisited(recent: Items, rank: Floats, parts: Sequence[Covisits]) -> tuple[Items, Floats]:
-    """Neighbours of the recent items and their weights, the strongest of a row at 1 -> (D, C)."""
+    """Neighbours of the recent items in the counters, and their weights -> (D, C) both."""
     found = [part.neighbours(recent) for part in parts]  # (D, RECENT, K) each
-    near = np.concatenate([items for items, _ in found], axis=2)
-    weight = np.concatenate([weights for _, weights in found], axis=2)
+    items = np.concatenate([items for items, _ in found], axis=2)
+    weights = np.concatenate([weights for _, weights in found], axis=2)
     # Square roots, not powers: they round the same wherever a number stands in an array.
-    source = np.sqrt(np.maximum(_visits(recent, parts), np.float32(1e-6)))
-    target = np.sqrt(np.sqrt(np.maximum(_visits(near, parts), np.float32(1e-6))))
-    weight *= (rank / source)[:, :, None] / target
-    near, weight = near.reshape(len(recent), -1), weight.reshape(len(recent), -1)
-    top = weight.max(axis=1, initial=0, keepdims=True)
-    weight *= np.float32(COVISITED_WEIGHT) / np.where(top > 0, top, np.float32(1))
-    return near, weight
+    source, target = np.sqrt(_visits(recent, parts)), np.sqrt(np.sqrt(_visits(items, parts)))
+    weights *= (rank / source)[:, :, None] / target
+    return items.reshape(len(recent), -1), weights.reshape(len(recent), -1)
+
+
+def _own_pairs(items: Items, recent: Items, rank: Floats, parts: Sequence[Covisits]) -> Floats:
+    """The weight of the user's own events `items` (D, L) next to those of recent items."""
+    visits = np.sqrt(_visits(items, parts))
+    source = np.zeros(items.shape, np.float32)
+    for place in range(recent.shape[1]):
+        source[(items == recent[:, place, None]) & (items >= 0)] = rank[place]
+    source /= visits
+    weights = np.zeros_like(source)
+    for distance in range(1, min(PAIR_WINDOW + 1, items.shape[1])):
+        share = source / np.float32(distance)
+        weights[:, distance:] += share[:, :-distance]
+        weights[:, :-distance] += share[:, distance:]
+    weights /= np.sqrt(visits)
+    return weights
 
 
 def _visits(items: Items, parts: Sequence[Covisits]) -> Floats:
+    """Decayed visits of items of any shape over all parts, at least `FEW_VISITS`."""
     total = parts[0].visits(items)
     for part in parts[1:]:
         total = total + part.visits(items)
-    return total
+    return np.maximum(total, FEW_VISITS)
 
 
 def _popular(parts: Sequence[Covisits], k: int) -> tuple[Items, Floats]:

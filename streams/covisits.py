@@ -51,7 +51,7 @@ class Covisits:
         window: int = 5,
         leaders: int = 128,
         popularity_tau_s: float = 7 * DAY_S,
-        covisit_tau_s: float = 30 * DAY_S,
+        covisit_tau_s: float = 90 * DAY_S,
     ) -> None:
         self.max_items = max_items
         self.window = window

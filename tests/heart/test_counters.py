@@ -199,3 +199,14 @@ def test_a_run_of_frauds_is_known_once_old_enough_and_broken_by_good_payments() 
     partition.feed([_pay(25, 11.5)])
     seen = partition.context(_pay(26, 11.6))
     assert (seen["entity_run"], seen["entity_legit_since"]) == (1, 1), "and so was day 4"
+
+
+def test_the_users_own_pairs_count_at_once() -> None:
+    partition = Partition()
+    trail = ["shoe", "lace", *"abcdefgh", "shoe"]
+    records = [_view("ann", item, i, START_S + i) for i, item in enumerate(trail)]
+    asks = replace(records[-1], kind=Kind.CART)
+    live = partition.feed([*records[:-1], asks])
+    assert not len(partition.counters.covisits), "its block is not over"
+    found = [partition.items.ids[i] for i in live.suggestions.items[-1] if i >= 0]
+    assert found.index("lace") < found.index("a") < found.index("d"), "nearer to the first shoe"
