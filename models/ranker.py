@@ -2,7 +2,7 @@
 
 The weights say what each feature adds to the log-odds of being the next item among the
 candidates shown together; a candidate list of any length can be scored, and the order is all
-that matters. Features and their order are `models.candidates.CANDIDATE_FEATURES`.
+that matters.
 """
 
 from __future__ import annotations
@@ -13,28 +13,32 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from models.candidates import CANDIDATE_FEATURES
 from schemas.errors import ArtefactError
 
 
 @dataclass(frozen=True, slots=True)
 class Ranker:
-    """Weights by feature name, in the order of the feature array's last axis."""
+    """Weights float32 (R,), in the order of `CANDIDATE_FEATURES`."""
 
-    names: tuple[str, ...]
-    weights: npt.NDArray[np.float32]  # (R,)
+    weights: npt.NDArray[np.float32]
 
     def score(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Log-odds (D, C) of features (D, C, R); higher is better."""
         scores: npt.NDArray[np.float32] = features @ self.weights
         return scores
 
-    def to_json(self) -> dict[str, Any]:
-        return {name: float(weight) for name, weight in zip(self.names, self.weights, strict=True)}
+    def to_json(self) -> dict[str, float]:
+        """Weight by feature name."""
+        return dict(zip(CANDIDATE_FEATURES, self.weights.tolist(), strict=True))
 
     @classmethod
-    def from_json(cls, stored: dict[str, float]) -> Self:
-        """Weights as stored; `ArtefactError` unless each is a finite number."""
-        weights = np.asarray(list(stored.values()), dtype=np.float32)
-        if not stored or not np.isfinite(weights).all():
-            raise ArtefactError("ranker: no weights, or one of them isn't finite")
-        return cls(names=tuple(stored), weights=weights)
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Weights by name; `ArtefactError` unless they are this code's features and finite."""
+        if set(stored) != set(CANDIDATE_FEATURES):
+            other = sorted(set(stored) ^ set(CANDIDATE_FEATURES))
+            raise ArtefactError(f"ranker: made for other candidate features ({', '.join(other)})")
+        weights = np.array([stored[name] for name in CANDIDATE_FEATURES], dtype=np.float32)
+        if not np.isfinite(weights).all():
+            raise ArtefactError("ranker: a weight isn't finite")
+        return cls(weights)

@@ -153,3 +153,8 @@ def partitions(root: Path, topic: str) -> list[PartitionArchive]:
         int(path.name.partition("=")[2]) for path in (root / topic).glob("partition=*")
     )
     return [PartitionArchive(root, topic, number) for number in numbers]
+
+
+def archived_records(root: Path, topic: str) -> int:
+    """Offsets covered over all partitions: about the number of records."""
+    return sum(span.next - span.first for part in partitions(root, topic) for span in part.spans())

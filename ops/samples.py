@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,11 +78,19 @@ class _Gathered:
         return np.concatenate(self.parts[name])
 
 
-def collect(steps: Iterator[Step], rules: LabelRules, *, max_items: int = 50_000) -> Samples:
+def collect(
+    steps: Iterator[Step],
+    rules: LabelRules,
+    *,
+    max_items: int = 50_000,
+    look: Callable[[Step], None] | None = None,
+) -> Samples:
     """Gather every accepted event and every decision point of a rerun.
 
     Parameters
     ----------
+    look
+        Shown every step too.
     max_items
         Most rows of the model's item table; beyond it the rarest items are unknown to the model.
     """
@@ -91,6 +99,8 @@ def collect(steps: Iterator[Step], rules: LabelRules, *, max_items: int = 50_000
     confirmed: list[npt.NDArray[np.uint64]] = []
     count = 0
     for step in steps:
+        if look is not None:
+            look(step)
         columns, accepted = step.columns, step.applied.accepted
         label = columns.kinds == Kind.LABEL
         confirmed.append(columns.references[accepted & label])

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ops.archive import archive_topic
+from ops.archive_files import archived_records
+from ops.questions import Keeper
 from ops.rerun import rerun
 from ops.samples import LabelRules, Samples, collect
 from schemas.errors import ConfigError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from models.train import Settings as TrainSettings
 
 ARCHIVE = Path("var/archive")
+RANKER_POINTS = 6_000
 
 
 class Stages:
@@ -135,6 +138,7 @@ def run(
     """Everything `hark train` does; returns what it prints as JSON."""
     from models import build
     from models import registry as versions
+    from ops.ranking import fit_ranker
 
     prefix = settings.kafka.topic_prefix
     archived = 0
@@ -150,8 +154,14 @@ def run(
                     )
                 )
     with stages.stage("rerun"):
-        state, steps = rerun(archive, settings, lambda done: stages.show(None, f"{done:,} records"))
-        samples = collect(steps, rules)
+        records = archived_records(archive, prefix + EVENTS.name)
+        state, steps = rerun(
+            archive,
+            settings,
+            lambda done: stages.show(done / max(records, 1), f"{done:,} records"),
+        )
+        keeper = Keeper(round((1 - build.VALIDATION_SHARE) * records), RANKER_POINTS)
+        samples = collect(steps, rules, look=keeper.see)
     with stages.stage("train"):
         trained = build.train_version(
             samples.corpus,
@@ -161,10 +171,16 @@ def run(
             label_delay_s=samples.label_delay_s,
             progress=stages.show,
         )
+    with stages.stage("rank"):
+        ranking = fit_ranker(samples, keeper.asked(), trained, len(state.items))
     with stages.stage("store"):
         item_ids = [state.items.ids[i] for i in samples.item_index.tolist()]
         version = build.store(
-            registry, trained, item_ids, None, _facts(samples, training, archive, settings)
+            registry,
+            trained,
+            item_ids,
+            ranking.ranker,
+            {"ranking": ranking.report, **_facts(samples, training, archive, settings)},
         )
         if promote:
             versions.promote(registry, version)
@@ -180,6 +196,7 @@ def run(
         "cut_short": trained.fitted.cut_short,
         "parity": trained.parity,
         "next_item": trained.next_item,
+        "ranking": ranking.report,
         "heads": {"churn": trained.churn.report, "risk": trained.risk.report},
         "seconds": stages.seconds,
     }
@@ -221,6 +238,14 @@ def _told(result: dict[str, Any]) -> str:
         f"  next item, network alone: HR@10 {item['hr_at_10']:.4f}, "
         f"popularity {item['popularity_hr_at_10']:.4f}, {item['targets']:,} targets",
     ]
+    lists = result["ranking"]
+    for method in ("hark", "covisitation", "own_recent", "network"):
+        if method in lists:
+            figures = lists[method]
+            lines.append(
+                f"  lists, {method}: HR@10 {figures['hr_at_10']:.4f}, "
+                f"NDCG@10 {figures['ndcg_at_10']:.4f}, {lists['targets']:,} targets"
+            )
     for name, head in result["heads"].items():
         if head["shipped"]:
             area, error = head["auc"], head["ece"]

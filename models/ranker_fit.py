@@ -1,0 +1,66 @@
+"""Fit the ranker: which features make a candidate the next item, on decisions after training.
+
+Conditional logit: among the candidates of one decision, the chance of each is its share of
+exp(weights · features). Decisions whose next item isn't among the candidates say nothing.
+
+References
+----------
+McFadden, "Conditional logit analysis of qualitative choice behavior", 1974.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.ranker import Ranker
+
+RIDGE = 1.0
+MIN_DECISIONS = 100
+MAX_STEPS = 60
+NONE = -1e9
+
+
+def fit(
+    features: npt.NDArray[np.float32],
+    items: npt.NDArray[np.int32],
+    targets: npt.NDArray[np.int64],
+) -> Ranker | None:
+    """The most likely weights, drawn towards 0; None where too few decisions can teach.
+
+    Parameters
+    ----------
+    features
+        float32 (D, C, R), columns `candidates.CANDIDATE_FEATURES`.
+    items
+        int32 (D, C), -1 = no candidate.
+    targets
+        int64 (D,): the item each user went to next.
+    """
+    match = items == targets[:, None]
+    teach = match.any(axis=1)
+    if teach.sum() < MIN_DECISIONS:
+        return None
+    x = torch.from_numpy(features[teach])  # (T, C, R)
+    chosen = torch.from_numpy(match[teach].argmax(axis=1))
+    absent = torch.from_numpy(items[teach] < 0)
+    real = ~absent
+    spread = x[real].std(dim=0)
+    scale = torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), torch.zeros_like(spread))
+    scaled = x * scale
+    weights = torch.zeros(x.shape[2], requires_grad=True)
+    optimiser = torch.optim.LBFGS([weights], max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        scores = (scaled @ weights).masked_fill(absent, NONE)
+        loss = torch.nn.functional.cross_entropy(scores, chosen, reduction="sum")
+        loss = (loss + RIDGE * weights.square().sum()) / len(chosen)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    found = (weights.detach() * scale).numpy()
+    return Ranker(found.astype(np.float32))
