@@ -10,7 +10,7 @@ from ops.shop import DAY_S, Floats, Ints, Shop
 TERMINAL, TAKEOVER = "terminal", "takeover"
 _CONFIRM_DAYS = (1.0, 7.0)
 _TERMINAL_DAYS_PER_BURST = 100.0
-_USER_DAYS_PER_TAKEOVER = 9_000.0
+_USER_DAYS_PER_TAKEOVER = 8_000.0
 _MOST_TAKEOVERS = 500
 _MOST_RECENT_S = 30 * DAY_S
 
@@ -47,14 +47,14 @@ def takeovers(
     for burst in range(int(np.clip(bursts, 2, _MOST_TAKEOVERS))):
         now_s = rng.uniform(1.0, max(shop.days - 1.0, 1.5)) * DAY_S
         recent = np.unique(visiting[(start_s < now_s) & (start_s > now_s - _MOST_RECENT_S)])
-        victims = rng.permutation(recent)[: rng.integers(3, 9)]
-        user = np.repeat(victims, rng.integers(1, 3, len(victims)))
+        victims = rng.permutation(recent)[: rng.integers(4, 11)]
+        user = np.repeat(victims, rng.integers(1, 4, len(victims)))
         parts.append(
             pl.DataFrame(
                 {
                     "user": user,
                     "time_s": now_s + rng.uniform(0.0, 1.5 * DAY_S, len(user)),
-                    "amount": (usual * rng.lognormal(1.3, 0.5, len(user))).round(2),
+                    "amount": (usual * rng.lognormal(1.5, 0.4, len(user))).round(2),
                     "terminal": rng.integers(0, shop.terminals, len(user)),
                     "device": np.full(len(user), -1 - burst),
                     "scenario": [TAKEOVER] * len(user),

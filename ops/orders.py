@@ -74,16 +74,28 @@ def around(
         removed.with_columns(event=pl.lit("Product Removed"), time_s=pl.col("time_s") + 60.0),
         bought.with_columns(event=pl.lit("Order Completed"), time_s=pl.col("paid_s") + 1.0),
         _cancelled(rng, visits, bought),
+        _unsubscribed(rng, shop, visits),
         _first_visits(visits),
     ]
 
 
 def _cancelled(rng: np.random.Generator, visits: Visits, bought: pl.DataFrame) -> pl.DataFrame:
-    chance = 0.02 + 0.3 * visits.fading[bought["session"].to_numpy()]
+    chance = 0.008 + 0.15 * visits.fading[bought["session"].to_numpy()]
     back = bought.filter(rng.random(len(bought)) < chance)
     wait_s = rng.uniform(0.05, 2.0, len(back)) * DAY_S
     return back.with_columns(
         event=pl.lit("Order Cancelled"), time_s=pl.col("paid_s") + pl.Series(wait_s)
+    )
+
+
+def _unsubscribed(rng: np.random.Generator, shop: Shop, visits: Visits) -> pl.DataFrame:
+    """Most who quit say so after their last visit; a few say so and come back all the same."""
+    last = np.append(visits.user[1:] != visits.user[:-1], True)
+    quits = last & np.isfinite(shop.quit_s[visits.user])
+    index = np.flatnonzero(rng.random(len(last)) < np.where(quits, 0.6, 0.002))
+    wait_s = rng.uniform(1.0, 2.5, len(index)) * 3600
+    return pl.DataFrame({"session": index, "time_s": visits.start_s[index] + wait_s}).with_columns(
+        event=pl.lit("Subscription Cancelled")
     )
 
 
