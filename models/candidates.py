@@ -116,8 +116,7 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
     has = place >= 0
     share = pool.near / np.maximum(pool.near.max(axis=1, initial=0, keepdims=True), 1e-9)
     near_place = _inverse_place(pool.near)
-    engine_place = np.where(pool.engine_place >= 0, 1.0 / (1.0 + pool.engine_place), 0.0)
-    inverse = np.where(has, 1.0 / (1.0 + place), 0.0)
+    engine_place = _inverse(pool.engine_place)
     newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1][:, None]
     columns: dict[str, npt.NDArray[Any]] = {
         "near": np.log(pool.near + NEAR_EPSILON) - np.log(NEAR_EPSILON),
@@ -131,7 +130,7 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
         "known": pool.known,
         "bias": pool.bias,
         "own": has,
-        "own_place": inverse,
+        "own_place": _inverse(place),
         "own_decay": np.where(has, 0.7 ** np.maximum(place, 0), 0.0),
         "own_count": np.log1p(own["count"]),
         "own_view": has & (own["kind"] == Kind.VIEW),
@@ -148,6 +147,11 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
     stacked = np.stack([columns[name] for name in CANDIDATE_FEATURES], axis=-1)
     features: Floats = np.where(real[:, :, None], stacked, 0.0).astype(np.float32)
     return features
+
+
+def _inverse(place: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """1 / (1 + place), 0 where the place is -1."""
+    return np.where(place >= 0, 1.0 / (1.0 + np.maximum(place, 0)), 0.0)
 
 
 def _inverse_place(values: Floats) -> npt.NDArray[np.float64]:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from models import labels
 from models.corpus import Corpus, Points
-from models.feature_table import NAMES
 from models.sequences import EPOCH_HOUR, HOUR_S, WEEK_HOURS, gap_buckets, scale
 from ops.rerun import Step
 from schemas.errors import ConfigError
@@ -18,8 +17,6 @@ from schemas.kinds import Kind
 from streams.points import Task
 
 Ints = npt.NDArray[np.int64]
-MEDIAN_ROWS = 64
-"""About so many points of each step tell what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +48,6 @@ class Samples:
         int64 (N,): the rerun's item index of model row r + 1.
     places
         int64 (P, 2): partition and offset of each decision point's event.
-    feature_medians
-        Of the features before scaling: what is usual, for explanations.
     """
 
     corpus: Corpus
@@ -61,7 +56,6 @@ class Samples:
     horizon_s: int
     label_delay_s: int
     log_end_s: int
-    feature_medians: dict[str, float]
 
 
 @dataclass(slots=True)
@@ -125,7 +119,6 @@ def collect(
             tasks=step.applied.points.tasks,
             message=columns.message_hashes[rows],
             features=scale(step.features),
-            raw=step.features[:: max(1, len(rows) // MEDIAN_ROWS)].to_numpy(),
             place=np.stack([np.full(len(rows), step.partition), columns.offsets[rows]], axis=1),
         )
     if not count:
@@ -184,13 +177,6 @@ def _assemble(
         horizon_s=horizon_s,
         label_delay_s=rules.label_delay_s,
         log_end_s=end_s,
-        feature_medians=dict(
-            zip(
-                NAMES,
-                np.nanmedian(points.get("raw").astype(np.float64), axis=0).tolist(),
-                strict=True,
-            )
-        ),
     )
 
 

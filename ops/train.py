@@ -219,7 +219,6 @@ def _facts(
             },
         },
         "labels": {"churn_horizon_s": samples.horizon_s, "risk_delay_s": samples.label_delay_s},
-        "feature_medians": samples.feature_medians,
         "training": {
             name: getattr(training, name)
             for name in ("seed", "epochs", "learning_rate", "batch_tokens", "head_weight")
