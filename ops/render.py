@@ -55,12 +55,7 @@ def describe_alert(raised: Alert) -> RenderableType:
         f"  probability {raised.probability:.2f}, threshold {raised.threshold:.2f}",
         (f"  since {raised.started_at}  {raised.model_version}", "dim"),
     )  # fmt: skip
-    lines = [
-        Text.assemble(
-            "  ", reason.text, (f"  {reason.value:g}, usually {reason.baseline:g}", "dim")
-        )
-        for reason in raised.reason_codes
-    ]
+    lines = [Text(f"  {reason.text}") for reason in raised.reason_codes]
     return Group(head, *lines)
 
 

@@ -29,7 +29,7 @@ def _shown(rendered: RenderableType) -> str:
 
 
 def _alert(status: str) -> bytes:
-    reason = ReasonCode("velocity", "payments in the last hour", 7.0, 0.3, 1.2)
+    reason = ReasonCode("velocity", "payments in the last hour: 7, usually 0.3", 7.0, 0.3, 1.2)
     return encode(
         Alert("a1", "risk:u1", "risk", "u1", status, "critical", 0.93, 0.5, [reason], ["m1"],
               NOW, None, "v1", NOW)  # type: ignore[arg-type]
@@ -50,7 +50,13 @@ def test_a_list_shows_items_grouped_by_their_reason() -> None:
 
 def test_an_alert_shows_severity_probability_and_reasons() -> None:
     shown = _shown(render.alert(_record(_alert("firing"))))
-    for part in ("critical risk", "u1", "0.93", "0.50", "payments in the last hour", "usually 0.3"):
+    for part in (
+        "critical risk",
+        "u1",
+        "0.93",
+        "0.50",
+        "payments in the last hour: 7, usually 0.3",
+    ):
         assert part in shown
     assert "resolved risk" in _shown(render.alert(_record(_alert("resolved"))))
 
