@@ -87,7 +87,7 @@ def top_allowed(
         Best first; ties keep the candidates' order.
     """
     allowed = candidates.items >= 0  # (D, K)
-    allowed &= items.available[candidates.items]
+    allowed[allowed] = items.available[candidates.items[allowed]]
     if policy.exclude_bought:
         bought = np.where(windows.kinds == Kind.PURCHASE, windows.items, -1)  # (D, L)
         for begin in range(0, len(allowed), _CHUNK):

@@ -19,9 +19,9 @@ PROGRESS_EVERY = 200_000
 
 
 async def committed_offsets(
-    client: dict[str, Any], group: str, partitions: list[TopicPartition]
+    client: dict[str, Any], group: str, partitions: list[TopicPartition] | None = None
 ) -> dict[TopicPartition, int]:
-    """Where `group` would go on reading; partitions without a commit are left out."""
+    """Where `group` would go on reading, of all partitions or these; those without are left out."""
     admin = AIOKafkaAdminClient(**client)
     await admin.start()
     try:

@@ -1,0 +1,86 @@
+"""Decisions are a function of the log, never of how it was cut into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ops.feed import feed
+from ops.simulation import simulate_events
+from schemas.codec import EventDecoder
+from streams.batches import RecordBatch
+from streams.items import ItemTable
+from streams.metrics import Metrics
+from streams.outputs import Output
+from streams.plan import Plan
+from streams.scoring import Scorer
+from streams.settings import Settings
+
+SIZE = 1_200
+NOW_MS = 1_790_000_000_000
+
+
+@dataclass(frozen=True)
+class Log:
+    keys: list[bytes]
+    values: list[bytes | None]
+    timestamps: list[int]
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    shop = simulate_events(5, users=60, items=80, days=20, events=SIZE)
+    keys: list[bytes] = []
+    values: list[bytes | None] = []
+    for group in feed(shop.events, None):
+        keys += group.keys
+        values += group.values
+    values[100] = b"not json"
+    values[700] = values[699]  # a duplicate
+    return Log(keys, values, [NOW_MS + 9 * i for i in range(len(keys))])
+
+
+def run(log: Log, sizes: Sequence[int]) -> list[Output]:
+    plan = Plan.from_settings(Settings())
+    decoder = EventDecoder(Settings().product_contract())
+    scorer = Scorer(plan, decoder, ItemTable(), Metrics())
+    state = scorer.new_state(0)
+    outputs: list[Output] = []
+    begin = 0
+    for size in [*sizes, len(log.keys)]:
+        end = min(begin + size, len(log.keys))
+        if begin == end:
+            break
+        batch = RecordBatch(
+            "events", 0, begin, end - 1,
+            range(begin, end), log.timestamps[begin:end], log.keys[begin:end],
+            log.values[begin:end], [()] * (end - begin),
+        )  # fmt: skip
+        outputs += sorted(scorer.score_batch(state, batch).outputs, key=lambda one: one.topic)
+        begin = end
+    return sorted(outputs, key=lambda one: one.topic)  # stable: order within a topic is kept
+
+
+@pytest.fixture(scope="module")
+def whole(log: Log) -> list[Output]:
+    return run(log, [])
+
+
+def test_there_is_something_to_compare(whole: list[Output]) -> None:
+    topics = [output.topic for output in whole]
+    assert topics.count("recommendations") > 100
+    assert topics.count("dead-letters") == 1
+
+
+def test_batches_of_one_give_the_same_outputs(log: Log, whole: list[Output]) -> None:
+    assert run(log, [1] * SIZE) == whole
+
+
+@settings(max_examples=10, deadline=None)
+@given(sizes=st.lists(st.integers(1, 400), max_size=30))
+def test_any_cut_gives_the_same_outputs(log: Log, whole: list[Output], sizes: list[int]) -> None:
+    assert run(log, sizes) == whole
