@@ -15,13 +15,13 @@ def test_the_ingest_benchmark_measures_each_way_on_the_same_topic(
 ):
     monkeypatch.setenv("HARK_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
     only = ["--only=faust_each", "--only=transport"]
-    done = CliRunner().invoke(bench, ["ingest", "--events", "10000", "--json", *only])
+    done = CliRunner().invoke(bench, ["ingest", "--events", "10000", "--rounds=1", "--json", *only])
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
     assert answer["topic"]["events"] == 10_000
     assert 250 < answer["topic"]["mean_bytes"] < 500
     assert answer["machine"]["aiokafka"] == "0.14.0"
     results = answer["results"]
-    assert [row["events"] for row in results.values()] == [1_000, 10_000]
+    assert [row["events"] for row in results.values()] == [500, 10_000]
     # Far below what is claimed: the machine may be busy.
     assert results["transport"]["events_per_s"] > 3 * results["faust_each"]["events_per_s"] > 0

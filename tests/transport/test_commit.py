@@ -74,7 +74,14 @@ async def test_a_stop_lets_the_batch_in_flight_finish_and_commits_it(cluster: Cl
         await go_on.wait()
         event.ack()
 
-    worker = Worker(cluster.bootstrap, topic, group, slow, max_batch_records=20)
+    worker = Worker(
+        cluster.bootstrap,
+        topic,
+        group,
+        slow,
+        max_batch_records=20,
+        settings={"stream_wait_empty": False},  # the transport needs it and sets it
+    )
     await worker.start()
     await started.wait()
     stopping = asyncio.create_task(worker.stop())
