@@ -138,7 +138,7 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
         "own_purchase": has & (own["kind"] == Kind.PURCHASE),
         "own_age": np.where(has, np.log1p(own["age_s"] / 3_600.0) / 8.0, 0.0),
         "own_now": has & (own["age_s"] <= NOW_S),
-        "own_rare": np.where(has, 1.0 / np.log2(1.0 + own["distinct"]), 0.0),
+        "own_rare": np.where(has, 1.0 / np.log2(1.0 + np.maximum(own["distinct"], 1)), 0.0),
         "own_near": has * share,
         "own_after_purchase": has & (newest == Kind.PURCHASE),
         "own_after_cart": has & (newest == Kind.CART),

@@ -18,7 +18,7 @@ from torch import Tensor
 from models.ranker import Ranker
 
 RIDGE = 1.0
-MIN_DECISIONS = 100
+MIN_DECISIONS = 50
 MAX_STEPS = 60
 NONE = -1e9
 

@@ -133,7 +133,7 @@ def test_the_fit_finds_the_weights_that_made_the_choices() -> None:
 
 
 def test_too_few_decisions_make_no_ranker() -> None:
-    assert ranker_fit.fit(*decisions(50, 0)) is None
+    assert ranker_fit.fit(*decisions(40, 0)) is None
     features, items, _ = decisions(500, 0)
     assert ranker_fit.fit(features, items, np.full(500, 99)) is None
 
