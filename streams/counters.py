@@ -19,26 +19,21 @@ import numpy.typing as npt
 
 from models.windows import C_NAMES
 from schemas.columns import EventColumns
-from schemas.kinds import N_KINDS, Kind
 from streams.candidates import Source, Suggestions, suggest
 from streams.covisits import Covisits
 from streams.entities import NONE, Entities
 from streams.histories import Applied
 from streams.label_queue import LabelQueue, Payments
+from streams.pending import Pending
 from streams.points import PointPolicy, Task
 
 __all__ = ["Counters", "Live", "Source", "Suggestions"]
 
 BLOCK_OFFSETS = 512
 BLOCK_MS = 1000
-USUAL_RATIO = 2.0  # an amount up to twice the user's mean is ordinary
 MAX_LABELLED_USERS = 100_000
 
-_INTEREST = np.zeros(N_KINDS, np.bool_)
-_INTEREST[[Kind.VIEW, Kind.CART, Kind.PURCHASE, Kind.SEARCH, Kind.RATE, Kind.OTHER]] = True
-
 Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,64 +50,6 @@ class Live:
 
     context: npt.NDArray[np.float64]
     suggestions: Suggestions
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """What the counters need of some events of one block, in log order.
-
-    Attributes
-    ----------
-    clock_s
-        Newest event time among them.
-    items, before, item_times_s
-        int32 (a,), int32 (a, B), int64 (a,): events that show interest in an item.
-    payments, amounts
-        Watched events (w,) that name an entity, float32 (w,).
-    references, label_times_s, label_users
-        uint64 (l,), int64 (l,), l user ids: label events.
-    """
-
-    clock_s: int
-    items: npt.NDArray[np.int32]
-    before: npt.NDArray[np.int32]
-    item_times_s: Ints
-    payments: Payments
-    amounts: npt.NDArray[np.float32]
-    references: npt.NDArray[np.uint64]
-    label_times_s: Ints
-    label_users: list[str]
-
-    @staticmethod
-    def of(columns: EventColumns, applied: Applied, rows: slice, watched: Bools) -> Pending | None:
-        """What is needed of the accepted events among `rows`, None if there are none."""
-        accepted = applied.accepted[rows]
-        if not accepted.any():
-            return None
-        kinds, items = columns.kinds[rows], applied.items[rows]
-        entities = columns.entities[rows]
-        times_s = np.maximum(columns.time_ms[rows] // 1000, 0)
-        interest = np.flatnonzero(accepted & (items >= 0) & _INTEREST[kinds])
-        paid = np.flatnonzero(accepted & watched[kinds] & (entities != 0).any(axis=1))
-        labels = np.flatnonzero(accepted & (kinds == Kind.LABEL))
-        first = rows.start
-        return Pending(
-            clock_s=int(times_s[accepted].max()),
-            items=items[interest],
-            before=applied.before[rows][interest],
-            item_times_s=times_s[interest],
-            payments=Payments(
-                messages=columns.message_hashes[rows][paid],
-                entities=entities[paid],
-                times_s=times_s[paid],
-                usual=applied.ratios[rows][paid] <= USUAL_RATIO,
-                labelled=np.zeros(len(paid), np.bool_),
-            ),
-            amounts=columns.amounts[rows][paid],
-            references=columns.references[rows][labels],
-            label_times_s=times_s[labels],
-            label_users=[columns.user_ids[first + i] for i in labels.tolist()],
-        )
 
 
 class Counters:
@@ -159,7 +96,12 @@ class Counters:
         return self.covisits.nbytes + self.entities.nbytes + self.queue.nbytes
 
     def advance(
-        self, columns: EventColumns, applied: Applied, others: Sequence[Counters] = ()
+        self,
+        columns: EventColumns,
+        applied: Applied,
+        others: Sequence[Counters] = (),
+        *,
+        answer: bool = True,
     ) -> Live:
         """What the counters say at the batch's decision points; then take its events in.
 
@@ -170,10 +112,12 @@ class Counters:
         others
             Parts of other partitions to add to the suggestions. With any of them, decisions
             depend on how far the others have come, no longer on this partition's log alone.
+        answer
+            False leaves the suggestions empty, where nobody reads them (a restore).
         """
         parts = [self.covisits, *(other.covisits for other in others)]
         points, windows = applied.points, applied.windows
-        asking = points.asking(Task.RECOMMEND)
+        asking = points.asking(Task.RECOMMEND) & answer
         context = np.zeros((len(points), len(C_NAMES)), np.float64)
         suggestions = Suggestions.none(len(points), self.candidates)
         for rows, opens in self._segments(columns):

@@ -96,7 +96,9 @@ def logs(draw: st.DrawFn, users: int = 3, max_records: int = 40) -> list[Record]
                 message=f"m{number}",
                 time_s=clocks[user],
                 kind=kind,
-                items=tuple(items) if items and kind is Kind.PURCHASE else (*items, None)[:1],
+                items=tuple(items)
+                if items and kind in (Kind.PURCHASE, Kind.PAYMENT)
+                else (*items, None)[:1],
                 amount=draw(st.sampled_from([0.0, 1.0, 9.99, 250.0])),
                 entities=tuple(draw(st.sampled_from([0, 0, 11, 12, 2**63 + 5])) for _ in range(E)),
                 reference=draw(st.sampled_from([*earlier, "unknown"]))

@@ -211,3 +211,16 @@ def test_the_users_own_pairs_count_at_once() -> None:
     found = [partition.items.ids[i] for i in live.suggestions.items[-1] if i >= 0]
     assert "lace" in found, "it once lay next to the shoe, though it is none of the last 10 items"
     assert "j" not in found, "nothing recent ever lay near it"
+
+
+def test_an_apply_without_answers_leads_to_the_same_counters() -> None:
+    spoken, silent = Partition(), Partition()
+    records = [_view(f"u{i % 3}", "abc"[i % 3], i * 300) for i in range(9)]
+    events = columns(records)
+    spoken.feed(records)
+    live = silent.counters.advance(events, silent.histories.apply(events), answer=False)
+    assert (live.suggestions.items < 0).all()
+    everything = np.arange(3, dtype=np.int32)
+    counted = [p.counters.covisits.visits(everything).tolist() for p in (spoken, silent)]
+    assert counted[0] == counted[1]
+    assert counted[0][0] > 0
