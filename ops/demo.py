@@ -57,7 +57,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 @click.option(
     "--live-seconds",
     type=click.FloatRange(min=5),
-    default=45,
+    default=40,
     show_default=True,
     help="How long the live part takes.",
 )
