@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 
 import structlog
 
-REPEAT_S = 10.0
+from streams.repeats import limit_repeats
 
 
-class RepeatFilter(logging.Filter):
-    """Lets one message template of one logger through every `REPEAT_S` seconds.
-
-    A broker outage makes the Kafka client log some 1,000 lines a second. What Faust's services
-    say of their own starting and stopping is left out below WARNING.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[tuple[str, str], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is logged."""
-        if record.levelno < logging.WARNING and str(record.msg).startswith("[^"):
-            return False
-        if isinstance(record.msg, dict):  # ours, by structlog
-            return True
-        key = (record.name, str(record.msg))
-        now = time.monotonic()
-        if now - self._last.get(key, -REPEAT_S) < REPEAT_S:
-            return False
-        if len(self._last) > 1000:
-            self._last.clear()
-        self._last[key] = now
-        return True
+def _noteworthy(record: logging.LogRecord) -> bool:
+    """Not what Faust's services say of their own starting and stopping."""
+    return record.levelno >= logging.WARNING or not str(record.msg).startswith("[^")
 
 
 def configure(level: str = "INFO") -> None:
@@ -65,7 +42,8 @@ def configure(level: str = "INFO") -> None:
     root.setLevel(level)
     for name in ("aiokafka", "faust", "mode", "asyncio", "kafka"):
         logging.getLogger(name).setLevel("WARNING")
-    handler.addFilter(RepeatFilter())
+    handler.addFilter(_noteworthy)
+    limit_repeats()
     structlog.configure(
         processors=[
             *shared,
