@@ -113,7 +113,8 @@ def _file(path: Path, events: int | None) -> Source:
 
 
 def _simulated(seed: int, events: int) -> Source:
-    shop = simulate_events(seed, users=max(50, events // 80), events=events)
+    size = max(50, events // 80)
+    shop = simulate_events(seed, users=size, items=size, events=events)
     return Source(shop.events, shop.catalogue)
 
 
