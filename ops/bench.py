@@ -6,7 +6,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ops.bench_ingest import ROWS, filled_topic, machine, measure
+from ops.bench_ingest import ROWS, WORKER, filled_topic, machine, measure
+from ops.bench_worker import trained_on
 from ops.connection import connected_settings
 from ops.download_progress import download_progress
 from ops.local_kafka import LocalKafka
@@ -62,7 +63,11 @@ def ingest(*, events: int, rounds: int, only: tuple[str, ...], as_json: bool) ->
     rates: dict[str, list[float]] = {row.name: [] for row in rows}
     with _kafka(console) as kafka, _progress(console) as progress:
         task = progress.add_task("filling a topic", total=len(rows) * rounds + 1)
-        with filled_topic(kafka, events) as filled:
+        with ExitStack() as stack:
+            filled = stack.enter_context(filled_topic(kafka, events))
+            if WORKER in rates:
+                progress.update(task, description="training a model")
+                stack.enter_context(trained_on(kafka, filled.topic))
             # Round by round, so that a busy minute of the machine hits all alike.
             for row in rows * rounds:
                 progress.update(task, advance=1, description=row.name)

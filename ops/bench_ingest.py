@@ -31,6 +31,8 @@ from schemas.topics import topics
 from streams.settings import Kafka
 
 _ROW_TIMEOUT_S = 180
+WORKER = "worker"
+"""The row that needs a trained model."""
 _VERSIONS = ("aiokafka", "faust-streaming", "mode-streaming", "msgspec", "numpy", "polars")
 
 
@@ -58,6 +60,7 @@ ROWS = (
     Row("faust_take", "ops.bench_rows:faust_take", 0.05),
     Row("transport", "ops.bench_rows:transport"),
     Row("worker_no_model", "ops.bench_worker:worker_no_model", 0.5),
+    Row(WORKER, "ops.bench_worker:worker", 0.2),
 )
 
 

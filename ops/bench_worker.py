@@ -4,18 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ops.bench_rows import Meter
+from schemas.errors import TransientError
 from streams.app import Worker
 from streams.settings import Http, Kafka, Model, Settings
 
-REGISTRY_VARIABLE = "HARK_BENCH_REGISTRY"
+REGISTRY_VARIABLE = "BENCH_REGISTRY"
 """Where the parent process put the model that the row `worker` answers with."""
 
 _POLL_S = 0.005
+
+
+@contextmanager
+def trained_on(kafka: Kafka, topic: str, *, seconds: float = 10.0) -> Iterator[None]:
+    """Train a size-S model on the topic and leave it where the row `worker` finds it.
+
+    In a process of its own: what is measured never loads torch.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = ("train", "--archive", f"{folder}/archive", "--max-seconds", str(seconds))
+        environment = {
+            **os.environ,
+            "HARK_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "HARK_KAFKA__TOPIC_PREFIX": topic.removesuffix("events"),
+            "HARK_MODEL__REGISTRY": f"{folder}/registry",
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli", *command],
+            capture_output=True, text=True, env=environment, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise TransientError(f"training failed:\n{done.stderr.strip()[-2000:]}")
+        os.environ[REGISTRY_VARIABLE] = f"{folder}/registry"
+        try:
+            yield
+        finally:
+            del os.environ[REGISTRY_VARIABLE]
 
 
 def worker_no_model(bootstrap: str, topic: str, n_events: int) -> float:

@@ -17,12 +17,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from ops.archive import archive_topic
 from ops.archive_files import archived_records
+from ops.connection import connected_settings
 from ops.questions import Keeper
 from ops.rerun import rerun
 from ops.samples import LabelRules, Samples, collect
 from schemas.errors import ConfigError
 from schemas.topics import EVENTS, ITEMS
-from streams.settings import Settings, load_settings
+from streams.settings import Settings
 
 if TYPE_CHECKING:
     from models.train import Settings as TrainSettings
@@ -104,7 +105,7 @@ def train(
         from models.train import Settings as TrainSettings
     except ImportError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'hark[train]'") from error
-    settings = load_settings()
+    settings = connected_settings()
     rules = LabelRules(churn_horizon_s=None if churn_days is None else round(churn_days * 86_400))
     console = Console(stderr=True)
     with Progress(
