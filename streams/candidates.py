@@ -125,7 +125,7 @@ def suggest(windows: Windows, parts: Sequence[Covisits], k: int = 50) -> Suggest
     # One row of all candidates per point: (D, C).
     items = np.concatenate([near, recent, np.broadcast_to(leaders, (d, m))], axis=1)
     weights = np.concatenate([near_weight, own, np.broadcast_to(popular, (d, m))], axis=1)
-    weights[(items < 0) | (items == current[:, None])] = 0
+    weights *= (items >= 0) & (items != current[:, None])
     best, scores = _merge(items, weights, k)
 
     from_own, did = np.zeros_like(scores), np.zeros(best.shape, np.uint8)
@@ -154,7 +154,7 @@ def _near(
     items = np.concatenate([items, windows.items], axis=1)
     weights = np.concatenate([weights, _own_pairs(windows.items, recent, rank, parts)], axis=1)
     current = windows.items[np.arange(len(windows)), windows.lengths - 1]
-    weights[(items < 0) | (items == current[:, None])] = 0
+    weights *= (items >= 0) & (items != current[:, None])
     top = weights.max(axis=1, initial=0, keepdims=True)
     weights *= np.float32(COVISITED_WEIGHT) / np.where(top > 0, top, np.float32(1))
     return items, weights
@@ -206,38 +206,53 @@ def _popular(parts: Sequence[Covisits], k: int) -> tuple[Items, Floats]:
 
 
 def _lookup(keys: Items, values: Floats, wanted: Items) -> Floats:
-    """The value of each of `wanted` among ascending `keys`, 0 where it is not there."""
-    if not len(keys):
-        return np.zeros(wanted.shape, np.float32)
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[place] == wanted, values[place], np.float32(0))
+    """The value of each of `wanted` (any shape) among `keys` (m,), 0 where it is not there."""
+    table = np.zeros(max(keys.max(initial=0), wanted.max(initial=0)) + 2, np.float32)
+    table[keys] = values
+    return table[wanted]  # NO_ITEM reads the last entry, which is no item's
 
 
 def _merge(items: Items, weights: Floats, k: int) -> tuple[Items, Floats]:
     """Add up the weights of equal items of a row (D, C), keep the `k` best -> (D, k) both.
 
-    Rows are sorted as packed integers, (item, place) and then (weight, place): weights are not
-    negative, so their bits sort as they do, and ties go to the lower item index.
+    Rows are sorted as packed integers, (item, place), of 32 bits where they suffice: that is six
+    times faster. Among equal scores the item found first in the row comes first.
     """
     d, width = items.shape
     shift, mask = width.bit_length(), (1 << width.bit_length()) - 1
-    place = np.arange(width)
-    key = (items.astype(np.int64) << shift) | place
+    wide = int(items.max(initial=0)) >= 1 << (30 - shift)
+    whole: npt.NDArray[Any] = items.astype(np.int64 if wide else np.int32)
+    key = (whole << shift) | np.arange(width, dtype=whole.dtype)
     key.sort(axis=1)
-    item = key >> shift
-    weight = weights.reshape(-1)[(key & mask) + np.arange(d)[:, None] * width]
+    rows = np.arange(0, d * width, width, dtype=np.int32)[:, None]
+    weight = weights.reshape(-1)[(key & mask) + rows].reshape(-1)
+    item = key >> shift  # equal ones side by side
     first = np.ones((d, width), np.bool_)
-    first[:, 1:] = item[:, 1:] != item[:, :-1]
+    np.not_equal(item[:, 1:], item[:, :-1], out=first[:, 1:])
     runs = np.flatnonzero(first)
     total = np.zeros(d * width, np.float32)
-    total[runs] = np.add.reduceat(weight.reshape(-1), runs)
+    total[runs] = np.add.reduceat(weight, runs)
+    order, scores = _top(total.reshape(d, width), k)
+    found = item.reshape(-1)[order + rows].astype(np.int32)
+    return np.where(scores > 0, found, np.int32(NO_ITEM)), scores
 
-    kept = min(k, width)
-    packed = (total.view(np.int32).reshape(d, width).astype(np.int64) << shift) | (mask - place)
-    packed = np.sort(np.partition(packed, width - kept, axis=1)[:, width - kept :], axis=1)[:, ::-1]
-    best = np.full((d, k), NO_ITEM, np.int32)
-    scores = np.zeros((d, k), np.float32)
-    scores[:, :kept] = (packed >> shift).astype(np.int32).view(np.float32)
-    found = np.take_along_axis(item, mask - (packed & mask), axis=1)
-    best[:, :kept] = np.where(scores[:, :kept] > 0, found, NO_ITEM)
-    return best, scores
+
+def _top(scores: Floats, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Places and values of the `k` largest of each row (D, C), none negative -> (D, k) both.
+
+    Who is among them is decided by packed 32-bit integers, a score's leading bits and its place:
+    two scores closer than that (1e-4 of their size) may stand in for each other at the end of
+    the list. Ties go to the lower place. Where C < k, the rest are place 0 with value 0.
+    """
+    d, width = scores.shape
+    kept, mask = min(k, width), (1 << width.bit_length()) - 1
+    bits = scores.view(np.int32)  # of floats from 0 up: sorts as they do
+    packed = (bits & np.int32(~mask)) | (np.int32(mask) - np.arange(width, dtype=np.int32))
+    packed = np.sort(np.partition(packed, width - kept, axis=1)[:, width - kept :], axis=1)
+    places = mask - (packed[:, ::-1] & np.int32(mask)).astype(np.int64)
+    values = np.take_along_axis(scores, places, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    top, best = np.zeros((d, k), np.int64), np.zeros((d, k), np.float32)
+    top[:, :kept] = np.take_along_axis(places, order, axis=1)
+    best[:, :kept] = np.take_along_axis(values, order, axis=1)
+    return top, best
