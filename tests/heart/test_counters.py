@@ -201,6 +201,16 @@ def test_a_run_of_frauds_is_known_once_old_enough_and_broken_by_good_payments() 
     assert (seen["entity_run"], seen["entity_legit_since"]) == (1, 1), "and so was day 4"
 
 
+def test_payments_that_settle_together_settle_in_order() -> None:
+    partition = Partition()
+    for number, day in enumerate([0, 0.1, 0.2, 0.3]):
+        partition.feed([_pay(number, day)])
+    partition.feed([_label(10, 1, "pay-ann-1"), _label(11, 1, "pay-ann-2")])
+    partition.feed([_pay(12, 20)])
+    seen = partition.context(_pay(13, 20.1))
+    assert (seen["entity_run"], seen["entity_legit_since"]) == (2, 1), "good, fraud, fraud, good"
+
+
 def test_the_users_own_pairs_count_at_once() -> None:
     partition = Partition()
     trail = ["shoe", "lace", *"abcdefghijklmnopqrstuvwxyz", "shoe"]

@@ -124,6 +124,12 @@ def test_an_order_of_several_products_is_several_events_and_one_decision() -> No
     assert _times(histories) == [0, 0]
 
 
+def test_a_payment_of_several_rows_is_scored_once() -> None:
+    _, applied = _apply([Record(kind=Kind.PAYMENT, items=("shoe", "hat"))])
+    assert applied.points.rows.tolist() == [1]
+    assert applied.points.asking(Task.RISK).tolist() == [True]
+
+
 def test_an_empty_batch_is_nothing() -> None:
     _, applied = _apply([])
     assert len(applied.outcomes) == 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from schemas.kinds import Kind
 from streams.counters import Counters
+from streams.covisits import MIN_CAPACITY, Covisits
 from streams.histories import Histories
 from streams.items import NO_ITEM, ItemTable
 from streams.user_rows import row_type
@@ -29,6 +30,14 @@ def test_the_least_recently_seen_users_go() -> None:
     assert histories.row("u2") is None
     assert histories.row("u3") is None
     assert histories.row("u0") is not None
+
+
+def test_seen_last_means_last_in_the_log_not_by_event_time() -> None:
+    histories = Histories(ItemTable(), max_users=2)
+    newest, older = Record(user="ann", time_s=START_S + 900), Record(user="bob")
+    histories.apply(columns(numbered([newest, older, Record(user="cat")])))
+    assert histories.row("ann") is None
+    assert histories.row("bob") is not None
 
 
 def test_users_stay_within_the_bound_under_a_flood() -> None:
@@ -93,6 +102,15 @@ def test_counters_stay_within_their_bounds() -> None:
     assert counters.entities.evicted > 0
     assert counters.queue.hurried > 0
     assert counters.bytes < 5_000_000
+
+
+def test_a_full_table_still_knows_who_is_unknown() -> None:
+    covisits = Covisits()
+    items = np.arange(MIN_CAPACITY, dtype=np.int32)
+    covisits.add(items, np.full((len(items), 1), -1, np.int32), np.full(len(items), START_S))
+    unknown = np.array([-1, MIN_CAPACITY, 10**6], np.int32)
+    assert covisits.popularity(unknown).tolist() == [0.0, 0.0, 0.0]
+    assert covisits.popularity(items).tolist() == [1.0] * len(items)
 
 
 def test_the_popular_stay_when_items_are_evicted() -> None:
