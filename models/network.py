@@ -38,6 +38,7 @@ class NetworkConfig:
     layers: int = 2
     heads: int = 2
     length: int = 64
+    head_width: int = 32
     dropout: float = 0.2
 
 
@@ -92,17 +93,17 @@ class Layer(nn.Module):
 
 
 class Head(nn.Module):
-    """A logit from the state, with a linear way past the encoder for the features."""
+    """A logit from the state and the features beside it: a small network over both."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.hidden = nn.Linear(config.d, 32)
-        self.out = nn.Linear(32, 1)
-        self.wide = nn.Linear(config.n_features, 1, bias=False)
+        self.hidden = nn.Linear(config.d + config.n_features, config.head_width)
+        self.out = nn.Linear(config.head_width, 1)
+        self.drop = nn.Dropout(config.dropout)
 
     def forward(self, state: Tensor, features: Tensor) -> Tensor:
-        deep: Tensor = self.out(F.gelu(self.hidden(state)))
-        logit: Tensor = (deep + self.wide(features)).squeeze(-1)
+        both = self.drop(torch.cat([state, features], dim=-1))
+        logit: Tensor = self.out(self.drop(F.gelu(self.hidden(both)))).squeeze(-1)
         return logit
 
 

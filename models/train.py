@@ -1,9 +1,10 @@
 """Fit the network to a corpus: next item at every position, churn and risk at decision points.
 
-One pass of the encoder serves all three. A batch holds pieces of histories; every position asks
-for its next distinct item, and the positions that were decision points also add their feature
-vector to the question and answer churn and risk. The newest part of the log in time validates:
-the best epoch's weights are kept, and training stops when they stop getting better.
+A batch holds pieces of histories; every position asks for its next distinct item, and the
+positions that were decision points also add their feature vector to the question. The newest
+part of the log in time validates: the best epoch's weights are kept, and training stops when
+they stop getting better. Then both heads are fitted to the finished encoder
+(`models/heads.py`). A log without items, payments only, trains the encoder by its labels.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
+from models import heads
 from models import loss as losses
 from models.corpus import Corpus, next_distinct
 from models.dataset import Batch, Goals, batches
@@ -41,14 +43,13 @@ class Settings:
     """
 
     seed: int = 0
-    epochs: int = 20
+    epochs: int = 6
     max_seconds: float = 60.0
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warm_up_steps: int = 100
     clip: float = 5.0
-    batch_tokens: int = 4_096
-    head_weight: float = 0.2
+    batch_tokens: int = 1_024
     patience: int = 3
     validation_targets: int = 2_000
 
@@ -125,6 +126,7 @@ def fit(
     bias = nn.Parameter(_popularity(split, len(item_table)))
     trainer = _Trainer(network, table, bias, corpus, split, settings)
     trainer.run(rng, progress or (lambda share, line: None))
+    trainer.fit_heads()
     best_bias = bias.detach().numpy().copy()
     best_bias[0] = UNKNOWN_ITEM
     return Fitted(
@@ -154,6 +156,7 @@ class _Trainer:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.features = torch.from_numpy(corpus.points.features)
         self.heads = _head_labels(corpus, split)
+        self.has_items = bool(split.train_items.any())
         self.curve: list[Epoch] = []
         self.cut_short = False
         decay: list[nn.Parameter] = []
@@ -226,11 +229,13 @@ class _Trainer:
         known = network.standardise(self.features[batch.point_rows])
         states = self.states(batch, known)
         total = states.sum() * 0.0
-        if len(batch.asked) and len(self.table) > 1:
+        if len(batch.asked):
             queries = network.item(states[batch.asked])
             total = total + losses.next_item(
                 queries, batch.targets, self.table, self.bias, self.generator
             )
+        if self.has_items:
+            return total
         at_points = states[batch.points]
         for head, labels in ((network.churn, self.heads[0]), (network.risk, self.heads[1])):
             answers = labels[batch.point_rows]
@@ -238,7 +243,7 @@ class _Trainer:
             if use.any():
                 logits = head(at_points[use], known[use])
                 answer = F.binary_cross_entropy_with_logits(logits, answers[use])
-                total = total + self.settings.head_weight * answer
+                total = total + answer
         return total
 
     def states(self, batch: Batch, known: Tensor) -> Tensor:
@@ -253,6 +258,40 @@ class _Trainer:
         given = network.features(known) - network.no_features
         asked = asked.index_add(0, batch.points, given)
         return network.states(events, asked.view(b, length, d)).view(b * length, d)
+
+    def fit_heads(self) -> None:
+        """Replace both heads by ones fitted to the encoder as it now is, where labels exist."""
+        network, split = self.network, self.split
+        parts = {
+            "churn": (self.corpus.points.churn, split.train_churn, split.validation_churn),
+            "risk": (self.corpus.points.risk, split.train_risk, split.validation_risk),
+        }
+        if not any(train.any() for _, train, _ in parts.values()):
+            return
+        states, known = self.point_states()
+        for name, (labels, train, validation) in parts.items():
+            if train.any():
+                samples = heads.HeadSamples(
+                    states, known, torch.from_numpy(labels.astype(np.float32)), train, validation
+                )
+                setattr(network, name, heads.fit_head(network.config, samples, self.settings.seed))
+
+    @torch.no_grad()
+    def point_states(self) -> tuple[Tensor, Tensor]:
+        """Answer states (P, d) and standardised features (P, F) of all decision points."""
+        network = self.network.eval()
+        known = network.standardise(self.features)
+        states = torch.zeros(len(known), network.config.d)
+        goals = Goals(np.zeros_like(self.goals.target_rows), self.goals.points)
+        for batch in batches(
+            self.corpus,
+            goals,
+            length=network.config.length,
+            tokens=16 * self.settings.batch_tokens,
+            rng=None,
+        ):
+            states[batch.point_rows] = self.states(batch, known[batch.point_rows])[batch.points]
+        return states, known
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -273,7 +312,7 @@ class _Trainer:
             self.corpus,
             goals,
             length=self.network.config.length,
-            tokens=4 * self.settings.batch_tokens,
+            tokens=16 * self.settings.batch_tokens,
             rng=None,
         ):
             states = self.states(batch, none)[batch.asked]

@@ -74,7 +74,7 @@ class Stages:
     show_default=True,
     help="Longest time for the training loop itself.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True)
 @click.option(
     "--churn-days", type=click.FloatRange(min=0, min_open=True), help="Silence that counts as gone."
 )
@@ -222,7 +222,7 @@ def _facts(
         "labels": {"churn_horizon_s": samples.horizon_s, "risk_delay_s": samples.label_delay_s},
         "training": {
             name: getattr(training, name)
-            for name in ("seed", "epochs", "learning_rate", "batch_tokens", "head_weight")
+            for name in ("seed", "epochs", "learning_rate", "batch_tokens")
         },
     }
 
