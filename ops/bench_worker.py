@@ -14,13 +14,14 @@ from pathlib import Path
 
 from ops.bench_rows import Meter
 from schemas.errors import TransientError
+from streams import logs
 from streams.app import Worker
 from streams.settings import Http, Kafka, Model, Settings
 
 REGISTRY_VARIABLE = "BENCH_REGISTRY"
 """Where the parent process put the model that the row `worker` answers with."""
 
-_POLL_S = 0.005
+_POLL_S = 0.02
 
 
 @contextmanager
@@ -73,6 +74,7 @@ async def _run(bootstrap: str, topic: str, n_events: int, registry: Path) -> flo
             http=Http(port=0),
         )
     )
+    logs.configure("WARNING")
     meter = Meter(n_events)
     await process.check()
     await process.app.start()

@@ -25,7 +25,7 @@ from schemas.topics import EVENTS, ITEMS
 from streams.batches import RecordBatch
 from streams.counters import Live
 from streams.histories import Applied
-from streams.ingest import decode_batch
+from streams.ingest import BatchDecoder
 from streams.items import ItemTable
 from streams.partition import PartitionState
 from streams.plan import Plan
@@ -66,13 +66,13 @@ class Rerun:
 
     def __init__(self, settings: Settings) -> None:
         self.items = ItemTable()
-        self._decoder = EventDecoder(settings.product_contract())
+        self._decoder = BatchDecoder(EventDecoder(settings.product_contract()))
         self._plan = Plan.from_settings(settings)
         self._states: dict[int, PartitionState] = {}
 
     def feed(self, batch: RecordBatch) -> Step:
         """Take in one batch."""
-        decoded = decode_batch(batch, self._decoder)
+        decoded = self._decoder.decode(batch)
         if batch.partition not in self._states:
             self._states[batch.partition] = self._plan.new_state(batch.partition, self.items)
         state = self._states[batch.partition]

@@ -54,7 +54,7 @@ class EventDecoder:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self._decoder = msgspec.json.Decoder(compile_event(contract))
-        self._entities = read_paths(contract.entities)
+        self.entities = read_paths(contract.entities)
         self._reference = read_paths([contract.reference])
 
     def decode(self, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> EventRow:
@@ -84,6 +84,24 @@ class EventDecoder:
             _apply_cloudevents(event, headers)
         return self._row(event)
 
+    def decode_lines(self, values: Sequence[bytes | None]) -> list[Any] | None:
+        """The compiled events of n values at once; None if any of them isn't valid.
+
+        Only syntax and types are checked: ids and names may still be missing.
+        """
+        try:
+            lines = b"\n".join(values)  # type: ignore[arg-type]  # a None is caught below
+            if lines.count(b"\n") != len(values) - 1:
+                return None
+            if not lines.isascii():
+                lines.decode()
+            if max(map(len, values), default=0) > self.contract.max_event_bytes:  # type: ignore[arg-type]
+                return None
+            events = self._decoder.decode_lines(lines)
+        except (TypeError, UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+            return None
+        return events if len(events) == len(values) else None
+
     def _row(self, event: Any) -> EventRow:
         message_id = event.message_id
         if message_id is None or message_id == "":
@@ -100,11 +118,25 @@ class EventDecoder:
             user_id if type(user_id) is str else str(user_id),
             kind,
             None if timestamp is None else parse_time_ms(timestamp),
-            [(None, 0.0)] if event.properties is None else _items(event.properties),
-            self._entities(event),
-            self._reference(event)[0] if kind == Kind.LABEL else None,
+            [(None, 0.0)] if event.properties is None else self.items(event.properties),
+            self.entities(event),
+            self.reference(event) if kind == Kind.LABEL else None,
             known,
         )
+
+    def reference(self, event: Any) -> str | int | None:
+        """The message id that a label event confirms."""
+        return self._reference(event)[0]
+
+    def items(self, properties: Any) -> list[tuple[str | None, float]]:
+        """Item and amount of each product an event names; one pair without any.
+
+        Raises
+        ------
+        RejectedRecord
+            A number isn't one.
+        """
+        return _items(properties)
 
     def _kind(self, event: Any) -> tuple[int, bool]:
         if event.type == "track":

@@ -29,7 +29,7 @@ from streams.points import PointPolicy, Task
 
 __all__ = ["Counters", "Live", "Source", "Suggestions"]
 
-BLOCK_OFFSETS = 512
+BLOCK_OFFSETS = 2048
 BLOCK_MS = 1000
 MAX_LABELLED_USERS = 100_000
 

@@ -18,7 +18,7 @@ from schemas.errors import EngineError, Reason
 from streams.batches import RecordBatch
 from streams.decide import Decider, Decisions
 from streams.histories import Applied
-from streams.ingest import Decoded, Rejection, decode_batch
+from streams.ingest import BatchDecoder, Decoded, Rejection
 from streams.items import ItemTable
 from streams.metrics import Metrics
 from streams.observations import BatchCounts
@@ -80,7 +80,7 @@ class Scorer:
         self, plan: Plan, decoder: EventDecoder, items: ItemTable, metrics: Metrics
     ) -> None:
         self.plan = plan
-        self._decoder = decoder
+        self._decoder = BatchDecoder(decoder)
         self._items = items
         self._metrics = metrics
         self._decider = Decider(plan, items, metrics)
@@ -101,7 +101,7 @@ class Scorer:
     def score_batch(self, state: PartitionState, batch: RecordBatch) -> Scored:
         """Advance `state` by `batch` and say what must be published before it may be acked."""
         with self._metrics.stage("decode"):
-            decoded = decode_batch(batch, self._decoder)
+            decoded = self._decoder.decode(batch)
         columns = decoded.columns
         with self._metrics.stage("histories"):
             applied = state.histories.apply(columns)
@@ -139,7 +139,7 @@ class Scorer:
 
     def apply_batch(self, state: PartitionState, batch: RecordBatch) -> int:
         """Advance `state` without output (restore) -> events accepted."""
-        columns = decode_batch(batch, self._decoder).columns
+        columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
         state.counters.advance(columns, applied)
         self._advance(state, batch)
