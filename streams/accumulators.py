@@ -51,6 +51,8 @@ class Steps:
         int64, uint8, float32 (m,).
     finals
         bool (m,): the last accepted row of its record, which alone may ask for a decision.
+    start, last
+        int64 (V,): each user's first and last event.
     """
 
     user: Ints
@@ -58,16 +60,8 @@ class Steps:
     kinds: npt.NDArray[np.uint8]
     amounts: Floats
     finals: npt.NDArray[np.bool_]
-
-    @property
-    def start(self) -> Ints:
-        """int64 (V,): each user's first event."""
-        return np.flatnonzero(np.diff(self.user, prepend=-1))
-
-    @property
-    def last(self) -> Ints:
-        """int64 (V,): each user's last event."""
-        return np.flatnonzero(np.diff(self.user, append=-1))
+    start: Ints
+    last: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +104,14 @@ class Sums:
                 out[:, column] = floats[:, SUMS.index(name)]
         return out
 
-    def store(self, rows: Rows, last: Ints) -> None:
-        """Write the sums after each user's last event, `last` (V,), into `rows` (V,)."""
+    def store(self, rows: Rows, users: Ints, last: Ints) -> None:
+        """Write the sums after each user's last event, `last` (V,), into `rows[users]`."""
         for name, values in self.integers.items():
             top = np.iinfo(rows.dtype[name]).max  # saturate rather than wrap
-            rows[name] = np.minimum(values[last], top)
-        rows["sums"] = self.floats[last]
-        rows["paid_max"] = self.paid_max[last]
-        rows["last_point_s"] = self.points_s[last]
+            rows[name][users] = np.minimum(values[last], top)
+        rows["sums"][users] = self.floats[last]
+        rows["paid_max"][users] = self.paid_max[last]
+        rows["last_point_s"][users] = self.points_s[last]
 
 
 def advance(old: Rows, steps: Steps, policy: PointPolicy) -> Sums:

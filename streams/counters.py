@@ -1,6 +1,6 @@
 """Live counters that cross users, advanced in blocks of the log.
 
-A block ends where ``(offset // 512, broker_ms // 1000)`` changes from one record to the next of
+A block ends where ``(offset // 2048, broker_ms // 1000)`` changes from one record to the next of
 the partition. Decisions of a block see the counters as of its start, and its events wait until
 the first record of the next block is seen. So decisions are a function of the log, and however a
 partition's log is cut into batches they are the same.

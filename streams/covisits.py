@@ -143,7 +143,8 @@ class Covisits:
             self._row_of = np.concatenate([self._row_of, more])
         new = mentioned[self._row_of[mentioned] < 0]
         if self._used + len(new) > self.max_items:
-            self._evict(max(self._used + len(new) - self.max_items, self._used // EVICTED_SHARE))
+            over = max(self._used + len(new) - self.max_items, self._used // EVICTED_SHARE)
+            self._evict(min(over, max(1, self._used // 2)))  # a flood leaves the popular half
             new = mentioned[self._row_of[mentioned] < 0][: self.max_items - self._used]
         while self._used + len(new) >= len(self._table):  # the last row stays empty: row -1
             self._table = np.concatenate([self._table, np.zeros_like(self._table)])

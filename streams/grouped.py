@@ -75,8 +75,10 @@ class Grouped:
         picked, user = present[order], user[order].astype(np.int64)
         counts = np.bincount(user, minlength=len(touched))
         primary = columns.entities[:, 0] if columns.entities.shape[1] else np.zeros(len(slots))
+        old = rows[touched]
+        old["item"][old["length"] == 0] = NO_ITEM  # what `store` pads with: rows stay comparable
         return Grouped(
-            old=rows[touched],
+            old=old,
             rows=picked,
             user=user,
             start=np.cumsum(counts) - counts,
@@ -107,7 +109,7 @@ class Grouped:
         for user in np.flatnonzero(self._irregular()).tolist():
             self._take_in_turn(user, late_s)
 
-    def windows(self, events: Ints) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    def windows(self, events: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
         """Positions (D, L) and lengths (D,) of the windows that end with `events` (D,)."""
         user = self.user[events]
         total = self.old["length"][user] + events - self.start[user] + 1
@@ -116,17 +118,37 @@ class Grouped:
         if self._windows:
             for row, event in enumerate(events.tolist()):
                 if (window := self._windows.get(event)) is not None:
-                    self._put(positions, lengths, row, window)
+                    positions[row] = self._padded(window)
+                    lengths[row] = len(window)
         return positions, lengths
 
-    def finals(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Positions (U, L) and lengths (U,) of the histories after the batch."""
-        total = self.old["length"] + self.counts
-        positions = self._last(np.arange(len(self.old)), total)
-        lengths = np.minimum(total, self.length).astype(np.int32)
-        for user, history in self._finals.items():
-            self._put(positions, lengths, user, history)
-        return positions, lengths
+    def finals(self, events: Ints) -> Bools:
+        """Bool (m,): whether an accepted event is the last accepted row of its record."""
+        record: Ints = (np.cumsum(self.ends) - self.ends)[events]
+        last = np.ones(len(events), np.bool_)
+        np.not_equal(record[1:], record[:-1], out=last[:-1])
+        return last
+
+    def store(self) -> None:
+        """Bring every user's events up to date in `old`."""
+        total = self.old["length"].astype(np.int64) + self.counts
+        grows = total <= self.length  # only these need no shift
+        grows[list(self._finals)] = False
+        new = np.flatnonzero(grows[self.user])
+        user = self.user[new]
+        place = self.old["length"][user] + new - self.start[user]
+        moved = np.flatnonzero(~grows)
+        positions = self._last(moved, total[moved])
+        lengths = np.minimum(total, self.length)
+        rows = dict(zip(moved.tolist(), range(len(moved)), strict=True))
+        for irregular, history in self._finals.items():
+            positions[rows[irregular]] = self._padded(history)
+            lengths[irregular] = len(history)
+        first_new = self._shift
+        for name, flat in self.flat.items():
+            self.old[name][user, place] = flat[first_new + new]
+            self.old[name][moved] = flat[positions]
+        self.old["length"] = lengths
 
     def before(self, events: Ints, count: int) -> npt.NDArray[np.int32]:
         """Items of the `count` events just before each of `events`, newest first -> (D, count)."""
@@ -164,8 +186,13 @@ class Grouped:
         return flat
 
     @property
+    def _shift(self) -> int:
+        """Position of the first new event."""
+        return len(self.old) * self.length
+
+    @property
     def _pad(self) -> int:
-        return self.old["item"].size + len(self.user)
+        return self._shift + len(self.user)
 
     def _irregular(self) -> Bools:
         """Bool (U,): users with disorder, or with a message id that may have been seen."""
@@ -207,7 +234,7 @@ class Grouped:
             self.kinds[new].tolist(),
             strict=True,
         )
-        shift = self.old["item"].size
+        shift = self._shift
         for event, (time_s, key) in enumerate(
             zip(self.times_s[new].tolist(), keys, strict=True), start=first
         ):
@@ -221,25 +248,17 @@ class Grouped:
                 self.outcomes[event] = outcome
         self._finals[user] = history.marks
 
-    def _last(self, user: Ints, total: Ints) -> npt.NDArray[np.int32]:
+    def _last(self, user: Ints, total: Ints) -> Ints:
         """Positions (D, L) of the last L of a regular user's first `total` (D,) events."""
         place = np.maximum(total - self.length, 0)[:, None] + np.arange(self.length)
         inside = place < total[:, None]
-        return np.where(inside, self._position(user[:, None], place), np.int32(self._pad))
+        return np.where(inside, self._position(user[:, None], place), self._pad)
 
-    def _position(self, user: Ints, place: Ints) -> npt.NDArray[np.int32]:
+    def _position(self, user: Ints, place: Ints) -> Ints:
         """Position of the event at `place` in a regular user's sequence, old events first."""
         kept = self.old["length"].astype(np.int64)[user]
-        new = self.old["item"].size + self.start[user] - kept
-        return (place + np.where(place < kept, user * self.length, new)).astype(np.int32)
+        new = self._shift + self.start[user] - kept
+        return place + np.where(place < kept, user * self.length, new)
 
-    def _put(
-        self,
-        positions: npt.NDArray[np.int32],
-        lengths: npt.NDArray[np.int32],
-        row: int,
-        window: list[int],
-    ) -> None:
-        positions[row] = self._pad
-        positions[row, : len(window)] = window
-        lengths[row] = len(window)
+    def _padded(self, marks: list[int]) -> list[int]:
+        return marks + [self._pad] * (self.length - len(marks))

@@ -200,10 +200,8 @@ class Histories:
             asked = asked[np.argsort(group.rows[events[asked]])]  # log order
             points = Points(group.rows[events[asked]], sums.tasks[asked])
             windows = self._windows(group, events[asked], sums.accumulators(asked))
-            _store_events(group)
-            rows = group.old[users]
-            sums.store(rows, last)
-            group.old[users] = rows
+            group.store()
+            sums.store(group.old, users, last)
         if len(group.old):
             group.old["applied"] = columns.offsets[group.touched]
             self._users.rows[slots[group.touched]] = group.old
@@ -212,15 +210,21 @@ class Histories:
     def _advance(self, group: Grouped, events: Ints) -> tuple[Sums, Ints, Ints]:
         """The running sums after each accepted event; users (V,) that have one; their last."""
         user = group.user[events]
-        users = user[np.flatnonzero(np.diff(user, prepend=-1))]
+        opens = np.ones(len(user), np.bool_)
+        np.not_equal(user[1:], user[:-1], out=opens[1:])
+        start = np.flatnonzero(opens)
+        users = user[start]
         steps = Steps(
-            user=np.cumsum(np.diff(user, prepend=user[0]) > 0),
+            user=np.cumsum(opens) - 1,
             times_s=group.times_s[events],
             kinds=group.kinds[events],
             amounts=group.amounts[events],
-            finals=_finals(group, events),
+            finals=group.finals(events),
+            start=start,
+            last=np.append(start[1:], len(user)) - 1,
         )
-        return advance(group.old[users], steps, self.policy), users, steps.last
+        rows = group.old if len(users) == len(group.old) else group.old[users]
+        return advance(rows, steps, self.policy), users, steps.last
 
     def _windows(
         self, group: Grouped, events: Ints, accumulators: npt.NDArray[np.float64]
@@ -240,17 +244,3 @@ class Histories:
             accumulators=accumulators,
             context=np.zeros((len(events), len(C_NAMES)), np.float64),
         )
-
-
-def _finals(group: Grouped, events: Ints) -> Bools:
-    """Bool (m,): whether an accepted event is the last accepted row of its record."""
-    record: Ints = (np.cumsum(group.ends) - group.ends)[events]
-    return np.not_equal(np.diff(record, append=-1), 0)
-
-
-def _store_events(group: Grouped) -> None:
-    """Put every user's last L events into `group.old`."""
-    positions, lengths = group.finals()
-    for name, values in group.flat.items():
-        group.old[name] = values[positions]
-    group.old["length"] = lengths

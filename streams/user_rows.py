@@ -93,12 +93,10 @@ class UserRows:
         """
         get = self._slots.get
         slots = [get(user_id, NO_SLOT) for user_id in user_ids]
-        for position, slot in enumerate(slots):
-            if slot == NO_SLOT:
-                taken = self._take(user_ids[position])
-                if taken == NO_SLOT:
-                    return slots[:position]
-                slots[position] = taken
+        for position in [place for place, slot in enumerate(slots) if slot == NO_SLOT]:
+            slots[position] = self._take(user_ids[position])
+            if slots[position] == NO_SLOT:
+                return slots[:position]
         return slots
 
     def evict(self) -> int:

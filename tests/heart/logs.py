@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.columns import EventColumns
 from schemas.kinds import Kind
+from streams.counters import BLOCK_OFFSETS
 
 START_S = 1_700_000_000
 E = 3
@@ -76,7 +77,7 @@ def logs(draw: st.DrawFn, users: int = 3, max_records: int = 40) -> list[Record]
     clocks = [START_S] * users
     offset, broker_ms = draw(st.integers(0, 1000)), START_S * 1000
     for number in range(draw(st.integers(1, max_records))):
-        offset += draw(st.sampled_from([1, 1, 1, 2, 300]))
+        offset += draw(st.sampled_from([1, 1, 1, 2, BLOCK_OFFSETS // 2]))
         broker_ms += draw(st.sampled_from([0, 0, 1, 400, 1500]))
         if records and draw(st.integers(0, 7)) == 0:
             again = draw(st.sampled_from(records))

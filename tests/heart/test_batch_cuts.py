@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models import features
 from models.windows import Windows
-from streams.counters import Counters, Live
+from streams.counters import BLOCK_OFFSETS, Counters, Live
 from streams.histories import Histories
 from streams.items import ItemTable
 from streams.points import PointPolicy
@@ -149,7 +149,7 @@ def test_the_cut_logs_reach_suggestions_labels_and_several_blocks() -> None:
         for i in range(20)
     ]
     spread = [
-        replace(r, offset=i * 100, broker_ms=START_S * 1000 + i * 300)
+        replace(r, offset=i * BLOCK_OFFSETS // 4, broker_ms=START_S * 1000 + i * 300)
         for i, r in enumerate(records)
     ]
     run = Run([spread])
