@@ -114,7 +114,9 @@ def scale(frame: pl.DataFrame) -> npt.NDArray[np.float32]:
 def unscale(scaled: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Raw feature values (..., F) of scaled ones; ratios above the bound stay at it."""
     plain = scaled.astype(np.float64) / _SCALE
-    raw: npt.NDArray[np.float64] = np.where(_LOGGED, np.sign(plain) * np.expm1(np.abs(plain)), plain)
+    raw: npt.NDArray[np.float64] = np.where(
+        _LOGGED, np.sign(plain) * np.expm1(np.abs(plain)), plain
+    )
     return raw
 
 
