@@ -15,14 +15,14 @@ Timestamp = Annotated[str, Meta(description="ISO 8601, UTC, milliseconds")]
 OUTPUT_VERSION = 1
 
 
-class ItemReason(Struct):
+class ItemReason(Struct, gc=False):
     """Why an item is on the list: a code for programs, a text for people."""
 
     code: str
     text: str
 
 
-class RecommendedItem(Struct):
+class RecommendedItem(Struct, gc=False):
     """One place of a ranked list; `rank` starts at 1, scores order one list only."""
 
     item_id: str
@@ -31,7 +31,7 @@ class RecommendedItem(Struct):
     reasons: list[ItemReason]
 
 
-class Recommendation(Struct):
+class Recommendation(Struct, gc=False):
     """What to show a user now. Kafka key: the user id; upsert by `recommendation_id`.
 
     `generated_at` is the broker's time of the event that triggered it, so that a repeated
@@ -49,7 +49,7 @@ class Recommendation(Struct):
     version: int = OUTPUT_VERSION
 
 
-class ReasonCode(Struct):
+class ReasonCode(Struct, gc=False):
     """One feature that moved the probability, with this user's value and the usual one."""
 
     code: str
@@ -59,7 +59,7 @@ class ReasonCode(Struct):
     contribution: float
 
 
-class Alert(Struct):
+class Alert(Struct, gc=False):
     """A state change worth a person's time. Kafka key: the subject; upsert by `alert_id`.
 
     A `firing` and its `resolved` message share the `alert_id`; `dedup_key` is stable for

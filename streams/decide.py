@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from streams.metrics import Metrics
 from streams.outputs import Output
 from streams.partition import PartitionState
 from streams.plan import Plan
-from streams.points import Task
+from streams.points import Points, Task
 from streams.recommend import COUNTERS, Candidates, Trigger, build, top_allowed
 
 
@@ -124,18 +125,7 @@ class Decider:
         if not len(points):
             return decisions
         answers = self._answer(windows) if self._bound else None
-        rows = points.rows.tolist()
-        triggers = [
-            Trigger(
-                columns.user_ids[row],
-                columns.message_ids[row],
-                state.partition,
-                int(columns.offsets[row]),
-                int(columns.broker_ms[row]),
-                now_s * 1000,
-            )
-            for row, now_s in zip(rows, windows.now_s.tolist(), strict=True)
-        ]
+        triggers = _triggers(state.partition, columns, points, windows)
         asked = np.flatnonzero(points.asking(Task.RECOMMEND))
         slots = applied.slots[points.rows[asked]].tolist()
         with self._metrics.stage("rank"):
@@ -194,7 +184,7 @@ class Decider:
             outcome = state.sent.admit(slot, trigger, tuple(items[i][:size]), policy)
             decisions.lists[outcome] += 1
             if outcome == "sent":
-                picks = list(zip(items[i][:size], scores[i], sources[i], strict=False))
+                picks = items[i][:size], scores[i][:size], sources[i][:size]
                 message = build(trigger, picks, self._items, policy, self.model_version)
                 decisions.outputs.append(
                     Output(self._plan.recommendations, trigger.user_id.encode(), encode(message))
@@ -237,6 +227,23 @@ class Decider:
 
     def _alert_output(self, alert: Alert) -> Output:
         return Output(self._plan.alerts, alert.subject.encode(), encode(alert))
+
+
+def _triggers(
+    partition: int, columns: EventColumns, points: Points, windows: Windows
+) -> list[Trigger]:
+    rows = points.rows.tolist()
+    return list(
+        map(
+            Trigger,
+            [columns.user_ids[row] for row in rows],
+            [columns.message_ids[row] for row in rows],
+            repeat(partition),
+            columns.offsets[points.rows].tolist(),
+            columns.broker_ms[points.rows].tolist(),
+            (windows.now_s * 1000).tolist(),
+        )
+    )
 
 
 def _ships(model: Model, kind: str) -> bool:
