@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.compiled import compile_event, read_paths
+from schemas.compiled import compile_event, path_getter, read_paths
 from schemas.contract import Contract
 from schemas.errors import Reason, RejectedRecord
 from schemas.kinds import Kind
@@ -55,6 +55,7 @@ class EventDecoder:
         self.contract = contract
         self._decoder = msgspec.json.Decoder(compile_event(contract))
         self.entities = read_paths(contract.entities)
+        self._get_entities = path_getter(contract.entities)
         self._reference = read_paths([contract.reference])
 
     def decode(self, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> EventRow:
@@ -123,6 +124,13 @@ class EventDecoder:
             self.reference(event) if kind == Kind.LABEL else None,
             known,
         )
+
+    def entities_of(self, events: list[Any]) -> list[tuple[str | int | None, ...]]:
+        """`entities` of many events, faster."""
+        try:
+            return list(map(self._get_entities, events))
+        except AttributeError:  # an explicit null on the way
+            return [self.entities(event) for event in events]
 
     def reference(self, event: Any) -> str | int | None:
         """The message id that a label event confirms."""

@@ -86,19 +86,27 @@ def compile_event(contract: Contract) -> type[Any]:
     )
 
 
-def read_paths(paths: Sequence[str]) -> Callable[[Any], tuple[str | int | None, ...]]:
-    """A function from a compiled event to its values at `paths`, None where there is none."""
+def path_getter(paths: Sequence[str]) -> Callable[[Any], tuple[str | int | None, ...]]:
+    """A function from a compiled event to its values at `paths`.
+
+    It raises AttributeError where the event has an explicit null on the way.
+    """
     if not paths:
         return lambda _: ()
-    getter = attrgetter(*paths)
+    getter: Callable[[Any], Any] = attrgetter(*paths)
+    return getter if len(paths) > 1 else lambda event: (getter(event),)
+
+
+def read_paths(paths: Sequence[str]) -> Callable[[Any], tuple[str | int | None, ...]]:
+    """A function from a compiled event to its values at `paths`, None where there is none."""
+    getter = path_getter(paths)
     split = [path.split(".") for path in paths]
 
     def read(event: Any) -> tuple[str | int | None, ...]:
         try:
-            found = getter(event)
+            return getter(event)
         except AttributeError:  # an explicit null on the way
             return tuple(_follow(event, path) for path in split)
-        return found if len(split) > 1 else (found,)
 
     return read
 

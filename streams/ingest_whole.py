@@ -51,7 +51,7 @@ class WholeDecoder:
 
     def __init__(self, decoder: EventDecoder) -> None:
         self._decoder = decoder
-        self._hashes: list[dict[str, int]] = [{} for _ in decoder.contract.entities]
+        self._hashes: list[dict[str | int | None, int]] = [{} for _ in decoder.contract.entities]
         names = decoder.contract.event_names
         self._kinds: dict[Any, int] = {
             **names,
@@ -133,18 +133,16 @@ class WholeDecoder:
         width = len(self._hashes)
         if not width:
             return np.zeros((len(events), 0), np.uint64)
-        columns = zip(*(self._decoder.entities(event) for event in events), strict=True)
         digest = xxhash.xxh3_64_intdigest
-        hashed = np.empty((len(events), width), np.uint64)
+        hashed = np.zeros((len(events), width), np.uint64)
+        columns = zip(*self._decoder.entities_of(events), strict=True)
         for number, (known, column) in enumerate(zip(self._hashes, columns, strict=True)):
             if len(known) > _MAX_CACHED:
                 known.clear()
-            texts = {one if type(one) is str else str(one) for one in column if one is not None}
-            for text in texts - known.keys():
-                known[text] = digest(text.encode(), seed=number)
-            hashed[:, number] = [
-                0 if one is None else known[one if type(one) is str else str(one)] for one in column
-            ]
+            for new in set(column).difference(known):
+                known[new] = 0 if new is None else digest(str(new).encode(), seed=number)
+            if len(known) > 1 or None not in known:
+                hashed[:, number] = [known[one] for one in column]
         return hashed
 
     def _references(

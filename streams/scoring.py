@@ -141,7 +141,7 @@ class Scorer:
         """Advance `state` without output (restore) -> events accepted."""
         columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
-        state.counters.advance(columns, applied)
+        state.counters.advance(columns, applied, answer=False)
         self._advance(state, batch)
         return int(applied.accepted.sum())
 
