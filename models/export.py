@@ -16,7 +16,7 @@ from models.onnx_engine import OUTPUTS
 from models.sequences import ModelInputs
 
 OPSET = 23
-MAX_CANDIDATES = 128
+MAX_CANDIDATES = 64
 UNKNOWN_ITEM = -1e4
 """Logit of row 0: the unknown item is never recommended."""
 

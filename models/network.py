@@ -88,7 +88,7 @@ class Layer(nn.Module):
 
     def forward(self, asking: Tensor, events: Tensor, mask: Tensor) -> Tensor:
         x = self.attend(asking, events, mask)
-        after: Tensor = x + self.drop(self.down(F.gelu(self.up(self.norm_mlp(x)))))
+        after: Tensor = x + self.drop(self.down(torch.relu(self.up(self.norm_mlp(x)))))
         return after
 
 
@@ -103,7 +103,7 @@ class Head(nn.Module):
 
     def forward(self, state: Tensor, features: Tensor) -> Tensor:
         both = self.drop(torch.cat([state, features], dim=-1))
-        logit: Tensor = self.out(self.drop(F.gelu(self.hidden(both)))).squeeze(-1)
+        logit: Tensor = self.out(self.drop(torch.relu(self.hidden(both)))).squeeze(-1)
         return logit
 
 

@@ -76,7 +76,7 @@ def test_candidates_are_the_best_items_of_the_table(engine: OnnxEngine) -> None:
     table, bias = world.catalogue(N_ITEMS)
     answer = engine.score(world.inputs(20, N_ITEMS))
     logits = answer.queries @ table.T + bias
-    assert answer.candidates.shape == (20, 128)
+    assert answer.candidates.shape == (20, 64)
     assert answer.candidates.min() >= 1
     best = np.argsort(-logits, axis=1)[:, :10]
     assert np.array_equal(best, answer.candidates[:, :10])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +136,12 @@ def test_nothing_of_an_interrupted_store_counts(tmp_path: Path, files: dict[str,
     assert registry.versions(tmp_path) == []
     assert store(tmp_path, files) == version
     assert json.loads((tmp_path / version / artefact.MANIFEST).read_text())["format"] == 1
+
+
+def test_a_worker_loads_models_without_the_trainers_libraries() -> None:
+    code = (
+        "import sys, models.registry, streams.answer; "
+        "print([name for name in ('torch', 'scipy', 'onnx', 'lightgbm') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
