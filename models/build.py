@@ -20,7 +20,8 @@ from models.onnx_engine import OnnxEngine
 from models.point_inputs import at_points
 from models.ranker import Ranker
 from models.sequences import N_GAPS, N_HOURS, ModelInputs, unscale
-from models.train import Fitted, Progress, Settings, Split
+from models.splits import Split, split_items
+from models.train import Fitted, Progress, Settings
 from schemas.errors import ArtefactError
 from schemas.kinds import N_KINDS
 
@@ -68,7 +69,7 @@ class Trained:
 def split(corpus: Corpus, *, horizon_s: int, label_delay_s: int) -> tuple[Split, int]:
     """Split every task in time; also the time from which next items validate."""
     cut_s = int(np.quantile(corpus.times_s, 1 - VALIDATION_SHARE))
-    rows, train_items, validation_items = train.split_items(corpus, cut_s)
+    rows, train_items, validation_items = split_items(corpus, cut_s)
     times = corpus.times_s[corpus.points.event]
     churn = labels.split(times, corpus.points.churn, gap_s=horizon_s)
     risk = labels.split(times, corpus.points.risk, gap_s=label_delay_s)

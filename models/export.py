@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -63,22 +64,22 @@ def to_onnx(network: Network, item_table: npt.NDArray[np.float32]) -> bytes:
     axes = {name: {0: "batch", 1: "length"} for name in _TOKENS}
     axes |= {name: {0: "batch"} for name in ("features", "lengths", *OUTPUTS)}
     axes |= {name: {0: "rows"} for name in ("item_table", "item_bias")}
-    graph = io.BytesIO()
-    with warnings.catch_warnings():
+    with TemporaryDirectory(prefix="hark-") as folder, warnings.catch_warnings():
+        path = Path(folder) / "model.onnx"
         # It is deprecated, and it warns that Python values become constants: those that do, the
         # width and the number of heads, are constants.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             served,
             tuple(example.values()),
-            graph,
+            path,
             dynamo=False,
             opset_version=OPSET,
             input_names=list(example),
             output_names=list(OUTPUTS),
             dynamic_axes=axes,
         )
-    return graph.getvalue()
+        return path.read_bytes()
 
 
 def torch_scores(

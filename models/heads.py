@@ -64,7 +64,7 @@ def fit_head(config: NetworkConfig, samples: HeadSamples, seed: int) -> Head:
     best, best_loss, since_best, steps = copy.deepcopy(head.state_dict()), math.inf, 0, 0
     for _ in range(MAX_EPOCHS):
         head.train()
-        for batch in rows[torch.randperm(len(rows))].split(BATCH):
+        for batch in torch.split(rows[torch.randperm(len(rows))], BATCH):
             optimiser.zero_grad()
             _loss(head, samples, batch).backward()  # type: ignore[no-untyped-call]
             optimiser.step()

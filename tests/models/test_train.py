@@ -11,7 +11,8 @@ import torch
 from models import covisitation, export, labels, loss, train
 from models.calibration import sigmoid
 from models.corpus import Corpus
-from models.train import Fitted, Settings, Split
+from models.splits import Split, split_items
+from models.train import Fitted, Settings
 from tests.models import world
 
 N_ITEMS = 60
@@ -19,7 +20,7 @@ QUICK = Settings(epochs=8, max_seconds=60, batch_tokens=512, warm_up_steps=20, l
 
 
 def split_of(corpus: Corpus) -> Split:
-    rows, train_items, validation_items = train.split_items(corpus, 50 * world.DAY_S)
+    rows, train_items, validation_items = split_items(corpus, 50 * world.DAY_S)
     times = corpus.times_s[corpus.points.event]
     churn = labels.split(times, corpus.points.churn, gap_s=0)
     risk = labels.split(times, corpus.points.risk, gap_s=0)
