@@ -22,6 +22,7 @@ from ops.adapters import Source, load
 from ops.demo_cluster import demo_settings
 from ops.demo_run import Run
 from ops.live_view import LiveView, Picture
+from ops.replay import Mapping
 from ops.simulation import simulate_events
 from ops.summary import show
 from schemas.errors import ConfigError
@@ -35,6 +36,13 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Events of a file (see `hark replay`) instead of the simulator's.",
+)
+@click.option(
+    "--map",
+    "mapping",
+    type=Mapping(),
+    metavar="WORD=COLUMN,...",
+    help="Which column of FILE is what (see `hark replay`).",
 )
 @click.option(
     "--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write the summary as JSON."
@@ -66,6 +74,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 def demo(
     *,
     data: Path | None,
+    mapping: dict[str, str] | None,
     summary: Path | None,
     events: int | None,
     seed: int,
@@ -81,7 +90,9 @@ def demo(
     live and compares the lists that came out with simple methods. Everything it started is
     stopped and removed at the end, on Ctrl-C too.
     """
-    source = _file(data, events) if data else _simulated(seed, events or 80_000)
+    if mapping and not data:
+        raise click.UsageError("--map says what the columns of --data FILE are")
+    source = _file(data, mapping, events) if data else _simulated(seed, events or 80_000)
     if summary and not summary.resolve().parent.is_dir():
         raise ConfigError(f"--summary {summary}: no such folder")
     cut = source.events["time_ms"].quantile(1 - live, interpolation="lower")
@@ -105,8 +116,8 @@ def demo(
         run.check()
 
 
-def _file(path: Path, events: int | None) -> Source:
-    source = load(path)
+def _file(path: Path, mapping: dict[str, str] | None, events: int | None) -> Source:
+    source = load(path, mapping=mapping)
     if len(source.events) < 100:
         raise ConfigError(f"{path}: {len(source.events)} events are too few for a demo")
     return source if events is None else replace(source, events=source.events.head(events))

@@ -88,3 +88,18 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert said == "error: /no/such/file.csv: no such file\n"
+
+
+def test_columns_of_a_file_nobody_knows_are_asked_for_and_mapped(tmp_path: Path) -> None:
+    file = tmp_path / "clicks.csv"
+    file.write_text("who,what,when\n" + "ann,p1,2026-01-01 10:00:00\n" * 50)
+    for mapping, complaint in (
+        ((), "error: clicks.csv: not a file Hark knows; say which column is what with --map"),
+        (("--map", "user=who,item=what,time=at"), "error: --map: no column at; the file has"),
+        (("--map", "user=who,item=what,time=when"), f"error: {file}: 50 events are too few"),
+    ):
+        arguments = ("--data", str(file), *mapping)
+        process = _demo(*arguments, folder=tmp_path, bootstrap="127.0.0.1:1", prefix="x")
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert said.startswith(complaint)
