@@ -112,7 +112,13 @@ def filled_topic(kafka: Kafka, events: int, seed: int = 7) -> Iterator[Filled]:
 
 async def _fill(kafka: Kafka, prefix: str, events: int, seed: int) -> Published:
     shop = await asyncio.to_thread(
-        simulate_events, seed, users=max(100, events // 15), items=5_000, days=30.0, events=events
+        simulate_events,
+        seed,
+        users=max(100, events // 15),
+        items=5_000,
+        days=30.0,
+        events=events,
+        cart_rate=0.03,
     )
     async with Publisher(kafka.client(), f"{prefix}events") as publisher:
         return await publisher.publish(feed(shop.events, shop.catalogue, prefix))

@@ -8,14 +8,18 @@ import polars as pl
 from ops.shop import DAY_S, Shop
 from ops.visits import Visits
 
+CART_RATE = 0.12
 
-def carts(rng: np.random.Generator, shop: Shop, visits: Visits, seen: pl.DataFrame) -> pl.DataFrame:
-    """The views that end in the cart, once per session and item."""
+
+def carts(
+    rng: np.random.Generator, shop: Shop, visits: Visits, seen: pl.DataFrame, rate: float
+) -> pl.DataFrame:
+    """The views that end in the cart, once per session and item; about `rate` of them."""
     user = visits.user[seen["session"].to_numpy()]
     liked = (shop.category[seen["item"].to_numpy()][:, None] == shop.tastes[user][:, :2]).any(
         axis=1
     )
-    chance = 0.12 * shop.buys[user] * np.where(liked, 1.2, 0.5)
+    chance = rate * shop.buys[user] * np.where(liked, 1.2, 0.5)
     picked = seen.filter(rng.random(len(seen)) < chance).unique(
         ["session", "item"], keep="first", maintain_order=True
     )

@@ -39,9 +39,17 @@ class Simulation:
 
 
 def simulate_events(
-    seed: int, users: int = 1_000, items: int = 1_000, days: float = 90.0, events: int = 80_000
+    seed: int,
+    users: int = 1_000,
+    items: int = 1_000,
+    days: float = 90.0,
+    events: int = 80_000,
+    cart_rate: float = orders.CART_RATE,
 ) -> Simulation:
     """Simulate exactly `events` events over about `days` days.
+
+    `cart_rate` is about the share of views that end in the cart; the default makes a small shop
+    with plenty to learn from, real ones have some 0.03.
 
     Examples
     --------
@@ -53,21 +61,23 @@ def simulate_events(
     while True:
         rng = np.random.default_rng([seed, users, items])
         shop = build(rng, users, items, days)
-        happened = _happened(rng, shop, round(asked))
+        happened = _happened(rng, shop, round(asked), cart_rate)
         if len(happened) >= events:
             break
         asked *= max(1.05, events / max(len(happened), 1))
     happened = happened.head(events).with_row_index("at")
     arguments = f"{seed}/{users}/{items}/{days}/{events}"
+    if cart_rate != orders.CART_RATE:
+        arguments += f"/{cart_rate}"
     run = xxhash.xxh32_hexdigest(arguments.encode())  # other arguments, other message ids
     return Simulation(_messages(happened, shop, run), _catalogue(shop), _truth(happened, shop, run))
 
 
-def _happened(rng: np.random.Generator, shop: Shop, events: int) -> pl.DataFrame:
+def _happened(rng: np.random.Generator, shop: Shop, events: int, cart_rate: float) -> pl.DataFrame:
     """Every event as numbers, in the order of time."""
     visit = visits(rng, shop, events)
     seen = views(rng, shop, visit)
-    cart = orders.carts(rng, shop, visit, seen)
+    cart = orders.carts(rng, shop, visit, seen, cart_rate)
     order = orders.orders(rng, shop, visit, cart)
     others = orders.around(rng, shop, visit, cart, order)
     stolen = fraud.takeovers(rng, shop, visit.user, visit.start_s)

@@ -25,6 +25,8 @@ from streams.covisits import Covisits
 from streams.items import NO_ITEM
 
 RECENT = 10
+_SHAPES = ((3, 8), (6, 16))
+"""Recent items and events of short histories; longer ones take the whole width."""
 RANK_DECAY = 0.7
 PAIR_WINDOW = 5  # as `Covisits.window`
 FEW_VISITS = np.float32(1.0)  # an item seen less often is not lifted any further
@@ -111,12 +113,37 @@ def suggest(windows: Windows, parts: Sequence[Covisits], k: int = 50) -> Suggest
     """The `k` best candidates of D decision points from `parts`, whose counts add up.
 
     The item of the triggering event itself is not suggested: the user is looking at it.
+    Short histories, most of them, are worked on in short arrays; which shape a row has depends
+    on that row alone.
     """
     d = len(windows)
     recent, actions = recent_items(windows)
     current = windows.items[np.arange(d), windows.lengths - 1]  # may be NO_ITEM
+    count = (recent >= 0).sum(axis=1)
+    best = Suggestions.none(d, k)
+    left = np.ones(d, np.bool_)
+    for most, length in (*_SHAPES, (recent.shape[1], windows.length)):
+        rows = np.flatnonzero(left & (count <= most) & (windows.lengths <= length))
+        if len(rows):
+            left[rows] = False
+            seen = windows.items[rows, :length]
+            mine = recent[rows, :most], actions[rows, :most]
+            best.put(rows, _suggest(seen, current[rows], *mine, parts, k))
+    return best
+
+
+def _suggest(
+    seen: Items,
+    current: Items,
+    recent: Items,
+    actions: npt.NDArray[np.uint8],
+    parts: Sequence[Covisits],
+    k: int,
+) -> Suggestions:
+    """`suggest` for rows of one shape: items (D, L), the trigger's (D,), recent ones (D, R)."""
+    d = len(seen)
     rank = np.float32(RANK_DECAY) ** np.arange(recent.shape[1], dtype=np.float32)
-    near, near_weight = _near(windows, recent, rank, parts)
+    near, near_weight = _near(seen, current, recent, rank, parts)
     own = np.where(recent >= 0, rank * _ACTION_WEIGHT[actions], np.float32(0))
     own *= np.float32(OWN_WEIGHT)
     leaders, popular = _popular(parts, k)
@@ -147,13 +174,12 @@ def suggest(windows: Windows, parts: Sequence[Covisits], k: int = 50) -> Suggest
 
 
 def _near(
-    windows: Windows, recent: Items, rank: Floats, parts: Sequence[Covisits]
+    seen: Items, current: Items, recent: Items, rank: Floats, parts: Sequence[Covisits]
 ) -> tuple[Items, Floats]:
     """What is co-visited with the recent items, the strongest of a row at its weight -> (D, C)."""
     items, weights = _covisited(recent, rank, parts)
-    items = np.concatenate([items, windows.items], axis=1)
-    weights = np.concatenate([weights, _own_pairs(windows.items, recent, rank, parts)], axis=1)
-    current = windows.items[np.arange(len(windows)), windows.lengths - 1]
+    items = np.concatenate([items, seen], axis=1)
+    weights = np.concatenate([weights, _own_pairs(seen, recent, rank, parts)], axis=1)
     weights *= (items >= 0) & (items != current[:, None])
     top = weights.max(axis=1, initial=0, keepdims=True)
     weights *= np.float32(COVISITED_WEIGHT) / np.where(top > 0, top, np.float32(1))
