@@ -1,3 +1,5 @@
+"""Topics and groups of one test on the shared broker."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Records become columns and are cut into batches without losing a field or an offset."""
+
 from __future__ import annotations
 
 from aiokafka import ConsumerRecord

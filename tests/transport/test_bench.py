@@ -1,3 +1,5 @@
+"""`hark bench ingest`: every way reads the same topic, and the answer is whole."""
+
 from __future__ import annotations
 
 import json

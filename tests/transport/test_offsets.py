@@ -1,3 +1,5 @@
+"""The committed offset is the end of what was acked without a gap, and nothing else moves it."""
+
 from __future__ import annotations
 
 import pytest

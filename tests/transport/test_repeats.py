@@ -1,3 +1,5 @@
+"""A log line that repeats is held back, and the count of what was held is told."""
+
 from __future__ import annotations
 
 import logging
