@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -135,8 +136,9 @@ class WholeDecoder:
             return np.zeros((len(events), 0), np.uint64)
         digest = xxhash.xxh3_64_intdigest
         hashed = np.zeros((len(events), width), np.uint64)
-        columns = zip(*self._decoder.entities_of(events), strict=True)
-        for number, (known, column) in enumerate(zip(self._hashes, columns, strict=True)):
+        flat = list(chain.from_iterable(self._decoder.entities_of(events)))
+        for number, known in enumerate(self._hashes):
+            column = flat[number::width]
             if len(known) > _MAX_CACHED:
                 known.clear()
             for new in set(column).difference(known):
