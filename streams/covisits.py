@@ -151,6 +151,7 @@ class Covisits:
         rows = np.arange(self._used, self._used + len(new))
         self._row_of[new] = rows
         self._table["item"][rows] = new
+        self._table["neighbour"][rows] = NO_ITEM
         self._used += len(new)
 
     def _evict(self, count: int) -> None:
@@ -183,11 +184,10 @@ class Covisits:
         first = np.flatnonzero(np.diff(key, prepend=-1))
         weight = np.add.reduceat(weights[order], first).astype(np.float32)
         rows, items = (key[first] >> 32).astype(np.int32), key[first].astype(np.int32)
-        near, near_weight = self._table["neighbour"], self._table["weight"]
-        match = (near[rows] == items[:, None]) & (near_weight[rows] > 0)  # (p, K)
-        known = match.any(axis=1)
+        match = self._table["neighbour"][rows] == items[:, None]  # (p, K)
         places = match.argmax(axis=1)
-        near_weight[rows[known], places[known]] += weight[known]
+        known = match[np.arange(len(rows)), places]
+        self._table["weight"][rows[known], places[known]] += weight[known]
         self._admit(rows[~known], items[~known], weight[~known])
 
     def _admit(self, rows: Items, items: Items, weights: Floats) -> None:
