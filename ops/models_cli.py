@@ -44,7 +44,10 @@ def list_(root: Path | None, *, as_json: bool) -> None:
     if not rows:
         click.echo(f"no versions in {root}; train one: hark train")
         return
-    table = Table("version", "alias", "stored", "events", "HR@10", "churn AUC", "risk AUC")
+    table = Table(
+        "version", "alias", "stored", "events", "HR@10", "churn AUC", "risk AUC", box=None
+    )
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True  # they are typed again
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     Console().print(table)
@@ -87,7 +90,7 @@ def _row(root: Path, version: str, alias: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "version": version,
         "alias": alias,
-        "stored": stored.isoformat(timespec="seconds"),
+        "stored": f"{stored:%Y-%m-%dT%H:%MZ}",
         "events": None,
         "hr_at_10": None,
         "churn_auc": None,
@@ -98,9 +101,11 @@ def _row(root: Path, version: str, alias: str) -> dict[str, Any]:
     except ArtefactError:
         return row | {"alias": "damaged"}
     heads = manifest.get("heads", {})
+    # Of the lists as they are published; without a ranker, of the network alone.
+    lists = (manifest.get("ranking") or {}).get("hark") or manifest.get("next_item") or {}
     return row | {
         "events": manifest.get("data", {}).get("events"),
-        "hr_at_10": manifest.get("next_item", {}).get("hr_at_10"),
+        "hr_at_10": lists.get("hr_at_10"),
         "churn_auc": heads.get("churn", {}).get("auc"),
         "risk_auc": heads.get("risk", {}).get("auc"),
     }

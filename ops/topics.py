@@ -64,7 +64,8 @@ def list_(as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(rows))
         return
-    table = Table("name", "key", "value", "partitions", "kept", "written by", "read by")
+    table = Table("name", "key", "value", "parts", "kept", "written by", "read by", box=None)
+    table.columns[0].no_wrap = table.columns[2].no_wrap = True  # whole on 80 columns
     for spec, row in zip(specs, rows, strict=True):
         table.add_row(
             *(spec.name, spec.key, str(row["value"]), str(spec.partitions), _kept(spec)),

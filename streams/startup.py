@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -27,7 +29,8 @@ async def check_cluster(
     admin = AIOKafkaAdminClient(**client, request_timeout_ms=int(timeout_s * 1000))
     try:
         async with asyncio.timeout(timeout_s):
-            await admin.start()
+            with _quiet_aiokafka():
+                await admin.start()
             found = await admin.describe_topics()  # asking by name may create them
     except (KafkaError, TimeoutError, OSError) as error:
         name = type(error).__name__
@@ -45,3 +48,15 @@ async def check_cluster(
             "`hark topics create`"
         )
     return partitions
+
+
+@contextmanager
+def _quiet_aiokafka() -> Iterator[None]:
+    """What can't be reached is said once, by the error; not by aiokafka's log lines too."""
+    logger = logging.getLogger("aiokafka")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
