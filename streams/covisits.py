@@ -179,7 +179,7 @@ class Covisits:
         if not len(ones):
             return
         key = (self._row_of[ones].astype(np.int64) << 32) | others
-        order = np.argsort(key, kind="stable")
+        order = np.argsort(key)  # unstable is fine, a block always comes in the same order
         key = key[order]
         first = np.flatnonzero(np.diff(key, prepend=-1))
         weight = np.add.reduceat(weights[order], first).astype(np.float32)
@@ -192,7 +192,9 @@ class Covisits:
 
     def _admit(self, rows: Items, items: Items, weights: Floats) -> None:
         """Offer new neighbours (p,), grouped by row, strongest first, one per row and turn."""
-        order = np.lexsort((-weights, rows))
+        # Floats from 0 up sort like their bits; a heavier one has the smaller complement.
+        light = np.int64(0x7FFFFFFF) - weights.view(np.int32)
+        order = np.argsort((rows.astype(np.int64) << 32) | light)
         rows, items, weights = rows[order], items[order], weights[order]
         start = np.flatnonzero(np.diff(rows, prepend=-1))
         turn = np.arange(len(rows)) - np.repeat(start, np.diff(start, append=len(rows)))
