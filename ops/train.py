@@ -246,6 +246,11 @@ def _told(result: dict[str, Any]) -> str:
                 f"  lists, {method}: HR@10 {figures['hr_at_10']:.4f}, "
                 f"NDCG@10 {figures['ndcg_at_10']:.4f}, {lists['targets']:,} targets"
             )
+    if "hark" not in lists:
+        lines.append(
+            f"  lists: only {lists['targets']:,} of the newest decisions have an answer yet, no "
+            "ranker; they are ordered by the network and the counters"
+        )
     for name, head in result["heads"].items():
         if head["shipped"]:
             area, error = head["auc"], head["ece"]

@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models.feature_table import FEATURES
+from models.feature_table import FEATURES, NEVER_S, Unit
 from models.sequences import ModelInputs, scale
 from schemas.outputs import ReasonCode
 
 ASKED = 16
 """Features put to the test, the most unusual ones: an alert costs one small batch."""
+
+_SPANS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 
 Probability = Callable[[ModelInputs], npt.NDArray[Any]]
 
@@ -67,11 +69,30 @@ class Explainer:
 
     def _reason(self, column: int, values: tuple[float, ...], contribution: float) -> ReasonCode:
         feature, value, usual = FEATURES[column], float(values[column]), float(self._usual[column])
-        unit = f" {feature.unit}" if feature.unit in ("s", "day") else ""
         return ReasonCode(
             code=feature.name,
-            text=f"{feature.meaning}: {value:.4g}{unit}, usually {usual:.4g}{unit}",
+            text=f"{feature.meaning}: {told(value, feature.unit)}, "
+            f"usually {told(usual, feature.unit)}",
             value=round(value, 6),
             baseline=round(usual, 6),
             contribution=round(contribution, 6),
         )
+
+
+def told(value: float, unit: Unit) -> str:
+    """A feature's value for people.
+
+    Examples
+    --------
+    >>> told(939_716.0, "s"), told(315_359_970.6, "s"), told(12_345.0, "money"), told(0.25, "ratio")
+    ('10.9 days', 'never', '12345', '0.25')
+    """
+    if unit == "s":
+        if value > 0.99 * NEVER_S:
+            return "never"
+        for length, name in _SPANS:
+            if value >= 2 * length:
+                return f"{value / length:.3g} {name}"
+        return f"{value:.3g} s"
+    number = f"{value:.0f}" if value >= 1_000 else f"{value:.4g}"
+    return f"{number} days" if unit == "day" else number
