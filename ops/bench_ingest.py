@@ -56,8 +56,8 @@ class Row:
 
 ROWS = (
     Row("raw", "ops.bench_rows:raw"),
-    Row("faust_each", "ops.bench_rows:faust_each", 0.05),
-    Row("faust_take", "ops.bench_rows:faust_take", 0.05),
+    Row("faust_each", "ops.bench_rows:faust_each", 0.2),
+    Row("faust_take", "ops.bench_rows:faust_take", 0.2),
     Row("transport", "ops.bench_rows:transport"),
     Row("worker_no_model", "ops.bench_worker:worker_no_model", 0.5),
     Row(WORKER, "ops.bench_worker:worker", 0.2),
