@@ -94,5 +94,7 @@ def told(value: float, unit: Unit) -> str:
             if value >= 2 * length:
                 return f"{value / length:.3g} {name}"
         return f"{value:.3g} s"
+    if unit == "flag":
+        return "yes" if value else "no"
     number = f"{value:.0f}" if value >= 1_000 else f"{value:.4g}"
     return f"{number} days" if unit == "day" else number

@@ -57,6 +57,7 @@ def test_only_what_raised_the_probability_is_a_reason() -> None:
         (NEVER_S - 30.0, "s", "never"),
         (3.0, "day", "3 days"),
         (12_345.6, "money", "12346"),
+        (1.0, "flag", "yes"),
         (0.002092, "ratio", "0.002092"),
     ],
 )
