@@ -1,0 +1,98 @@
+"""Lists: what may be shown, and what goes out when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.windows import Windows
+from schemas.kinds import Kind
+from streams.candidates import Source
+from streams.items import ItemTable
+from streams.recommend import Candidates, Policy, SentLists, Trigger, build, top_allowed
+
+POLICY = Policy(top_k=2, min_interval_s=30, ttl_s=60, exclude_bought=True)
+
+
+def table() -> ItemTable:
+    items = ItemTable()
+    for name in "abcd":
+        items.upsert(name, available=name != "b")
+    return items
+
+
+def windows(kinds: list[int], items: list[int]) -> Windows:
+    length = len(kinds)
+    empty = Windows.empty(length)
+    return replace(
+        empty,
+        items=np.array([items], np.int32),
+        kinds=np.array([kinds], np.uint8),
+        lengths=np.array([length], np.int32),
+    )
+
+
+def candidates(*items: int) -> Candidates:
+    scores = np.linspace(1, 0.1, len(items), dtype=np.float32)
+    sources = np.full((1, len(items)), Source.POPULAR, np.uint8)
+    return Candidates(np.array([items], np.int32), scores[None], sources)
+
+
+def chosen(candidates_: Candidates, seen: Windows, policy: Policy = POLICY) -> list[int]:
+    order = top_allowed(candidates_, seen, table(), policy)[0]
+    return [int(candidates_.items[0, place]) for place in order if place >= 0]
+
+
+VIEWED = windows([Kind.VIEW], [0])
+
+
+def test_the_best_available_candidates_are_chosen_in_order() -> None:
+    assert chosen(candidates(3, 1, 0, 2), VIEWED) == [3, 0]
+
+
+def test_missing_candidates_leave_places_empty() -> None:
+    assert chosen(candidates(-1, 2, -1), VIEWED) == [2]
+
+
+def test_bought_items_are_left_out_unless_the_policy_says_otherwise() -> None:
+    bought = windows([Kind.VIEW, Kind.PURCHASE], [0, 3])
+    assert chosen(candidates(3, 0, 2), bought) == [0, 2]
+    assert chosen(candidates(3, 0, 2), bought, replace(POLICY, exclude_bought=False)) == [3, 0]
+
+
+def test_a_worker_that_knows_no_item_yet_has_nothing_to_show() -> None:
+    order = top_allowed(candidates(-1, -1), VIEWED, ItemTable(), POLICY)
+    assert (order < 0).all()
+
+
+def trigger(user: str = "u", time_ms: int = 0) -> Trigger:
+    return Trigger(user, "m", 0, 5, 1_000, time_ms)
+
+
+def test_only_changed_lists_go_out_and_not_too_often() -> None:
+    sent = SentLists()
+    outcomes = [
+        sent.admit(0, trigger(time_ms=t * 1000), items, POLICY)
+        for t, items in [(0, (1, 2)), (10, (1, 2)), (20, (2, 1)), (30, (2, 1)), (40, ())]
+    ]
+    assert outcomes == ["sent", "unchanged", "held", "sent", "empty"]
+
+
+def test_a_slot_given_to_another_user_starts_afresh() -> None:
+    sent = SentLists()
+    assert sent.admit(3, trigger("a"), (1,), POLICY) == "sent"
+    assert sent.admit(3, trigger("b"), (1,), POLICY) == "sent"
+    assert sent.admit(5_000, trigger("c"), (1,), POLICY) == "sent"
+
+
+def test_a_message_says_who_what_why_and_until_when() -> None:
+    message = build(trigger(), ([2, 0], [0.5, 0.25], [1, 3]), table(), POLICY, "v1")
+    assert [(place.item_id, place.rank) for place in message.items] == [("c", 1), ("a", 2)]
+    assert [place.reasons[0].code for place in message.items] == ["covisited", "popular"]
+    assert (message.generated_at, message.expires_at) == (
+        "1970-01-01T00:00:01.000Z",
+        "1970-01-01T00:01:01.000Z",
+    )
+    again = build(trigger(), ([1], [1.0], [1]), table(), POLICY, "v2")
+    assert again.recommendation_id == message.recommendation_id
