@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
 import time
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import faust
@@ -85,6 +85,8 @@ class Worker:
         self.health = HealthServer(
             self.metrics.registry, self._check, settings.http.host, settings.http.port
         )
+        # Faust makes folders for tables, of which there are none.
+        self._folder = TemporaryDirectory(prefix="hark-", ignore_cleanup_errors=True)
         self.app = self._faust_app(kafka)
 
     def _faust_app(self, kafka: Kafka) -> faust.App:
@@ -102,7 +104,7 @@ class Worker:
             topic_allow_declare=False,
             web_enabled=False,
             store="memory://",
-            datadir=tempfile.mkdtemp(prefix="hark-"),
+            datadir=self._folder.name,
         )
         app.worker = self
         install(app, {self.topic}, drain_timeout_s=kafka.drain_timeout_s)
@@ -145,6 +147,7 @@ class Worker:
         await self.catalogue.stop()
         await self.producer.stop()
         self.health.stop()
+        self._folder.cleanup()
 
     async def _swap(self, model: Any) -> None:
         await self.pipeline.in_scorer(lambda: self.scorer.use(model))
