@@ -50,7 +50,10 @@ class Recommendation(Struct, gc=False):
 
 
 class ReasonCode(Struct, gc=False):
-    """One feature that moved the probability, with this user's value and the usual one."""
+    """One feature that moved the answer: this user's value, the usual one, what it added.
+
+    `contribution` is in log-odds of the network.
+    """
 
     code: str
     text: str

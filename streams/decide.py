@@ -86,7 +86,7 @@ class Decider:
         """Answer with `model` from now on; None: with the counters."""
         self._bound = BoundModel(model, self._items) if model else None
         self._explainers = {
-            kind: Explainer(usual_features(model), partial(_probability, model, kind))
+            kind: Explainer(usual_features(model), partial(_logits, model, kind))
             for kind in ("churn", "risk")
             if model and _ships(model, kind)
         }
@@ -256,8 +256,6 @@ def _probability_of(model: Model, kind: str, answers: Answers) -> npt.NDArray[np
     return model.risk_probability(answers.scores.risk_logit)
 
 
-def _probability(model: Model, kind: str, inputs: ModelInputs) -> npt.NDArray[np.float64]:
+def _logits(model: Model, kind: str, inputs: ModelInputs) -> npt.NDArray[np.float32]:
     scores = model.engine.score(inputs)
-    if kind == "churn":
-        return model.churn_probability(scores.churn_logit)
-    return model.risk_probability(scores.risk_logit)
+    return scores.churn_logit if kind == "churn" else scores.risk_logit

@@ -1,8 +1,9 @@
-"""Why this user: which features moved a probability, by putting each back to its usual value.
+"""Why this user: which features moved an answer, by putting each back to its usual value.
 
 Occlusion: the features that stray most from the training median are set to it one at a time;
-what the probability loses is that feature's contribution. It asks the engine itself, so it
-explains whatever model answers; the order of events is not part of it.
+what the network's log-odds lose is that feature's contribution. (Log-odds, because near 0 and 1 a
+calibrated probability no longer moves.) It asks the engine itself, so it explains whatever model
+answers; the order of events is not part of it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from models.feature_table import FEATURES, NEVER_S, Unit
 from models.sequences import ModelInputs, scale
 from schemas.outputs import ReasonCode
 
-ASKED = 16
+ASKED = 32
 """Features put to the test, the most unusual ones: an alert costs one small batch."""
+LEAST = 0.01
+"""Log-odds below which a feature is no reason."""
 
 _SPANS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 
-Probability = Callable[[ModelInputs], npt.NDArray[Any]]
+Logits = Callable[[ModelInputs], npt.NDArray[Any]]
 
 
 class Explainer:
@@ -34,20 +37,20 @@ class Explainer:
     ----------
     usual
         float64 (F,): the training median of every feature, in the feature set's order.
-    probability
-        Calibrated probability (B,) of model inputs.
+    logits
+        Log-odds (B,) of model inputs.
     """
 
-    def __init__(self, usual: npt.NDArray[np.float64], probability: Probability) -> None:
+    def __init__(self, usual: npt.NDArray[np.float64], logits: Logits) -> None:
         self._usual = usual
         frame = pl.DataFrame({f.name: np.array([v]) for f, v in zip(FEATURES, usual, strict=True)})
         self._usual_scaled = scale(frame)[0]  # (F,)
-        self._probability = probability
+        self._logits = logits
 
     def explain(
         self, inputs: ModelInputs, values: tuple[float, ...], top: int = 3
     ) -> list[ReasonCode]:
-        """The features that raise the probability most.
+        """The features that raise the log-odds most.
 
         Parameters
         ----------
@@ -62,10 +65,12 @@ class Explainer:
         rows = inputs.take(np.zeros(len(asked) + 1, np.intp))
         features = rows.features.copy()
         features[np.arange(len(asked)), asked] = self._usual_scaled[asked]
-        probabilities = self._probability(replace(rows, features=features))
-        lost = float(probabilities[-1]) - probabilities[:-1]
+        logits = self._logits(replace(rows, features=features))
+        lost = float(logits[-1]) - logits[:-1]
         best = np.argsort(-lost, kind="stable")[:top]
-        return [self._reason(int(asked[i]), values, float(lost[i])) for i in best if lost[i] > 0]
+        return [
+            self._reason(int(asked[i]), values, float(lost[i])) for i in best if lost[i] > LEAST
+        ]
 
     def _reason(self, column: int, values: tuple[float, ...], contribution: float) -> ReasonCode:
         feature, value, usual = FEATURES[column], float(values[column]), float(self._usual[column])

@@ -12,6 +12,7 @@ from streams.alerts import Thresholds
 CLEAR_SHARE = 3.0  # an alert clears where three times the budget would be above
 CRITICAL_SHARE = 0.1  # and is critical in a tenth of the budget
 CLEAR_RATIO = 0.8  # but always clearly below where it was raised
+SURE, VERY_SURE = 0.8, 0.95  # a probability that is always worth an alert, or a critical one
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,25 @@ class AlertPolicy:
         >>> policy.thresholds({"0.9": 0.2, "0.99": 0.5, "0.999": 0.7})
         Thresholds(raise_at=0.5, clear_at=0.4, critical_at=0.9)
         """
-        raise_at = _first(self.raise_at, _above(quantiles, self.budget), 0.8)
-        critical_at = _first(self.critical_at, _above(quantiles, self.budget * CRITICAL_SHARE), 1.0)
-        clear_at = _first(self.clear_at, _above(quantiles, self.budget * CLEAR_SHARE), raise_at)
+        raise_at = _first(self.raise_at, min(_above(quantiles, self.budget, SURE), SURE))
+        critical_share = self.budget * CRITICAL_SHARE
+        critical_at = _first(
+            self.critical_at, min(_above(quantiles, critical_share, VERY_SURE), VERY_SURE)
+        )
+        clear_at = _first(self.clear_at, _above(quantiles, self.budget * CLEAR_SHARE, SURE))
         if self.clear_at is None:
             clear_at = min(clear_at, CLEAR_RATIO * raise_at)
         return Thresholds(raise_at, min(clear_at, raise_at), max(critical_at, raise_at))
 
 
-def _above(quantiles: Mapping[str, float], share: float) -> float | None:
+def _above(quantiles: Mapping[str, float], share: float, unknown: float) -> float:
     """The probability that this share of decisions was above, between the known quantiles."""
     if not quantiles:
-        return None
+        return unknown
     known = sorted((float(q), p) for q, p in quantiles.items())
     at, values = zip(*known, strict=True)
     return round(float(np.interp(1.0 - share, at, values)), 6)
 
 
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)
+def _first(given: float | None, found: float) -> float:
+    return found if given is None else given

@@ -26,6 +26,11 @@ def test_the_budget_chooses_the_quantile() -> None:
     assert at.clear_at == pytest.approx(0.3)
 
 
+def test_what_is_as_good_as_certain_is_raised_whatever_the_budget() -> None:
+    at = policy(0.01).thresholds({"0.9": 0.7, "0.95": 0.97, "0.99": 0.998, "0.999": 0.9999})
+    assert (at.raise_at, at.critical_at) == (0.8, 0.95)
+
+
 def test_a_larger_budget_raises_earlier() -> None:
     assert policy(0.1).thresholds(QUANTILES).raise_at == pytest.approx(0.2)
 
