@@ -75,7 +75,7 @@ def test_a_seed_decides_everything(corpus: Corpus) -> None:
 def test_the_time_limit_ends_it(corpus: Corpus) -> None:
     cut = fit(corpus, Settings(epochs=1_000, max_seconds=1.0, patience=1_000))
     assert cut.cut_short
-    assert cut.curve[-1].seconds < 5
+    assert len(cut.curve) < 1_000
 
 
 def test_a_log_without_items_still_trains_the_heads() -> None:
