@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import ConfigError, TransientError
 from schemas.topics import TopicSpec
+from streams.startup import from_any
 
 _LEADERS_TIMEOUT_S = 30
 
@@ -122,7 +123,7 @@ async def _create(
         NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=configs(spec))
         for spec in specs
     ]
-    answer = await admin.create_topics(new)
+    answer = await from_any(lambda: admin.create_topics(new))
     for name, code, *detail in answer.topic_errors:
         # Another `create` may have been quicker: the outcome is the same.
         if code and for_code(code) is not TopicAlreadyExistsError:
@@ -134,7 +135,7 @@ async def _await_leaders(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec])
     names = [spec.name for spec in specs]
     end = time.monotonic() + _LEADERS_TIMEOUT_S
     while time.monotonic() < end:
-        described = await admin.describe_topics(names)
+        described = await from_any(lambda: admin.describe_topics(names))
         led = [
             topic["error_code"] == 0 and all(p["leader"] >= 0 for p in topic["partitions"])
             for topic in described
@@ -146,7 +147,8 @@ async def _await_leaders(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec])
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    described = await from_any(admin.describe_topics)
+    return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -154,7 +156,7 @@ async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str
         return {}
     asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     found: dict[str, dict[str, str]] = {}
-    for response in await admin.describe_configs(asked):
+    for response in await from_any(lambda: admin.describe_configs(asked)):
         for resource in response.resources:
             _code, _message, _type, name, entries = resource[:5]
             found[name] = {str(entry[0]): str(entry[1]) for entry in entries}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 
 from schemas.errors import ConfigError
 from schemas.topics import TopicSpec
+
+T = TypeVar("T")
 
 
 async def check_cluster(
@@ -31,7 +34,7 @@ async def check_cluster(
         async with asyncio.timeout(timeout_s):
             with _quiet_aiokafka():
                 await admin.start()
-            found = await admin.describe_topics()  # asking by name may create them
+            found = await from_any(admin.describe_topics)  # asking by name may create them
     except (KafkaError, TimeoutError, OSError) as error:
         name = type(error).__name__
         raise ConfigError(
@@ -48,6 +51,22 @@ async def check_cluster(
             "`hark topics create`"
         )
     return partitions
+
+
+async def from_any(ask: Callable[[], Awaitable[T]], timeout_s: float = 10.0) -> T:
+    """Ask until some broker answers.
+
+    aiokafka's admin client asks a broker at random and gives up where that one is down or still
+    starting, whatever the others would say.
+    """
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            return await ask()
+        except (NodeNotReadyError, KafkaConnectionError):
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.2)
 
 
 @contextmanager
