@@ -63,6 +63,7 @@ def worker(folder: Path, bootstrap: str, prefix: str) -> Iterator[RunningWorker]
         "HARK_KAFKA__TOPIC_PREFIX": prefix,
         "HARK_KAFKA__GROUP_ID": f"{prefix}hark",
         "HARK_HTTP__PORT": str(port),
+        "TMPDIR": str(folder),
     }
     log = folder / "worker.log"
     with log.open("wb") as file:
