@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from models.engine import Scores
 from models.sequences import BUCKETS, ModelInputs
 from schemas.errors import EngineError
+
+# Unless it is told before it loads, it sends usage events to its maker over the network.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
 
 MAX_BATCH = 256
 OUTPUTS = ("candidates", "scores", "queries", "churn_logit", "risk_logit")
