@@ -1,8 +1,8 @@
 """The way of a record batch through a worker: score, publish, confirm, ack.
 
 Scoring is one pure, synchronous function in a thread of its own, so that the event loop
-stays free for heartbeats and fetching. While the broker confirms batch N, batch N + 1 is
-scored; up to `MAX_CONFIRMING` batches wait for their confirmation.
+stays free for heartbeats and fetching. While batch N is published and confirmed, batch N + 1 is
+scored: up to `MAX_SCORING` batches wait for the scorer, up to `MAX_CONFIRMING` for the broker.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import structlog
 from faust.types import EventT
@@ -27,7 +27,9 @@ from streams.scoring import Scored, Scorer
 
 log = structlog.get_logger(__name__)
 MAX_CONFIRMING = 4
+MAX_SCORING = 2
 T = TypeVar("T")
+Scoring: TypeAlias = "tuple[EventT[RecordBatch], asyncio.Future[Scored]]"
 
 
 class Pipeline:
@@ -61,18 +63,32 @@ class Pipeline:
 
     async def consume(self, events: AsyncIterator[EventT[RecordBatch]]) -> None:
         """The agent's body; a failure anywhere leaves the batch unacked and ends it."""
-        async with asyncio.TaskGroup() as confirming:
+        async with asyncio.TaskGroup() as tasks:
+            scoring: asyncio.Queue[Scoring | None] = asyncio.Queue(MAX_SCORING)
+            tasks.create_task(self._publish(scoring, tasks))
             async for event in events:
                 batch = cast("RecordBatch", event.value)
                 state = self.states[batch.partition]
-                scored = await self.in_scorer(partial(self.scorer.score_batch, state, batch))
-                if scored.engine_error:
-                    log.error("model.failed", why=scored.engine_error, answers="counters")
-                    self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())
-                self._brake.observe(scored.dead)
-                await self._confirming.acquire()
-                sent = await self._producer.send(scored.outputs, batch.partition)
-                confirming.create_task(self._finish(event, scored, sent))
+                work = partial(self.scorer.score_batch, state, batch)
+                await scoring.put((event, asyncio.ensure_future(self.in_scorer(work))))
+            await scoring.put(None)
+
+    async def _publish(
+        self, scoring: asyncio.Queue[Scoring | None], tasks: asyncio.TaskGroup
+    ) -> None:
+        """Hand each scored batch to the producer, in order; the scorer is busy with the next."""
+        while (following := await scoring.get()) is not None:
+            event, future = following
+            scored = await future
+            if scored.engine_error:
+                log.error("model.failed", why=scored.engine_error, answers="counters")
+                self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())
+            self._brake.observe(scored.dead)
+            await self._confirming.acquire()
+            sent = await self._producer.send(
+                scored.outputs, cast("RecordBatch", event.value).partition
+            )
+            tasks.create_task(self._finish(event, scored, sent))
 
     async def _finish(
         self, event: EventT[RecordBatch], scored: Scored, sent: list[asyncio.Future[Any]]
