@@ -62,16 +62,19 @@ def ingest(*, events: int, rounds: int, only: tuple[str, ...], as_json: bool) ->
     facts = machine()
     rates: dict[str, list[float]] = {row.name: [] for row in rows}
     with _kafka(console) as kafka, _progress(console) as progress:
-        task = progress.add_task("filling a topic", total=len(rows) * rounds + 1)
+        task = progress.add_task("filling a topic", total=len(rows) * (rounds + 1) + 1)
         with ExitStack() as stack:
             filled = stack.enter_context(filled_topic(kafka, events))
             if WORKER in rates:
                 progress.update(task, description="training a model")
                 stack.enter_context(trained_on(kafka, filled.topic))
             # Round by round, so that a busy minute of the machine hits all alike.
-            for row in rows * rounds:
+            # The first round isn't counted: a broker that has just started compiles itself.
+            for turn, row in enumerate(rows * (rounds + 1)):
                 progress.update(task, advance=1, description=row.name)
-                rates[row.name].append(measure(row, kafka.bootstrap_servers, filled))
+                rate = measure(row, kafka.bootstrap_servers, filled)
+                if turn >= len(rows):
+                    rates[row.name].append(rate)
             progress.update(task, advance=1, description="done")
     answer = {
         "machine": facts,
