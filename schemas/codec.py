@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from schemas.compiled import compile_event, path_getter, read_paths
 from schemas.contract import Contract
 from schemas.errors import Reason, RejectedRecord
 from schemas.kinds import Kind
+from schemas.outputs import DeadLetterHeaders
 from schemas.times import parse_time_ms
 
 _MONEY = ("amount", "revenue", "total", "value")
@@ -219,8 +220,9 @@ def _apply_cloudevents(event: Any, headers: Sequence[tuple[str, bytes]]) -> None
 
 
 def dead_letter_headers(
-    fields: Mapping[str, object], original: Sequence[tuple[str, bytes]]
+    story: DeadLetterHeaders, original: Sequence[tuple[str, bytes]]
 ) -> list[tuple[str, bytes]]:
     """Headers of a dead letter: the original ones, then ours with the prefix `hark-`."""
+    fields = msgspec.to_builtins(story)
     ours = [(f"hark-{name}", str(value).encode()) for name, value in fields.items()]
     return [*((k, v) for k, v in original if not k.startswith("hark-")), *ours]

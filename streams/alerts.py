@@ -76,11 +76,6 @@ class AlertBook:
     def __len__(self) -> int:
         return len(self._incidents)
 
-    @property
-    def firing(self) -> int:
-        """Incidents that are open now."""
-        return sum(incident.ended_ms is None for incident in self._incidents.values())
-
     def quiet(self, subject: str, probability: float, at: Thresholds) -> bool:
         """Whether `observe` would certainly have nothing to say."""
         return probability < at.raise_at and subject not in self._incidents

@@ -27,6 +27,7 @@ from streams.items import ItemTable
 from streams.metrics import Metrics
 from streams.observations import PartitionLag
 from streams.outputs import OutputProducer
+from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.plan import Plan
 from streams.restore import committed_offsets, read_alerts, replay
@@ -206,8 +207,7 @@ class Worker:
             lags = {}
             for number, state in states.items():
                 tp = faust.types.TP(self.topic, number)
-                high = consumer.highwater(tp) or 0
-                records = max(0, high - state.next_offset)
+                records = self._behind(number, state)
                 age_s = max(0.0, time.time() - state.last_broker_ms / 1000) if records else 0.0
                 committed = cast("Any", consumer)._committed_offset.get(tp) or 0
                 lags[number] = PartitionLag(records, age_s, committed)
@@ -221,12 +221,15 @@ class Worker:
             self.metrics.count_evicted(max(0, evicted - evicted_before))  # less: a partition left
             evicted_before = evicted
 
+    def _behind(self, number: int, state: PartitionState) -> int:
+        """Records of a partition that no batch has brought yet."""
+        high = self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0
+        return max(0, high - state.next_offset)
+
     def _check(self) -> str:
         idle_s = time.monotonic() - self.pipeline.progress_s
         behind = any(
-            (self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0)
-            > state.next_offset
-            for number, state in dict(self.pipeline.states).items()
+            self._behind(number, state) for number, state in dict(self.pipeline.states).items()
         )
         return (
             f"no batch finished for {idle_s:.0f} s while records wait"

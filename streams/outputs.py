@@ -108,10 +108,6 @@ class OutputProducer:
         except (KafkaError, TimeoutError) as error:
             raise _not_confirmed(error) from error
 
-    async def publish(self, outputs: Iterable[Output], partition: int) -> None:
-        """Send and confirm."""
-        await self.confirm(await self.send(outputs, partition))
-
     async def _send(
         self, topic: str, partition: int, outputs: list[Output]
     ) -> list[asyncio.Future[Any]]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from models.registry import Model
 from schemas.codec import EventDecoder, dead_letter_headers
 from schemas.errors import EngineError, Reason
+from schemas.outputs import DeadLetterHeaders
 from streams.batches import RecordBatch
 from streams.decide import Decider, Decisions
 from streams.histories import Applied
@@ -85,11 +86,6 @@ class Scorer:
         self._metrics = metrics
         self._decider = Decider(plan, items, metrics)
 
-    @property
-    def model_version(self) -> str:
-        """Who answers now; `counters` without a model."""
-        return self._decider.model_version
-
     def use(self, model: Model | None) -> None:
         """Answer with `model` from the next batch on."""
         self._decider.use(model)
@@ -153,21 +149,21 @@ class Scorer:
         i = rejection.index
         headers = batch.headers[i]
         attempt = next((value for name, value in headers if name == "hark-attempt"), b"0")
-        fields = {
-            "reason": rejection.reason.value,
-            "detail": rejection.detail[:500],
-            "topic": batch.topic,
-            "partition": batch.partition,
-            "offset": batch.offsets[i],
-            "timestamp": batch.timestamps[i],
-            "code-version": self.plan.code_version,
-            "attempt": int(attempt) + 1 if attempt.isdigit() and len(attempt) < 9 else 1,
-        }
+        story = DeadLetterHeaders(
+            reason=rejection.reason.value,
+            detail=rejection.detail[:500],
+            topic=batch.topic,
+            partition=batch.partition,
+            offset=batch.offsets[i],
+            timestamp=batch.timestamps[i],
+            code_version=self.plan.code_version,
+            attempt=int(attempt) + 1 if attempt.isdigit() and len(attempt) < 9 else 1,
+        )
         return Output(
             self.plan.dead_letters,
             batch.keys[i],
             batch.values[i],
-            dead_letter_headers(fields, headers),
+            dead_letter_headers(story, headers),
         )
 
 

@@ -12,7 +12,14 @@ from rich.console import Console, RenderableType
 
 from ops import render
 from schemas.codec import dead_letter_headers, encode
-from schemas.outputs import Alert, ItemReason, ReasonCode, Recommendation, RecommendedItem
+from schemas.outputs import (
+    Alert,
+    DeadLetterHeaders,
+    ItemReason,
+    ReasonCode,
+    Recommendation,
+    RecommendedItem,
+)
 
 NOW = "2026-01-01T00:00:00.000Z"
 
@@ -67,14 +74,17 @@ def test_no_payload_reaches_the_terminal_unescaped(value: bytes) -> None:
 
 
 def test_a_dead_letter_shows_reason_and_coordinates_and_keeps_its_bytes() -> None:
-    fields = {
-        "reason": "wrong_type",
-        "detail": "[red]x",
-        "topic": "events",
-        "partition": 1,
-        "offset": 9,
-    }
-    record = _record(b'\xff{"a"\x1b[31m', dead_letter_headers(fields, []))
+    story = DeadLetterHeaders(
+        reason="wrong_type",
+        detail="[red]x",
+        topic="events",
+        partition=1,
+        offset=9,
+        timestamp=0,
+        code_version="0",
+        attempt=1,
+    )
+    record = _record(b'\xff{"a"\x1b[31m', dead_letter_headers(story, []))
     shown = _shown(render.dead_letter(record))
     for part in ("wrong_type", "[red]x", "events/1 at 9", '\\xff{"a"\\x1b[31m'):
         assert part in shown
