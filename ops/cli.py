@@ -30,6 +30,9 @@ COMMANDS = {
     "worker": Entry("ops.worker:worker", "Read events, publish recommendations and alerts."),
     "train": Entry("ops.train:train", "Train a model version from the event log."),
     "trainer": Entry("ops.trainer:trainer", "Train every day, with metrics."),
+    "evaluate": Entry(
+        "ops.evaluate:evaluate", "Measure Hark against simpler methods on a data set."
+    ),
     "models": Entry("ops.models_cli:models", "List, promote and roll back model versions."),
     "simulate": Entry("ops.simulate:simulate", "Publish the events of a synthetic shop."),
     "replay": Entry("ops.replay:replay", "Publish a file's events."),
