@@ -25,6 +25,14 @@ def to_bytes(inputs: ModelInputs, outputs: Scores) -> bytes:
     return artefact.to_npz_bytes(arrays)
 
 
+def from_bytes(stored: bytes) -> tuple[ModelInputs, Scores]:
+    """The inputs and outputs of `to_bytes`."""
+    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    inputs = ModelInputs(**{n[3:]: a for n, a in arrays.items() if n.startswith("in_")})
+    return inputs, Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})
+
+
 def difference(one: Scores, other: Scores) -> float:
     """Largest difference in any logit; candidates may swap places only where they tie."""
     if one.scores.shape != other.scores.shape:
@@ -47,10 +55,7 @@ def check_golden(stored: bytes, engine: Engine, version: str) -> None:
     ArtefactError
         If the answers differ from the stored ones by more than `TOLERANCE`.
     """
-    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    inputs = ModelInputs(**{n[3:]: a for n, a in arrays.items() if n.startswith("in_")})
-    wanted = Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})
+    inputs, wanted = from_bytes(stored)
     gap = difference(wanted, engine.score(inputs))
     if not gap <= TOLERANCE:
         raise ArtefactError(

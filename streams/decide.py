@@ -125,12 +125,13 @@ class Decider:
         if not len(points):
             return decisions
         answers = self._answer(windows) if self._bound else None
+        probabilities = self._probabilities(state, answers)
         triggers = _triggers(state.partition, columns, points, windows)
         asked = np.flatnonzero(points.asking(Task.RECOMMEND))
         slots = applied.slots[points.rows[asked]].tolist()
-        with self._metrics.stage("rank"):
-            seen = windows.take(asked)
-            candidates = self._candidates(answers, suggestions, asked, seen)
+        seen, mine = windows.take(asked), suggestions.take(asked)
+        candidates = self._candidates(answers, mine, asked, seen)
+        with self._metrics.stage("filter"):
             order = top_allowed(candidates, seen, self._items, self._plan.recommend)
         with self._metrics.stage("decide"):
             asking = [triggers[i] for i in asked.tolist()]
@@ -138,9 +139,10 @@ class Decider:
             if answers is not None:
                 frame_row = answers.frame.row
                 for kind, task in (("churn", Task.CHURN), ("risk", Task.RISK)):
-                    if kind in self._explainers and kind in state.books:
+                    if kind in probabilities:
                         at = np.flatnonzero(points.asking(task))
-                        self._alert(decisions, state, kind, answers, at, triggers, frame_row)
+                        likely = at, probabilities[kind][at].tolist()
+                        self._alert(decisions, state, kind, answers, likely, triggers, frame_row)
         return decisions
 
     def _answer(self, windows: Windows) -> Answers:
@@ -152,17 +154,30 @@ class Decider:
         with self._metrics.stage("engine"):
             return Answers(frame, inputs, self._bound.model.engine.score(inputs))
 
+    def _probabilities(
+        self, state: PartitionState, answers: Answers | None
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Calibrated probability (D,) by the kinds of alert that are on and that ship."""
+        if answers is None or self._bound is None:
+            return {}
+        with self._metrics.stage("heads"):
+            kinds = [kind for kind in self._explainers if kind in state.books]
+            return {kind: _probability_of(self._bound.model, kind, answers) for kind in kinds}
+
     def _candidates(
         self,
         answers: Answers | None,
-        suggestions: Suggestions,
+        mine: Suggestions,
         asked: npt.NDArray[np.intp],
         seen: Windows,
     ) -> Candidates:
-        mine = suggestions.take(asked)
+        """Of the decision points `asked`, whose suggestions and windows are `mine` and `seen`."""
         if answers is None or self._bound is None:
             return Candidates(mine.items, mine.scores, mine.sources)
-        return self._bound.candidates(answers.scores.take(asked), mine, seen)
+        with self._metrics.stage("pool"):
+            pool = self._bound.pool(answers.scores.take(asked), mine, seen)
+        with self._metrics.stage("rank"):
+            return self._bound.rank(pool, mine, seen)
 
     def _recommend(
         self,
@@ -196,14 +211,14 @@ class Decider:
         state: PartitionState,
         kind: str,
         answers: Answers,
-        at: npt.NDArray[np.intp],
+        likely: tuple[npt.NDArray[np.intp], list[float]],
         triggers: list[Trigger],
         frame_row: Callable[[int], tuple[Any, ...]],
     ) -> None:
-        assert self._bound is not None
+        """`likely`: which decision points ask for this kind, and their probabilities."""
         setattr(decisions, kind, True)
         book, at_probability = state.books[kind], self._thresholds[kind]
-        probabilities = _probability_of(self._bound.model, kind, answers)[at].tolist()
+        at, probabilities = likely
         for i, probability in zip(at.tolist(), probabilities, strict=True):
             trigger = triggers[i]
             if book.quiet(trigger.user_id, probability, at_probability):

@@ -77,7 +77,8 @@ def test_a_worker_ranks_with_it(runs: Runs) -> None:
     windows, frame = step.windows.take(rows), step.features[rows]
     scores = model.engine.score(bound.inputs(windows, frame))
     suggestions = step.live.suggestions.take(rows)
-    found = bound.candidates(scores, suggestions, windows)
+    pool = bound.pool(scores, suggestions, windows)
+    found = bound.rank(pool, suggestions, windows)
     current = windows.items[np.arange(len(rows)), windows.lengths - 1]
     listed = np.where(found.items >= 0, found.items, -2)
     assert (listed != np.where(current >= 0, current, -3)[:, None]).all()
@@ -85,7 +86,7 @@ def test_a_worker_ranks_with_it(runs: Runs) -> None:
         real = row[row >= 0]
         assert len(real) == len(set(real.tolist())) > 10
     plain = BoundModel(replace(model, ranker=None), state.items)
-    without = plain.candidates(scores, suggestions, windows)
+    without = plain.rank(pool, suggestions, windows)
     assert not np.array_equal(found.scores, without.scores)
     churn = model.churn_probability(scores.churn_logit)
     assert ((churn > 0) & (churn < 1)).all()
