@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import fields
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from models import artefact
 from models.engine import Engine, Scores
 from models.sequences import ModelInputs
+from models.stack import Stack
 from schemas.errors import ArtefactError
 
 TOLERANCE = 1e-3
@@ -18,10 +20,12 @@ MOVED_SHARE = 0.02
 """Share of candidates that near-ties may order otherwise."""
 
 
-def to_bytes(inputs: ModelInputs, outputs: Scores) -> bytes:
-    """Inputs and outputs as one .npz."""
+def to_bytes(inputs: ModelInputs, outputs: Scores, heads: Mapping[str, Stack]) -> bytes:
+    """Inputs, the engine's outputs and the shipped heads' logits as one .npz."""
     arrays = {f"in_{f.name}": getattr(inputs, f.name) for f in fields(inputs)}
     arrays |= {f"out_{f.name}": getattr(outputs, f.name) for f in fields(outputs)}
+    for name, head in heads.items():
+        arrays[f"head_{name}"] = head.logit(outputs.logit(name), inputs.features)
     return artefact.to_npz_bytes(arrays)
 
 
@@ -39,7 +43,7 @@ def difference(one: Scores, other: Scores) -> float:
     return float(max(gaps))
 
 
-def check_golden(stored: bytes, engine: Engine, version: str) -> None:
+def check_golden(stored: bytes, engine: Engine, heads: Mapping[str, Stack], version: str) -> None:
     """Run the golden inputs.
 
     Raises
@@ -51,7 +55,11 @@ def check_golden(stored: bytes, engine: Engine, version: str) -> None:
         arrays = {name: archive[name] for name in archive.files}
     inputs = ModelInputs(**{n[3:]: a for n, a in arrays.items() if n.startswith("in_")})
     wanted = Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})
-    gap = difference(wanted, engine.score(inputs))
+    found = engine.score(inputs)
+    gap = difference(wanted, found)
+    for name, head in heads.items():
+        logits = head.logit(found.logit(name), inputs.features)
+        gap = max(gap, float(np.abs(logits - arrays[f"head_{name}"]).max(initial=0.0)))
     if not gap <= TOLERANCE:
         raise ArtefactError(
             f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine: "

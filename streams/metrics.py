@@ -21,7 +21,7 @@ from streams.observations import BatchCounts, PartitionLag
 
 OTHER = "other"
 STAGES = (
-    "decode", "histories", "features", "sequences", "engine", "rank", "decide", "encode",
+    "decode", "histories", "features", "sequences", "engine", "heads", "rank", "decide", "encode",
     "produce", OTHER,
 )  # fmt: skip
 ALERT_KINDS = ("churn", "risk", OTHER)
