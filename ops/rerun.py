@@ -62,9 +62,12 @@ class Rerun:
         The worker's.
     items
         Filled from the archived catalogue and the events.
+    suggest
+        False leaves the counters' candidates out, where nobody reads them.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, suggest: bool = True) -> None:
+        self._suggest = suggest
         self.items = ItemTable()
         self._decoder = BatchDecoder(EventDecoder(settings.product_contract()))
         self._plan = Plan.from_settings(settings)
@@ -77,7 +80,7 @@ class Rerun:
             self._states[batch.partition] = self._plan.new_state(batch.partition, self.items)
         state = self._states[batch.partition]
         applied = state.histories.apply(decoded.columns)
-        live = state.counters.advance(decoded.columns, applied)
+        live = state.counters.advance(decoded.columns, applied, answer=self._suggest)
         windows = applied.windows.with_context(live.context)
         return Step(
             batch.partition,

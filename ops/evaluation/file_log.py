@@ -21,6 +21,8 @@ def rerun_file(
     source: Source,
     settings: Settings,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    suggest: bool = True,
 ) -> tuple[Rerun, Iterator[Step]]:
     """Run a file's events through the worker's own functions, as one partition.
 
@@ -28,13 +30,15 @@ def rerun_file(
     ----------
     progress
         Called with events taken in and events in all.
+    suggest
+        False leaves the counters' candidates out, where nobody reads them.
 
     Returns
     -------
     tuple
         The state, which advances as the steps are taken, and the steps.
     """
-    state = Rerun(settings)
+    state = Rerun(settings, suggest=suggest)
     if source.catalogue is not None:
         entries = catalogue_records(source.catalogue, ITEMS.name)
         state.take_catalogue(iter([_batch(entries, 0)]))
