@@ -13,9 +13,12 @@
                      ranker.json       candidate weights, or null
                      golden.npz        inputs and the outputs that any engine must repeat
                      manifest.json     sha256 of each of these, and how the version was made
+                     decision.json     what the gate and the operator said about it since
+                     card.md           both for people
 
 The version is the hash of the manifest, so a changed byte anywhere is another version, or a
-refusal. Nothing is opened before its hash is right, and nothing is pickled.
+refusal. Nothing is opened before its hash is right, and nothing is pickled. The last two are
+about a version and not part of it (ADR 0007).
 """
 
 from __future__ import annotations
@@ -31,10 +34,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models import lock
 from schemas.errors import ArtefactError
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+PARTIAL = ".partial"
 FILES = (
     "model.onnx",
     "item_table.npy",
@@ -81,21 +86,39 @@ def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
     if target.is_dir():
         return version
     root.mkdir(parents=True, exist_ok=True)
-    partial = root / f".{version}.{os.getpid()}.partial"
+    partial = root / f".{version}.{os.getpid()}{PARTIAL}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    for name, data in {**files, MANIFEST: text}.items():
-        write_durably(partial / name, data)
-    sync_directory(partial)
-    try:
-        partial.rename(target)
-    except OSError:
-        # Someone else stored the same content first.
-        shutil.rmtree(partial)
-        if not target.is_dir():
-            raise
+    with lock.directory_lock(partial):  # so that nobody takes it for a killed writer's
+        for name, data in {**files, MANIFEST: text}.items():
+            write_durably(partial / name, data)
+        sync_directory(partial)
+        try:
+            partial.rename(target)
+        except OSError:
+            # Someone else stored the same content first.
+            shutil.rmtree(partial)
+            if not target.is_dir():
+                raise
     sync_directory(root)
     return version
+
+
+def sweep(root: Path) -> None:
+    """Remove what writers that were killed left behind; one that still writes keeps its own."""
+    for partial in root.glob(f".*{PARTIAL}"):
+        if partial.is_dir():
+            if lock.is_free(partial):
+                shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def remove(root: Path, version: str) -> None:
+    """Delete a version: gone from its name at once, then from the disk."""
+    hidden = root / f".{version}.{os.getpid()}{PARTIAL}"
+    (root / version).rename(hidden)
+    shutil.rmtree(hidden)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -109,9 +132,14 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     text = _read(directory / MANIFEST)
     if hashlib.sha256(text).hexdigest()[:12] != directory.name:
         raise ArtefactError(f"{directory / MANIFEST} was changed: its hash isn't its version")
-    manifest = json.loads(text)
+    try:
+        manifest = json.loads(text)
+    except ValueError:
+        raise ArtefactError(f"{directory / MANIFEST} isn't JSON") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtefactError(f"{directory} is not of artefact format {FORMAT}; update Hark")
+    if not isinstance(manifest.get("files"), dict) or "feature_set_hash" not in manifest:
+        raise ArtefactError(f"{directory / MANIFEST} lists no files or no feature set")
     return manifest
 
 
@@ -135,6 +163,14 @@ def write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Write beside `path`, then rename over it: a reader sees the old content or the new."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    write_durably(partial, data)
+    partial.replace(path)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -137,7 +137,7 @@ def run(
     stages: Stages,
 ) -> dict[str, Any]:
     """Everything `hark train` does; returns what it prints as JSON."""
-    from models import build
+    from models import aliases, build, decisions
     from models import registry as versions
     from ops.ranking import fit_ranker
 
@@ -183,8 +183,9 @@ def run(
             ranking.ranker,
             {"ranking": ranking.report, **_facts(samples, training, archive, settings)},
         )
+        decisions.write_card(registry / version)
         if promote:
-            versions.promote(registry, version)
+            aliases.promote(registry, version)
         versions.load(registry, version)
     return {
         "version": version,

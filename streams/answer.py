@@ -97,5 +97,5 @@ def usual_features(model: Model) -> npt.NDArray[np.float64]:
 
 def head_quantiles(model: Model, kind: str) -> dict[str, float]:
     """Calibrated probability by quantile of the model's validation; empty if not recorded."""
-    quantiles: dict[str, float] = model.manifest["heads"][kind].get("quantiles", {})
+    quantiles: dict[str, float] = model.manifest.get("heads", {}).get(kind, {}).get("quantiles", {})
     return quantiles

@@ -14,6 +14,7 @@ import structlog
 from aiokafka import TopicPartition
 from faust.types import StreamT
 
+from models.registry import Model, stored_at_s
 from schemas.codec import EventDecoder
 from schemas.errors import ConfigError, HarkError
 from schemas.topics import ALERTS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
@@ -82,7 +83,9 @@ class Worker:
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
-        self.champion = Champion(settings.model.registry, settings.model.alias, self._swap)
+        self.champion = Champion(
+            settings.model.registry, settings.model.alias, self._swap, self.metrics
+        )
         self.health = HealthServer(
             self.metrics.registry, self._check, settings.http.host, settings.http.port
         )
@@ -150,14 +153,13 @@ class Worker:
         self.health.stop()
         self._folder.cleanup()
 
-    async def _swap(self, model: Any) -> None:
+    async def _swap(self, model: Model) -> None:
         await self.pipeline.in_scorer(lambda: self.scorer.use(model))
         self.metrics.set_model(
             model.version,
             "onnx",
             loaded_at_s=time.time(),
-            # Not in the manifest, which is a function of data and seed: when it was written.
-            trained_at_s=model.directory.stat().st_mtime,
+            trained_at_s=stored_at_s(model.directory.parent, model.version),
         )
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:

@@ -84,17 +84,19 @@ class Decider:
 
     def use(self, model: Model | None) -> None:
         """Answer with `model` from now on; None: with the counters."""
-        self._bound = BoundModel(model, self._items) if model else None
-        self._explainers = {
+        bound = BoundModel(model, self._items) if model else None
+        explainers = {
             kind: Explainer(usual_features(model), partial(_logits, model, kind))
             for kind in self._plan.alert_policies
             if model and model.ships(kind)
         }
-        self._thresholds = {
+        thresholds = {
             kind: policy.thresholds(head_quantiles(model, kind))
             for kind, policy in self._plan.alert_policies.items()
             if model
         }
+        # All or nothing: a model that one of these refuses leaves the one before whole.
+        self._bound, self._explainers, self._thresholds = bound, explainers, thresholds
 
     def decide(
         self,

@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from models import registry
-from ops.models_cli import models
 from ops.rerun import rerun
 from ops.train import train
 from streams.answer import BoundModel
@@ -93,20 +92,3 @@ def test_a_worker_ranks_with_it(runs: Runs) -> None:
     assert not np.array_equal(found.scores, without.scores)
     churn = model.probability("churn", scores, bound.inputs(windows, frame).features)
     assert ((churn > 0) & (churn < 1)).all()
-
-
-def test_versions_are_listed_shown_promoted_and_rolled_back(runs: Runs) -> None:
-    root, first, other = runs.root / "registry", runs.first["version"], runs.other["version"]
-    registry.promote(root, first)
-    assert invoke(root, "promote", other) == f"champion: {other}\n"
-    rows = json.loads(invoke(root, "list", "--json"))
-    assert {row["version"]: row["alias"] for row in rows} == {first: "previous", other: "champion"}
-    assert json.loads(invoke(root, "show"))["version"] == other
-    assert invoke(root, "rollback") == f"champion: {first}\n"
-    assert registry.resolve(root, "champion") == first
-
-
-def invoke(root: Path, *arguments: str) -> str:
-    done = CliRunner().invoke(models, [*arguments, "--registry", str(root)])
-    assert done.exit_code == 0, done.output
-    return done.stdout
