@@ -73,49 +73,43 @@ def _suggest(
     places = 16
     while places < 2 * most:
         places *= 2
-    # A hash table of a row's candidates: where an item is, there are its weights.
+    # Candidates as they are found; then a hash table: where an item is, there are its weights.
+    listed, weight = np.empty(most, np.int32), np.empty(most, np.float32)
     keys, found = np.full(places, NO_ITEM, np.int32), np.empty(most, np.int64)
     near, own = np.zeros(places, np.float32), np.zeros(places, np.float32)
     popular, did = np.zeros(places, np.float32), np.zeros(places, np.uint8)
     recent, actions = np.empty(RECENT, np.int32), np.empty(RECENT, np.uint8)
-    pairs = np.empty(items.shape[1], np.float32)
     best, scores = np.empty(out_items.shape[1], np.int64), np.empty(places, np.float32)
+    top_leader = popularity[row_of[leaders[0]]] if len(leaders) else np.float32(1)
     for row in rows:
         seen = items[row, : lengths[row]]
         current = seen[-1]  # may be NO_ITEM
         mine = recent[: _recent(seen, kinds[row], recent, actions)]
+        near_end = _neighbours(mine, row_of, visits, scale, neighbours, weights, listed, weight)
+        near_end = _own_pairs(seen, mine, row_of, visits, scale, listed, weight, near_end)
+        own_end = near_end + len(mine)
+        listed[near_end:own_end] = mine
+        end = own_end + len(leaders)
+        listed[own_end:end] = leaders
         n, top = 0, np.float32(0)
-        for rank in range(len(mine)):
-            source = _row(row_of, mine[rank])
-            if source < 0:
+        for j in range(end):
+            item = listed[j]
+            if item == current:
                 continue
-            share = _RANK[rank] / np.sqrt(_visits(visits, scale, source))
-            for j in range(weights.shape[1]):
-                item, weight = neighbours[source, j], weights[source, j] * scale
-                if weight > 0 and item != current:
-                    target = _row(row_of, item)
-                    weight *= share / np.sqrt(np.sqrt(_visits(visits, scale, target)))
-                    top = max(top, weight)
-                    n, at = _enter(keys, found, n, item)
-                    near[at] += weight
-        _own_pairs(seen, mine, row_of, visits, scale, pairs)
-        for j in range(len(seen)):
-            if pairs[j] > 0 and seen[j] != current:
-                top = max(top, pairs[j])
-                n, at = _enter(keys, found, n, seen[j])
-                near[at] += pairs[j]
-        for rank in range(len(mine)):
-            if mine[rank] != current:
-                n, at = _enter(keys, found, n, mine[rank])
-                own[at] = OWN_WEIGHT * _RANK[rank] * _ACTION_WEIGHT[actions[rank]]
-                did[at] = actions[rank]
-        for leader in leaders:
-            if leader != current:
-                n, at = _enter(keys, found, n, leader)
-                popular[at] = popularity[row_of[leader]] / popularity[row_of[leaders[0]]]
-                popular[at] *= POPULAR_WEIGHT
-        for j in range(n):
-            at = found[j]
+            at = _find(keys, item)
+            if keys[at] == NO_ITEM:
+                keys[at] = item
+                found[n] = at
+                n += 1
+            if j < near_end:
+                near[at] += weight[j]
+                top = max(top, weight[j])
+            elif j < own_end:
+                did[at] = actions[j - near_end]
+                own[at] = OWN_WEIGHT * _RANK[j - near_end] * _ACTION_WEIGHT[did[at]]
+            else:
+                popular[at] = POPULAR_WEIGHT * popularity[row_of[item]] / top_leader
+        for at in found[:n]:
             near[at] *= COVISITED_WEIGHT / top if top > 0 else np.float32(0)
             scores[at] = near[at] + own[at] + popular[at]
         for j in range(_best(keys, found[:n], scores, best)):
@@ -129,10 +123,36 @@ def _suggest(
                 out_sources[row, j] = _OWN_RECENT
             else:
                 out_sources[row, j] = _COVISITED if near[at] >= popular[at] else _POPULAR
-        for j in range(n):
-            at = found[j]
+        for at in found[:n]:
             keys[at] = NO_ITEM
             near[at], own[at], popular[at], did[at] = 0, 0, 0, 0
+
+
+@kernel
+def _neighbours(
+    recent: Items,
+    row_of: Items,
+    visits: Floats,
+    scale: np.float32,
+    neighbours: Items,
+    weights: Floats,
+    listed: Items,
+    weight: Floats,
+) -> int:
+    """List the neighbours of the recent items and their weights -> how many."""
+    n = 0
+    for rank in range(len(recent)):
+        source = _row(row_of, recent[rank])
+        if source < 0:
+            continue
+        share = scale * _RANK[rank] / np.sqrt(_visits(visits, scale, source))
+        for j in range(weights.shape[1]):
+            if weights[source, j] > 0:
+                listed[n] = neighbours[source, j]
+                target = _visits(visits, scale, row_of[listed[n]])
+                weight[n] = weights[source, j] * share / np.sqrt(np.sqrt(target))
+                n += 1
+    return n
 
 
 @kernel
@@ -154,26 +174,35 @@ def _recent(seen: Items, kinds: Bytes, recent: Items, actions: Bytes) -> int:
 
 @kernel
 def _own_pairs(
-    seen: Items, recent: Items, row_of: Items, visits: Floats, scale: np.float32, out: Floats
-) -> None:
-    """The weight of each of the user's own events next to those of recent items -> `out`."""
-    n = len(seen)
-    out[:n] = 0
-    for place in range(n):
+    seen: Items,
+    recent: Items,
+    row_of: Items,
+    visits: Floats,
+    scale: np.float32,
+    listed: Items,
+    weight: Floats,
+    n: int,
+) -> int:
+    """List, after `n` others, what the user saw next to the recent items -> how many by then."""
+    near = weight[n : n + len(seen)]
+    near[:] = 0
+    for place in range(len(seen)):
         for rank in range(len(recent)):
             if recent[rank] == seen[place]:
                 source = _visits(visits, scale, _row(row_of, seen[place]))
                 share = _RANK[rank] / np.sqrt(source)
                 for distance in range(1, PAIR_WINDOW + 1):
                     if place >= distance:
-                        out[place - distance] += share / np.float32(distance)
-                    if place + distance < n:
-                        out[place + distance] += share / np.float32(distance)
-    for place in range(n):
-        if seen[place] >= 0:
-            out[place] /= np.sqrt(np.sqrt(_visits(visits, scale, _row(row_of, seen[place]))))
-        else:
-            out[place] = 0
+                        near[place - distance] += share / np.float32(distance)
+                    if place + distance < len(seen):
+                        near[place + distance] += share / np.float32(distance)
+    for place in range(len(seen)):
+        if seen[place] >= 0 and near[place] > 0:
+            target = _visits(visits, scale, _row(row_of, seen[place]))
+            listed[n] = seen[place]
+            weight[n] = near[place] / np.sqrt(np.sqrt(target))
+            n += 1
+    return n
 
 
 @kernel
@@ -208,17 +237,6 @@ def _visits(visits: Floats, scale: np.float32, row: int) -> np.float32:
 def _row(row_of: Items, item: int | np.int32) -> int:
     """The item's row, -1 = none."""
     return int(row_of[item]) if item < len(row_of) else -1
-
-
-@kernel
-def _enter(keys: Items, found: Ints, n: int, item: int | np.int32) -> tuple[int, int]:
-    """How many items are in the hash table, this one included, and where it is."""
-    at = _find(keys, item)
-    if keys[at] == NO_ITEM:
-        keys[at] = item
-        found[n] = at
-        n += 1
-    return n, at
 
 
 @kernel
