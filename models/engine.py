@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from models.sequences import ModelInputs
 
+MAX_CANDIDATES = 64
+"""K: the length of the lists, where there are so many items."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from models.kernel import kernel
 from streams.decay import Decay
 from streams.items import NO_ITEM
-from streams.kernel import kernel
 
 DAY_S = 86_400.0
 MIN_CAPACITY = 1024

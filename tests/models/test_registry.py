@@ -145,8 +145,8 @@ def test_nothing_of_an_interrupted_store_counts(tmp_path: Path, files: dict[str,
 
 def test_a_worker_loads_models_without_the_trainers_libraries() -> None:
     code = (
-        "import sys, models.registry, streams.answer; "
-        "print([name for name in ('torch', 'scipy', 'onnx', 'lightgbm') if name in sys.modules])"
+        "import sys; trainers = ('torch', 'scipy', 'onnx', 'lightgbm'); "
+        "sys.modules |= dict.fromkeys(trainers); "  # as if they weren't installed
+        "import models.registry, streams.answer"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    subprocess.run([sys.executable, "-c", code], check=True)

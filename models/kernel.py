@@ -35,7 +35,10 @@ def kernel(function: F) -> F:
     >>> total(np.array([1.0, 2.5]))
     3.5
     """
+    # No NaN may reach a maximum, and 0 and -0 are equal to it: so maxima become vector code.
+    # Sums keep their order, so results stay the same bit for bit.
+    options: dict[str, Any] = {"nogil": True, "fastmath": {"nnan", "nsz"}}
     try:
-        return cast("F", njit(nogil=True, cache=True)(function))
+        return cast("F", njit(cache=True, **options)(function))
     except RuntimeError:  # no folder for the cache
-        return cast("F", njit(nogil=True)(function))
+        return cast("F", njit(**options)(function))
