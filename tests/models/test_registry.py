@@ -161,7 +161,10 @@ def test_nothing_of_an_interrupted_store_counts(tmp_path: Path, files: dict[str,
     (tmp_path / version).rename(leftover)
     assert registry.versions(tmp_path) == []
     assert store(tmp_path, files) == version
-    assert json.loads((tmp_path / version / artefact.MANIFEST).read_text())["format"] == artefact.FORMAT
+    assert (
+        json.loads((tmp_path / version / artefact.MANIFEST).read_text())["format"]
+        == artefact.FORMAT
+    )
 
 
 def test_a_worker_loads_models_without_the_trainers_libraries() -> None:

@@ -74,5 +74,5 @@ def test_a_head_is_stored_and_read_back() -> None:
 def test_weights_that_make_no_sense_are_refused(damage: dict[str, object]) -> None:
     trees = world.trees()
     stored = Stack(Mix(0.4, 0.6, -0.2, Calibration()), trees).to_json() | damage
-    with pytest.raises(ArtefactError, match="heads|calibration"):
+    with pytest.raises(ArtefactError, match=r"heads|calibration"):
         Stack.from_json(stored, trees.text)
