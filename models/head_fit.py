@@ -7,7 +7,7 @@ weighed and calibrated once more on all of them.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,19 @@ PARTS: tuple[Part, ...] = ("network", "trees", "stack")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What validation says about one head; `stack` is None if it isn't shipped."""
+    """What validation says about one head.
+
+    Attributes
+    ----------
+    stack
+        What is shipped, None if nothing is.
+    parts
+        Every kind that could have been; empty without labels.
+    """
 
     stack: Stack | None
     report: dict[str, Any]
+    parts: dict[Part, Stack] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +102,12 @@ def fit(
     )
     even = answers.users % 2 == 0
     shipped, report = choose(answers.take(even), answers.take(~even))
-    mix = mixed(shipped, answers)
+    mixes = {part: mixed(part, answers) for part in PARTS}
+    parts = {part: Stack(mix, trees if mix.trees > 0 else None) for part, mix in mixes.items()}
+    mix = mixes[shipped]
     quantiles = np.quantile(mix.probability(answers.network, answers.trees), QUANTILES)
     return Head(
-        Stack(mix, trees if mix.trees > 0 else None),
+        parts[shipped],
         {
             "shipped": mix.shipped,
             "train": int(training.sum()),
@@ -106,6 +117,7 @@ def fit(
             "weights": {"network": mix.network, "trees": mix.trees},
             "quantiles": dict(zip(map(str, QUANTILES), quantiles.tolist(), strict=True)),
         },
+        parts,
     )
 
 

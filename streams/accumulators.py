@@ -114,6 +114,14 @@ class Sums:
         rows["last_point_s"][users] = self.points_s[last]
 
 
+def stored(rows: Rows) -> npt.NDArray[np.float64]:
+    """`Windows.accumulators` (D, A) of users' rows (D,), as `Sums.store` left them."""
+    out = np.empty((len(rows), len(A_NAMES)), np.float64)
+    for column, name in enumerate(A_NAMES):
+        out[:, column] = rows["sums"][:, SUMS.index(name)] if name in SUMS else rows[name]
+    return out
+
+
 def advance(old: Rows, steps: Steps, policy: PointPolicy) -> Sums:
     """The running sums of `old` (V,) after each of `steps`; `old` is left as it is."""
     start = steps.start

@@ -12,6 +12,7 @@ written per event, and the state is stored once per user and batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from models.windows import C_NAMES, Windows
 from schemas.columns import EventColumns
 from schemas.kinds import Kind
-from streams.accumulators import Steps, Sums, advance
+from streams.accumulators import Steps, Sums, advance, stored
 from streams.grouped import Grouped
 from streams.items import NO_ITEM, ItemTable
 from streams.points import PointPolicy, Points
@@ -139,6 +140,10 @@ class Histories:
         """Users known."""
         return len(self._users)
 
+    def known(self) -> list[str]:
+        """The ids of all users known."""
+        return self._users.users()
+
     @property
     def evicted(self) -> int:
         """Users forgotten so far because of the bound."""
@@ -153,6 +158,31 @@ class Histories:
         """The user's row (`user_rows.row_type`, a copy of shape (1,)), None if not known."""
         slot = self._users.slot(user_id)
         return None if slot == NO_SLOT else self._users.rows[[slot]]
+
+    def standing(self, user_ids: Sequence[str], now_s: int) -> Windows:
+        """The windows of known users as they stand, asked at `now_s` and not at an event.
+
+        Parameters
+        ----------
+        now_s
+            Epoch seconds, at or after every event taken in.
+        """
+        rows = self._users.rows[[self._users.slot(user) for user in user_ids]]
+        lengths = rows["length"].astype(np.int32)
+        inside = np.arange(self.length) < lengths[:, None]  # (D, L)
+        items = np.where(inside, rows["item"], NO_ITEM).astype(np.int32)
+        return Windows(
+            items=items,
+            kinds=np.where(inside, rows["kind"], 0).astype(np.uint8),
+            times_s=np.where(inside, rows["time"], 0).astype(np.int64),
+            amounts=np.where(inside, rows["amount"], 0).astype(np.float32),
+            entities=np.where(inside, rows["entity"], 0).astype(np.uint32),
+            categories=self.items.category_of(items),
+            lengths=lengths,
+            now_s=np.full(len(rows), now_s, np.int64),
+            accumulators=stored(rows),
+            context=np.zeros((len(rows), len(C_NAMES)), np.float64),
+        )
 
     def apply(self, columns: EventColumns) -> Applied:
         """Take in a batch of events, in log order -> what became of each, and the windows."""
