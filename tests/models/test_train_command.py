@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from models import registry
+from models import aliases, decisions, registry
 from ops.rerun import rerun
 from ops.train import train
 from streams.answer import BoundModel
@@ -49,6 +49,8 @@ def run(root: Path, *more: str) -> dict[str, Any]:
 
 def test_it_becomes_the_champion_and_says_how_good_it_is(runs: Runs) -> None:
     model = registry.load(runs.root / "registry")
+    assert runs.first["promoted"]
+    assert runs.first["decision"]["why"] == "better than the simple methods"
     assert model.version == runs.first["version"]
     lists = model.manifest["ranking"]
     assert lists["targets"] > 50
@@ -59,10 +61,43 @@ def test_it_becomes_the_champion_and_says_how_good_it_is(runs: Runs) -> None:
     assert 0 < model.manifest["heads"]["churn"]["ece"] < 0.2
 
 
+def test_what_judged_it_is_later_than_what_it_learnt_from(runs: Runs) -> None:
+    root = runs.root / "registry"
+    data = registry.load(root).manifest["data"]
+    gate = decisions.read(root / runs.first["version"])["gate"]
+    assert gate["window"] == {"from_s": data["train_end_s"], "to_s": data["log_end_s"]}
+    assert data["train_end_s"] < data["log_end_s"]
+    checks = {check["name"]: check for check in gate["checks"]}
+    over = checks["NDCG@10 over covisitation"]
+    assert over["passed"]
+    assert over["low"] <= over["value"] <= over["high"]
+    assert checks["parity of the export"]["passed"]
+
+
+def test_the_card_tells_it(runs: Runs) -> None:
+    directory = runs.root / "registry" / runs.first["version"]
+    card = (directory / "card.md").read_text()
+    assert card == decisions.card_of(directory)
+    assert "Promoted by the gate: better than the simple methods." in card
+    assert "| risk | no | too few labels |" in card
+    assert "| ranker | yes |" in card
+    shown = float(card.split("| covisitation | ")[1].split(" ")[0])
+    assert shown == pytest.approx(runs.first["ranking"]["covisitation"]["hr_at_10"], abs=1e-4)
+
+
 def test_the_same_log_and_seed_are_the_same_version(runs: Runs) -> None:
     assert runs.again["version"] == runs.first["version"]
+    assert runs.again["promoted"]
     assert runs.other["version"] != runs.first["version"]
+
+
+def test_what_must_not_be_promoted_is_the_challenger(runs: Runs) -> None:
+    """And it was judged against the champion all the same."""
     assert not runs.other["promoted"]
+    named = aliases.named(runs.root / "registry")
+    assert named == {"champion": runs.first["version"], "challenger": runs.other["version"]}
+    compared = [check["name"] for check in runs.other["decision"]["checks"]]
+    assert "NDCG@10 over champion" in compared
 
 
 def test_a_worker_ranks_with_it(runs: Runs) -> None:
