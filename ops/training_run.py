@@ -26,7 +26,7 @@ from ops.samples import LabelRules, Samples, collect
 from ops.stages import Stages
 from schemas.topics import EVENTS, ITEMS
 from streams.items import ItemTable
-from streams.settings import Settings
+from streams.settings import Gate, Settings
 
 if TYPE_CHECKING:
     from models.build import Trained
@@ -189,16 +189,19 @@ def _judged(job: Job, plan: Plan, holdout: Holdout, items: ItemTable, version: s
     """The gate's decision, written beside the version; a champion is not judged against itself."""
     from ops.gate import judge
 
-    gate = job.settings.gate
-    limits = Limits(
-        ranking=gate.ranking, precision=gate.precision, ece=gate.ece, latency_ms=gate.latency_ms
-    )
+    limits = limits_of(job.settings.gate)
     decision = judge(job.root, version, plan.champion, holdout, items, limits)
     directory = job.root / version
     window = {"from_s": holdout.cut_s, "to_s": holdout.samples.log_end_s}
     found = {**decision.to_json(), "champion": plan.champion, "window": window, "as_of": plan.as_of}
     decisions.write(directory, {**decisions.read(directory), "gate": found})
     return decision
+
+
+def limits_of(gate: Gate) -> Limits:
+    """The gate's limits by the settings."""
+    margins = gate.model_dump(exclude={"window"})
+    return Limits(**margins)
 
 
 def _named(job: Job, version: str, decision: Decision) -> bool:

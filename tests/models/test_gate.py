@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from models import metrics
 from models.gate import CHALLENGER, CHAMPION, Decision, Evidence, HeadAnswers, Limits, Lists, decide
+from ops.training_run import limits_of
+from streams.settings import Gate
 
 Ints = npt.NDArray[np.int64]
 
@@ -143,3 +145,14 @@ def test_a_version_that_is_never_behind_is_never_worse(
     shown = lists(challenger=ours, champion=theirs)
     found = decide(Evidence(shown, (), 0.0, 0.0), Limits(ranking=margin))
     assert found.promote, found.why
+
+
+def test_the_limits_are_settings() -> None:
+    assert limits_of(Gate()) == Limits()
+    changed = limits_of(Gate(ranking=0.2, precision=0.3, ece=0.04, latency_ms=7.0))
+    assert changed == Limits(ranking=0.2, precision=0.3, ece=0.04, latency_ms=7.0)
+    shown = lists(challenger=ranks(0.38), champion=GOOD, **SIMPLE)
+    for name, value in (("ranking", 0.0), ("latency_ms", 1.0)):
+        strict = limits_of(Gate(**{name: value}))
+        assert not decide(Evidence(shown, (), 0.0, 50.0), strict).promote
+    assert decide(Evidence(shown, (), 0.0, 50.0), limits_of(Gate(ranking=0.5))).promote

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from models import aliases, decisions, registry
+from models import aliases, artefact, decisions, registry
+from models.gate import Limits
+from ops.gate import judge
+from ops.holdout import divide
+from ops.questions import Keeper
 from ops.rerun import rerun
+from ops.samples import LabelRules, collect
 from ops.train import train
 from streams.answer import BoundModel
 from streams.points import Task
@@ -34,13 +39,17 @@ class Runs:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     root = tmp_path_factory.mktemp("train")
     archive_shop(root / "archive", events=10_000)
-    return Runs(root, run(root), run(root), run(root, "--seed", "1", "--no-promote"))
+    first, again = run(root), run(root)
+    other = run(root, "--seed", "1", "--no-promote", HARK_GATE__WINDOW="0.15")
+    return Runs(root, first, again, other)
 
 
-def run(root: Path, *more: str) -> dict[str, Any]:
+def run(root: Path, *more: str, **environment: str) -> dict[str, Any]:
     arguments = ["--archive", str(root / "archive"), "--registry", str(root / "registry")]
     done = CliRunner().invoke(
-        train, [*arguments, "--offline", "--epochs", "2", "--max-seconds", "60", "--json", *more]
+        train,
+        [*arguments, "--offline", "--epochs", "2", "--max-seconds", "60", "--json", *more],
+        env=environment,
     )
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
@@ -96,8 +105,36 @@ def test_what_must_not_be_promoted_is_the_challenger(runs: Runs) -> None:
     assert not runs.other["promoted"]
     named = aliases.named(runs.root / "registry")
     assert named == {"champion": runs.first["version"], "challenger": runs.other["version"]}
+    ends = [
+        artefact.read_manifest(runs.root / "registry" / run["version"])["data"]["train_end_s"]
+        for run in (runs.first, runs.other)
+    ]
+    assert ends[1] < ends[0], "gate.window is obeyed"
     compared = [check["name"] for check in runs.other["decision"]["checks"]]
     assert "NDCG@10 over champion" in compared
+
+
+def test_a_version_with_upside_down_lists_is_refused(runs: Runs) -> None:
+    """The champion's own files but for the ranker, whose weights have the wrong sign."""
+    root = runs.root / "registry"
+    directory = root / runs.first["version"]
+    manifest = artefact.read_manifest(directory)
+    files = artefact.read_files(directory, manifest)
+    weights = {name: -weight for name, weight in json.loads(files["ranker.json"]).items()}
+    files["ranker.json"] = artefact.to_json_bytes(weights)
+    bad = artefact.write(root, files, {**manifest, "files": None, "format": None})
+
+    state, steps = rerun(runs.root / "archive", Settings())
+    keeper = Keeper(8_000, 10_000)
+    samples = collect(steps, LabelRules(), look=keeper.see)
+    holdout = divide(samples, keeper.asked(), 0.1)
+    for champion in (runs.first["version"], None):
+        decision = judge(root, bad, champion, holdout, state.items, Limits())
+        assert not decision.promote
+        assert "covisitation has the better NDCG@10" in decision.why
+        assert ("NDCG@10 may be worse than the champion's" in decision.why) == bool(champion)
+    good = judge(root, runs.first["version"], None, holdout, state.items, Limits())
+    assert good.promote
 
 
 def test_a_worker_ranks_with_it(runs: Runs) -> None:
