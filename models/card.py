@@ -107,7 +107,7 @@ def _gate(decision: Mapping[str, Any]) -> Iterator[str]:
     if gate:
         yield f"{'Promoted' if gate['promote'] else 'Refused'} by the gate: {gate['why']}.\n"
         yield "| check | measured | limit | |\n|---|---|---|---|"
-        words = {True: "passed", False: "failed", None: "not measured"}
+        words = {True: "passed", False: "failed", None: ""}
         for check in gate["checks"]:
             limit = _number(check.get("limit"))
             yield f"| {check['name']} | {_figure(check)} | {limit} | {words[check['passed']]} |"

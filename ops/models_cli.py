@@ -46,13 +46,16 @@ def list_(root: Path | None, *, as_json: bool) -> None:
         click.echo(f"no versions in {root}; train one: hark train")
         return
     table = Table(
-        "version", "alias", "stored", "events", "HR@10", "churn AUC", "risk AUC", "decision", "why",
+        "version", "alias", "stored", "events", "HR@10", "churn AUC", "risk AUC", "decision",
         box=None,
     )  # fmt: skip
     table.columns[0].no_wrap = table.columns[1].no_wrap = True  # they are typed again
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(_cell(value) for name, value in row.items() if name != "why"))
     Console().print(table)
+    for row in rows:
+        if row["why"]:
+            click.echo(f"{row['version']} {row['decision']}: {row['why']}")
 
 
 @models.command()

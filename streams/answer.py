@@ -74,6 +74,10 @@ class BoundModel:
             item_bias=self.model.item_bias,
         )
 
+    def candidates(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Candidates:
+        """The candidates of every source, scored; arguments as of `pool`."""
+        return self.rank(self.pool(scores, suggestions, windows), suggestions, windows)
+
     def rank(self, pool: Pool, suggestions: Suggestions, windows: Windows) -> Candidates:
         """The pool's candidates, scored by the model's ranker.
 
