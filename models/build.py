@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from models import artefact, calibration, covisitation, export, golden, labels, metrics, train
 from models.calibration import Calibration
@@ -50,12 +51,15 @@ class Trained:
 
     Attributes
     ----------
+    gpu_graph
+        The graph in fp16.
     engine
         Runs the exported graph: what the worker will run.
     """
 
     fitted: Fitted
     graph: bytes
+    gpu_graph: bytes
     engine: Engine
     golden_inputs: ModelInputs
     parity: float
@@ -121,6 +125,7 @@ def train_version(
     return Trained(
         fitted=fitted,
         graph=graph,
+        gpu_graph=export.to_onnx(fitted.network, fitted.item_table, torch.float16),
         engine=engine,
         golden_inputs=inputs,
         parity=parity,
@@ -150,6 +155,7 @@ def store(
     fitted = trained.fitted
     files = {
         "model.onnx": trained.graph,
+        "model.fp16.onnx": trained.gpu_graph,
         "item_table.npy": artefact.to_npy_bytes(fitted.item_table),
         "item_bias.npy": artefact.to_npy_bytes(fitted.item_bias),
         "items.json": artefact.to_json_bytes(item_ids),

@@ -8,14 +8,9 @@ from dataclasses import fields
 import numpy as np
 
 from models import artefact
-from models.engine import Engine, Scores
+from models.engine import FP32, Engine, Scores
 from models.sequences import ModelInputs
 from schemas.errors import ArtefactError
-
-TOLERANCE = 1e-3
-"""Largest difference in any logit; fp32 on another CPU stays two orders below."""
-MOVED_SHARE = 0.02
-"""Share of candidates that near-ties may order otherwise."""
 
 
 def to_bytes(inputs: ModelInputs, outputs: Scores) -> bytes:
@@ -33,8 +28,8 @@ def from_bytes(stored: bytes) -> tuple[ModelInputs, Scores]:
     return inputs, Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})
 
 
-def difference(one: Scores, other: Scores) -> float:
-    """Largest difference in any logit; candidates may swap places only where they tie."""
+def difference(one: Scores, other: Scores, moved_share: float = FP32.moved) -> float:
+    """Largest difference in any logit; inf if more than `moved_share` of the candidates differ."""
     if one.scores.shape != other.scores.shape:
         return float("inf")
     gaps = [
@@ -42,7 +37,7 @@ def difference(one: Scores, other: Scores) -> float:
         for name in ("scores", "queries", "churn_logit", "risk_logit")
     ]
     moved = np.count_nonzero(one.candidates != other.candidates)
-    if moved > MOVED_SHARE * one.candidates.size:
+    if moved > moved_share * one.candidates.size:
         return float("inf")
     return float(max(gaps))
 
@@ -53,11 +48,11 @@ def check_golden(stored: bytes, engine: Engine, version: str) -> None:
     Raises
     ------
     ArtefactError
-        If the answers differ from the stored ones by more than `TOLERANCE`.
+        If the answers differ from the stored ones by more than the engine's tolerance.
     """
     inputs, wanted = from_bytes(stored)
-    gap = difference(wanted, engine.score(inputs))
-    if not gap <= TOLERANCE:
+    gap = difference(wanted, engine.score(inputs), engine.tolerance.moved)
+    if not gap <= engine.tolerance.logit:
         raise ArtefactError(
             f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine: "
             "refused"

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,15 @@ import numpy.typing as npt
 from models import artefact
 from models.calibration import Calibration
 from models.engine import Engine
+from models.engines import EngineFactory, open_onnx
 from models.features import FEATURE_SET_HASH
 from models.golden import check_golden
-from models.onnx_engine import OnnxEngine
 from models.ranker import Ranker
 from schemas.errors import ArtefactError
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
 _VERSION = re.compile(r"[0-9a-f]{12}")
-
-EngineFactory = Callable[[bytes, npt.NDArray[np.float32], npt.NDArray[np.float32]], Engine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ def resolve(root: Path, name: str) -> str | None:
     return version
 
 
-def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = OnnxEngine) -> Model:
+def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx) -> Model:
     """Verify and open a version: hashes, feature set, then its golden answers.
 
     Raises
@@ -126,7 +123,7 @@ def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = OnnxEngine
     files = artefact.read_files(directory, manifest)
     item_table = _array(files["item_table.npy"])
     item_bias = _array(files["item_bias.npy"])
-    runner = engine(files["model.onnx"], item_table, item_bias)
+    runner = engine(files, item_table, item_bias)
     check_golden(files["golden.npz"], runner, version)
     curves = json.loads(files["calibration.json"])
     weights = json.loads(files["ranker.json"])

@@ -82,7 +82,10 @@ class Worker:
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
-        self.champion = Champion(settings.model.registry, settings.model.alias, self._swap)
+        model = settings.model
+        self.champion = Champion(
+            model.registry, model.alias, self._swap, engine=model.engine, plans=model.plans
+        )
         self.health = HealthServer(
             self.metrics.registry, self._check, settings.http.host, settings.http.port
         )
@@ -154,7 +157,7 @@ class Worker:
         await self.pipeline.in_scorer(lambda: self.scorer.use(model))
         self.metrics.set_model(
             model.version,
-            "onnx",
+            model.engine.backend,
             loaded_at_s=time.time(),
             # Not in the manifest, which is a function of data and seed: when it was written.
             trained_at_s=model.directory.stat().st_mtime,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from models import artefact, export, golden, registry
 from models.calibration import Calibration
@@ -27,6 +28,7 @@ def files() -> dict[str, bytes]:
     inputs = world.inputs(16, N_ITEMS)
     return {
         "model.onnx": graph,
+        "model.fp16.onnx": export.to_onnx(net, table, torch.float16),
         "item_table.npy": artefact.to_npy_bytes(table),
         "item_bias.npy": artefact.to_npy_bytes(bias),
         "items.json": artefact.to_json_bytes([f"item-{i}" for i in range(N_ITEMS)]),
