@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from models import sequences
-from models.candidates import candidate_features
+from models.candidates import Pool, candidate_features
 from models.engine import Scores
 from models.feature_table import FEATURES
 from models.registry import Model
@@ -59,17 +59,12 @@ class BoundModel:
         return sequences.build(windows, frame, self._rows)
 
     def candidates(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Candidates:
-        """The candidates of every source, ordered by the model's ranker.
+        """The candidates of every source, ordered; all of the same D decision points."""
+        return self.rank(self.pool(scores, suggestions, windows), suggestions, windows)
 
-        A version without a ranker orders by the network's log-probability plus the log of the
-        counters' score.
-
-        Parameters
-        ----------
-        scores, suggestions, windows
-            Of the same D decision points.
-        """
-        pool = gather(
+    def pool(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Pool:
+        """The candidates of every source; all arguments are of the same D decision points."""
+        return gather(
             windows,
             suggestions,
             scores,
@@ -78,6 +73,13 @@ class BoundModel:
             item_table=self.model.item_table,
             item_bias=self.model.item_bias,
         )
+
+    def rank(self, pool: Pool, suggestions: Suggestions, windows: Windows) -> Candidates:
+        """The pool's candidates, scored by the model's ranker.
+
+        A version without a ranker scores by the network's log-probability plus the log of the
+        counters' score.
+        """
         if self.model.ranker is not None:
             ranked = self.model.ranker.score(candidate_features(pool, windows))
         else:
