@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float32]
 CANDIDATE_FEATURES = {
     "near": "log co-visitation with the user's recent items, live",
     "near_share": "the same as a share of the row's strongest",
+    "next_to": "log co-visitation with the newest item alone",
     "near_place": "1 / (1 + place by co-visitation)",
     "popular": "log of the item's decayed events, live",
     "offered": "1 if the counters offered it",
@@ -41,7 +42,14 @@ CANDIDATE_FEATURES = {
 
 PARTS = {
     "network": ("engine", "engine_share", "engine_place", "known", "bias", "engine_near"),
-    "covisitation": ("near", "near_share", "near_place", "own_near", "engine_near"),
+    "covisitation": (
+        "near",
+        "near_share",
+        "next_to",
+        "near_place",
+        "own_near",
+        "engine_near",
+    ),
     "popularity": ("popular",),
     "own items": (*OWN_FEATURES, "own_near", "own_after_purchase", "own_after_cart"),
 }
@@ -59,9 +67,9 @@ class Pool:
     ----------
     items
         int32 (D, C): the worker's item index, -1 = none.
-    near, popular
-        float32 (D, C): live co-visitation and decayed events, 0 where the counters didn't
-        offer it.
+    near, next_to, popular
+        float32 (D, C): live co-visitation with the recent items and with the newest alone, and
+        decayed events; 0 where the counters didn't offer it.
     offered
         bool (D, C).
     engine
@@ -78,6 +86,7 @@ class Pool:
 
     items: npt.NDArray[np.int32]
     near: Floats
+    next_to: Floats
     popular: Floats
     offered: npt.NDArray[np.bool_]
     engine: Floats
@@ -117,7 +126,8 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
     newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1][:, None]
     own = own_features(pool.items, windows)
     columns: dict[str, npt.NDArray[Any]] = {
-        "near": np.log(pool.near + NEAR_EPSILON) - np.log(NEAR_EPSILON),
+        "near": np.log(pool.near / NEAR_EPSILON + 1.0),
+        "next_to": np.log(pool.next_to / NEAR_EPSILON + 1.0),
         "near_share": share,
         "near_place": near_place,
         "popular": np.log1p(pool.popular),

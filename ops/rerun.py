@@ -25,7 +25,7 @@ from schemas.events import ItemUpsert
 from schemas.topics import EVENTS, ITEMS
 from streams.batches import RecordBatch
 from streams.counters import Live
-from streams.covisits import Covisits
+from streams.covisits import Part, merged
 from streams.histories import Applied
 from streams.ingest import BatchDecoder
 from streams.items import ItemTable
@@ -98,9 +98,9 @@ class Rerun:
         """Ask for decisions as `points` says, not as the settings do; before the first batch."""
         self._plan = replace(self._plan, points=points)
 
-    def frozen(self) -> list[Covisits]:
-        """The item counters as they are now, a copy that stays so."""
-        return [copy.deepcopy(state.counters.covisits) for state in self._states.values()]
+    def frozen(self) -> Part:
+        """Everybody's item counters as they are now, a copy that stays so."""
+        return copy.deepcopy(merged([s.counters.covisits.part() for s in self._states.values()]))
 
     def take_catalogue(self, batches: Iterator[RecordBatch]) -> None:
         """Apply item upserts and tombstones; unreadable entries are skipped, as the worker does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,8 +14,9 @@ from models.ranker import Ranker
 from ops.questions import Asked
 from ops.ranks import SIMPLE, ranks_by, ranks_of
 from streams.answer import BoundModel
-from streams.candidates import Source, Suggestions, suggest
-from streams.covisits import Covisits
+from streams.candidates import Source, Suggestions
+from streams.covisits import Part
+from streams.suggest import suggest
 
 Ints = npt.NDArray[np.int64]
 BATCH = 256
@@ -40,7 +40,7 @@ class Judge:
     without
         Rankers fitted without a part of the list, by the part's name.
     frozen
-        Item counters as they were when the version was made; empty: don't ask with them.
+        Item counters as they were when the version was made; None: don't ask with them.
     ranks
         By method, int64 (n,): `metrics.MISSING` until asked.
     own
@@ -51,7 +51,7 @@ class Judge:
 
     bound: BoundModel
     without: dict[str, Ranker]
-    frozen: Sequence[Covisits]
+    frozen: Part | None
     size: int
     ranks: dict[str, Ints] = field(default_factory=dict)
     own: npt.NDArray[np.bool_] = field(init=False)
@@ -82,8 +82,9 @@ class Judge:
         found = (pool.items == targets[:, None]) & (targets >= 0)[:, None]
         self.proposed[places] = np.where(found, pool.sources, 0).max(axis=1, initial=0)
         self.own[places] = (windows.items == targets[:, None]).any(axis=1) & (targets >= 0)
-        if self.frozen:
-            then = suggest(windows, self.frozen, asked.suggestions.items.shape[1])
+        if self.frozen is not None:
+            then = Suggestions.none(*asked.suggestions.items.shape)
+            suggest(windows, np.arange(len(windows)), self.frozen, then)
             self._rank(asked, then, scores, targets, places, "_frozen")
 
     def _rank(

@@ -120,7 +120,7 @@ def ask_the_future(
         without = {part: ranker for part, ranker in fitted.items() if ranker is not None}
     bound = _as_worker(state, samples, trained, made)
     clock.stage("ranker")
-    judge = Judge(bound, without, state.frozen() if frozen else (), len(targets))
+    judge = Judge(bound, without, state.frozen() if frozen else None, len(targets))
     ids = source.events[ITEM]
     later = (_Questions.of(step, answers, timeline.cut) for step in steps)
     for questions in chain(early, later):
