@@ -25,6 +25,18 @@ from ops.samples import Samples
 from streams.answer import BoundModel
 from streams.items import ItemTable
 
+__all__ = [
+    "Lessons",
+    "Ranking",
+    "answered",
+    "choose",
+    "fit_ranker",
+    "learn",
+    "measure",
+    "rank_questions",
+    "ranks_of",
+]
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 BATCH = 512

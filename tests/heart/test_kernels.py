@@ -78,7 +78,8 @@ def by_the_book(seen: list[int], kinds: list[int], part: Part, k: int) -> dict[i
         if source in row:
             near = part.neighbours[row[source]], part.weights[row[source]] * part.visit_scale
             pairs += [(i, w * share / visits(i) ** 0.25) for i, w in zip(*near, strict=True) if w]
-            next_to = dict(pairs) if rank == 0 else next_to
+            if rank == 0:
+                next_to.update(pairs)
     for place, item in enumerate(seen):
         beside = sum(
             0.7 ** recent.index(other) / visits(other) ** 0.5 / abs(place - at)
