@@ -24,7 +24,8 @@ from models.windows import Windows
 from ops.bench_shop import ShopSize, batches
 from schemas.codec import EventDecoder
 from schemas.columns import EventColumns
-from streams.candidates import suggest
+from streams.candidates import Suggestions
+from streams.covisits import merged
 from streams.decide import Decider
 from streams.histories import BEFORE, Applied
 from streams.ingest import BatchDecoder
@@ -35,6 +36,7 @@ from streams.points import Points, Task
 from streams.recommend import SentLists
 from streams.reorder import Outcome
 from streams.settings import AlertRule, Alerts, Settings
+from streams.suggest import suggest
 
 MIXED = "mixed"
 """History lengths as they come in the shop's log."""
@@ -129,14 +131,15 @@ def _measure(
     The first round isn't counted.
     """
     columns, applied = _batch(windows)
-    counters = shop.state.counters
+    counters, every = shop.state.counters, np.arange(len(windows))
     rounds: list[dict[str, float]] = []
     begun = time.perf_counter()
     while len(rounds) <= LEAST_ROUNDS or time.perf_counter() - begun < LEAST_S:
         shop.state.sent = SentLists()  # so that every list is news
         before = _spent(metrics)
         started = time.perf_counter()
-        suggestions = suggest(windows, [counters.covisits], counters.candidates)
+        suggestions = Suggestions.none(len(windows), counters.candidates)
+        suggest(windows, every, merged([counters.covisits.part()]), suggestions)
         suggested = time.perf_counter()
         decided = decider.decide(shop.state, columns, applied, windows, suggestions)
         done = time.perf_counter()

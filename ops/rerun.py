@@ -6,9 +6,10 @@ decoding, histories, counters and features, in the same order per partition.
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -24,11 +25,13 @@ from schemas.events import ItemUpsert
 from schemas.topics import EVENTS, ITEMS
 from streams.batches import RecordBatch
 from streams.counters import Live
+from streams.covisits import Part, merged
 from streams.histories import Applied
 from streams.ingest import BatchDecoder
 from streams.items import ItemTable
 from streams.partition import PartitionState
 from streams.plan import Plan
+from streams.points import PointPolicy
 from streams.settings import Settings
 
 BATCH_RECORDS = 512
@@ -62,9 +65,12 @@ class Rerun:
         The worker's.
     items
         Filled from the archived catalogue and the events.
+    suggest
+        False leaves the counters' candidates out, where nobody reads them.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, suggest: bool = True) -> None:
+        self._suggest = suggest
         self.items = ItemTable()
         self._decoder = BatchDecoder(EventDecoder(settings.product_contract()))
         self._plan = Plan.from_settings(settings)
@@ -77,7 +83,7 @@ class Rerun:
             self._states[batch.partition] = self._plan.new_state(batch.partition, self.items)
         state = self._states[batch.partition]
         applied = state.histories.apply(decoded.columns)
-        live = state.counters.advance(decoded.columns, applied)
+        live = state.counters.advance(decoded.columns, applied, answer=self._suggest)
         windows = applied.windows.with_context(live.context)
         return Step(
             batch.partition,
@@ -87,6 +93,14 @@ class Rerun:
             windows,
             features.compute(windows),
         )
+
+    def decide_at(self, points: PointPolicy) -> None:
+        """Ask for decisions as `points` says, not as the settings do; before the first batch."""
+        self._plan = replace(self._plan, points=points)
+
+    def frozen(self) -> Part:
+        """Everybody's item counters as they are now, a copy that stays so."""
+        return copy.deepcopy(merged([s.counters.covisits.part() for s in self._states.values()]))
 
     def take_catalogue(self, batches: Iterator[RecordBatch]) -> None:
         """Apply item upserts and tombstones; unreadable entries are skipped, as the worker does."""

@@ -35,6 +35,7 @@ from streams.scoring import Scorer
 from streams.settings import Kafka, Settings
 from streams.startup import check_cluster
 from streams.transport import batches, declare_batch_topic, install
+from streams.warm import warm
 
 log = structlog.get_logger(__name__)
 REBALANCE_TIMEOUT_S = 60.0
@@ -62,12 +63,8 @@ class Worker:
         self._partitions: dict[str, int] = {}
         self.metrics = Metrics()
         self.items = ItemTable()
-        self.scorer = Scorer(
-            Plan.from_settings(settings),
-            EventDecoder(settings.product_contract()),
-            self.items,
-            self.metrics,
-        )
+        self._decoder = EventDecoder(settings.product_contract())
+        self.scorer = Scorer(Plan.from_settings(settings), self._decoder, self.items, self.metrics)
         self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
         self.pipeline = Pipeline(
             self.scorer,
@@ -131,6 +128,7 @@ class Worker:
         self._serve_health()
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
+        await asyncio.to_thread(warm, self.scorer.plan, self._decoder)
         await self.producer.start()
         await self.catalogue.start(self._partitions[self._items_topic])
         await self.champion.start()

@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from models.windows import C_NAMES
 from schemas.columns import EventColumns
-from streams.candidates import Source, Suggestions, suggest
-from streams.covisits import Covisits
+from streams.candidates import Source, Suggestions
+from streams.covisits import Covisits, merged
 from streams.entities import NONE, Entities
 from streams.histories import Applied
 from streams.label_queue import LabelQueue, Payments
 from streams.pending import Pending
 from streams.points import PointPolicy, Task
+from streams.suggest import suggest
 
 __all__ = ["Counters", "Live", "Source", "Suggestions"]
 
@@ -115,7 +116,7 @@ class Counters:
         answer
             False leaves the suggestions empty, where nobody reads them (a restore).
         """
-        parts = [self.covisits, *(other.covisits for other in others)]
+        counted = [self.covisits, *(other.covisits for other in others)]
         points, windows = applied.points, applied.windows
         asking = points.asking(Task.RECOMMEND) & answer
         context = np.zeros((len(points), len(C_NAMES)), np.float64)
@@ -127,8 +128,8 @@ class Counters:
             context[here] = self._context(columns, points.rows[here])
             asked = here.start + np.flatnonzero(asking[here])
             if len(asked):
-                found = suggest(windows.take(asked), parts, self.candidates)
-                suggestions.put(asked, found)
+                part = merged([one.part() for one in counted])
+                suggest(windows, asked, part, suggestions)
             pending = Pending.of(columns, applied, rows, self.policy.watched)
             if pending is not None:
                 self._pending.append(pending)

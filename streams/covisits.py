@@ -8,22 +8,52 @@ coming back gets in.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from models.kernel import kernel
 from streams.decay import Decay
 from streams.items import NO_ITEM
 
 DAY_S = 86_400.0
 MIN_CAPACITY = 1024
 EVICTED_SHARE = 8  # one in so many items goes at a time
-NEWCOMERS = 8  # strongest new neighbours of an item that one block may bring
 
 Ints = npt.NDArray[np.int64]
 Items = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+
+
+class Part(NamedTuple):
+    """The counters of some items as a kernel reads them: R rows, K neighbours.
+
+    Attributes
+    ----------
+    row_of
+        int32 (items,): item index -> row, -1 = none; an index beyond it has none either.
+    popularity, visits
+        float32 (R,): decayed events of the item, slower decayed ones; times their scale.
+    neighbours
+        int32 (R, K).
+    weights
+        float32 (R, K): of the neighbours, times `visit_scale`; 0 = no neighbour.
+    leaders
+        int32 (m,): most popular items, best first.
+    popularity_scale, visit_scale
+        float32: what brings the numbers to the present.
+    """
+
+    row_of: Items
+    popularity: Floats
+    visits: Floats
+    neighbours: Items
+    weights: Floats
+    leaders: Items
+    popularity_scale: np.float32
+    visit_scale: np.float32
 
 
 class Covisits:
@@ -63,7 +93,11 @@ class Covisits:
         self._visit_decay = Decay(covisit_tau_s)
         self._used = 0
         self._row_of: Items = np.full(MIN_CAPACITY, -1, np.int32)  # item index -> row
-        self._table = np.zeros(MIN_CAPACITY, _row_type(neighbours))
+        self._items: Items = np.full(MIN_CAPACITY, NO_ITEM, np.int32)
+        self._popularity: Floats = np.zeros(MIN_CAPACITY, np.float32)
+        self._visits: Floats = np.zeros(MIN_CAPACITY, np.float32)
+        self._neighbours: Items = np.full((MIN_CAPACITY, neighbours), NO_ITEM, np.int32)
+        self._weights: Floats = np.zeros((MIN_CAPACITY, neighbours), np.float32)
 
     def __len__(self) -> int:
         return self._used
@@ -71,10 +105,28 @@ class Covisits:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return int(self._table.nbytes + self._row_of.nbytes)
+        return self._row_of.nbytes + sum(column.nbytes for column in self.columns())
+
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """What is kept of every item: index, popularity, visits, neighbours, their weights."""
+        used = (self._items, self._popularity, self._visits, self._neighbours, self._weights)
+        return tuple(column[: self._used] for column in used)
+
+    def part(self) -> Part:
+        """All of it as of `clock_s`, for a kernel; valid until the next `add`."""
+        return Part(
+            self._row_of,
+            self._popularity,
+            self._visits,
+            self._neighbours,
+            self._weights,
+            self.leaders,
+            np.float32(self._popularity_decay.scale(self.clock_s)),
+            np.float32(self._visit_decay.scale(self.clock_s)),
+        )
 
     def add(self, items: Items, before: Items, times_s: Ints) -> None:
-        """Take in the events of one block.
+        """Take in events in log order.
 
         Parameters
         ----------
@@ -87,48 +139,40 @@ class Covisits:
             return
         self._advance_clock(times_s)
         self._make_room(items, before)
-        kept = self._row_of[items] >= 0  # all of them, but for a bound below one block's items
-        items, before, times_s = items[kept], before[kept], times_s[kept]
-        rows = self._row_of[items]
-        np.add.at(self._table["popularity"], rows, self._popularity_decay.weights(times_s))
-        weights = self._visit_decay.weights(times_s)
-        np.add.at(self._table["visits"], rows, weights)
+        popularity, visits = (
+            decay.weights(times_s).astype(np.float32)
+            for decay in (self._popularity_decay, self._visit_decay)
+        )
+        _add(items, before, popularity, visits, self.window, self.part())
         self._lead(items)
-        distance = np.cumsum(before >= 0, axis=1)  # (n, B)
-        paired = (self._known(before) >= 0) & (before != items[:, None])
-        paired &= distance <= self.window
-        event, place = np.nonzero(paired)
-        one, other = items[event], before[event, place]
-        weight = weights[event] / distance[event, place]
-        self._pair(np.r_[one, other], np.r_[other, one], np.r_[weight, weight])
 
     def popularity(self, items: Items) -> Floats:
         """Decayed events of each item, any shape, as of `clock_s`; 0 = unknown here."""
-        return self._column("popularity", items, self._popularity_decay)
+        return self._column(self._popularity, items, self._popularity_decay)
 
     def visits(self, items: Items) -> Floats:
         """The same with the slower decay of co-visitation."""
-        return self._column("visits", items, self._visit_decay)
+        return self._column(self._visits, items, self._visit_decay)
 
     def neighbours(self, items: Items) -> tuple[Items, Floats]:
         """Neighbours of each of `items` (...,) and their weights -> (..., K) each, 0 = none."""
         rows = self._known(items)
-        found: Items = self._table["neighbour"][rows]
-        weights: Floats = self._table["weight"][rows]
+        weights: Floats = np.where((rows >= 0)[..., None], self._weights[rows], np.float32(0))
         weights *= np.float32(self._visit_decay.scale(self.clock_s))
-        return np.where(weights > 0, found, NO_ITEM), weights
+        return np.where(weights > 0, self._neighbours[rows], NO_ITEM), weights
 
-    def _column(self, name: str, items: Items, decay: Decay) -> Floats:
-        values: Floats = self._table[name][self._known(items)]
-        return values * np.float32(decay.scale(self.clock_s))
+    def _column(self, values: Floats, items: Items, decay: Decay) -> Floats:
+        rows = self._known(items)
+        scale = np.float32(decay.scale(self.clock_s))
+        return np.where(rows >= 0, values[rows] * scale, np.float32(0))
 
     def _advance_clock(self, times_s: Ints) -> None:
         self.clock_s = max(self.clock_s, int(times_s.max()))
         if (factor := self._popularity_decay.renew(self.clock_s)) != 1.0:
-            self._table["popularity"] *= np.float32(factor)
+            self._popularity *= np.float32(factor)
         if (factor := self._visit_decay.renew(self.clock_s)) != 1.0:
-            self._table["visits"] *= np.float32(factor)
-            self._table["weight"] *= np.float32(factor)
+            self._visits *= np.float32(factor)
+            self._weights *= np.float32(factor)
 
     def _known(self, items: Items) -> Items:
         """Rows of items of any shape, -1 = none: so says the last entry, which is no item's."""
@@ -136,35 +180,45 @@ class Covisits:
 
     def _make_room(self, items: Items, before: Items) -> None:
         """Give rows to the new items, forgetting the least popular beyond the bound."""
-        mentioned = np.unique(np.concatenate([items, before.reshape(-1)]))
-        mentioned = mentioned[mentioned >= 0]
-        while len(self._row_of) <= mentioned[-1] + 1:
-            more = np.full(len(self._row_of), -1, np.int32)
-            self._row_of = np.concatenate([self._row_of, more])
-        new = mentioned[self._row_of[mentioned] < 0]
+        mentioned = np.concatenate([items, before.reshape(-1)])
+        while len(self._row_of) <= mentioned.max() + 1:
+            self._row_of = np.concatenate([self._row_of, np.full_like(self._row_of, -1)])
+        new = self._unknown(mentioned)
+        if not len(new):
+            return
         if self._used + len(new) > self.max_items:
             over = max(self._used + len(new) - self.max_items, self._used // EVICTED_SHARE)
             self._evict(min(over, max(1, self._used // 2)))  # a flood leaves the popular half
-            new = mentioned[self._row_of[mentioned] < 0][: self.max_items - self._used]
-        while self._used + len(new) >= len(self._table):  # the last row stays empty: row -1
-            self._table = np.concatenate([self._table, np.zeros_like(self._table)])
-        rows = np.arange(self._used, self._used + len(new))
-        self._row_of[new] = rows
-        self._table["item"][rows] = new
-        self._table["neighbour"][rows] = NO_ITEM
-        self._used += len(new)
+            new = self._unknown(mentioned)[: self.max_items - self._used]
+        while self._used + len(new) > len(self._items):
+            self._grow()
+        rows = slice(self._used, self._used + len(new))
+        self._row_of[new] = np.arange(rows.start, rows.stop)
+        self._items[rows] = new
+        self._used = rows.stop
+
+    def _unknown(self, items: Items) -> Items:
+        """Which of `items` have no row, each once."""
+        return np.unique(items[(self._row_of[items] < 0) & (items >= 0)])
+
+    def _grow(self) -> None:
+        self._items = np.concatenate([self._items, np.full_like(self._items, NO_ITEM)])
+        self._popularity = np.concatenate([self._popularity, np.zeros_like(self._popularity)])
+        self._visits = np.concatenate([self._visits, np.zeros_like(self._visits)])
+        more = np.full_like(self._neighbours, NO_ITEM)
+        self._neighbours = np.concatenate([self._neighbours, more])
+        self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
 
     def _evict(self, count: int) -> None:
-        popularity = self._table["popularity"][: self._used]
-        count = min(count, self._used)
         keep = np.ones(self._used, np.bool_)
-        keep[np.argsort(popularity, kind="stable")[:count]] = False
-        self._row_of[self._table["item"][: self._used][~keep]] = -1
-        kept = self._table[: self._used][keep]
-        self._table[: len(kept)] = kept
-        self._table[len(kept) : self._used] = np.zeros((), self._table.dtype)
-        self._row_of[kept["item"]] = np.arange(len(kept))
-        self._used = len(kept)
+        keep[np.argsort(self._popularity[: self._used], kind="stable")[:count]] = False
+        self._row_of[self._items[: self._used][~keep]] = -1
+        for column, empty in zip(self.columns(), (NO_ITEM, 0, 0, NO_ITEM, 0), strict=True):
+            kept = column[keep]
+            column[: len(kept)] = kept
+            column[len(kept) :] = empty
+        self._used = int(keep.sum())
+        self._row_of[self._items[: self._used]] = np.arange(self._used)
         self.evicted += count
 
     def _lead(self, touched: Items) -> None:
@@ -174,49 +228,72 @@ class Covisits:
         order = np.argsort(-scores, kind="stable")[: self._n_leaders]
         self.leaders = rivals[order[scores[order] > 0]]
 
-    def _pair(self, ones: Items, others: Items, weights: npt.NDArray[np.float64]) -> None:
-        """Add weighted pairs one -> other, which may repeat."""
-        if not len(ones):
+
+def merged(parts: Sequence[Part]) -> Part:
+    """The part of everybody's events together: counters add up, neighbours lie side by side."""
+    if len(parts) == 1:
+        return parts[0]
+    known = [np.flatnonzero(part.row_of >= 0) for part in parts]
+    items = np.unique(np.concatenate(known))
+    row_of = np.full(max(len(part.row_of) for part in parts), -1, np.int32)
+    row_of[items] = np.arange(len(items))
+    popularity, visits = np.zeros((2, len(items)), np.float32)
+    width = parts[0].weights.shape[1]
+    neighbours = np.full((len(items), width * len(parts)), NO_ITEM, np.int32)
+    weights = np.zeros(neighbours.shape, np.float32)
+    for number, (part, mine) in enumerate(zip(parts, known, strict=True)):
+        to, at = row_of[mine], part.row_of[mine]
+        popularity[to] += part.popularity[at] * part.popularity_scale
+        visits[to] += part.visits[at] * part.visit_scale
+        here = slice(number * width, (number + 1) * width)
+        neighbours[to, here] = part.neighbours[at]
+        weights[to, here] = part.weights[at] * part.visit_scale
+    leaders = np.unique(np.concatenate([part.leaders for part in parts]))
+    leaders = leaders[np.argsort(-popularity[row_of[leaders]], kind="stable")]
+    now = np.float32(1)
+    return Part(row_of, popularity, visits, neighbours, weights, leaders, now, now)
+
+
+@kernel
+def _add(
+    items: Items, before: Items, popularity: Floats, visits: Floats, window: int, part: Part
+) -> None:
+    """Add events of these weights to the items that have a row."""
+    row_of, item_popularity, item_visits, neighbours, weights, _, _, _ = part
+    for i in range(len(items)):
+        item = items[i]
+        row = row_of[item]
+        if row < 0:
+            continue
+        item_popularity[row] += popularity[i]
+        item_visits[row] += visits[i]
+        distance = 0
+        for j in range(before.shape[1]):
+            other = before[i, j]
+            if other < 0:
+                continue
+            distance += 1
+            if distance > window:
+                break
+            other_row = row_of[other]
+            if other_row >= 0 and other != item:
+                weight = visits[i] / np.float32(distance)
+                _pair(neighbours[row], weights[row], other, weight)
+                _pair(neighbours[other_row], weights[other_row], item, weight)
+
+
+@kernel
+def _pair(neighbours: Items, weights: Floats, item: int, weight: np.float32) -> None:
+    """Add a weighted pair to one item's neighbours (K,)."""
+    for j in range(len(neighbours)):
+        if neighbours[j] == item:
+            weights[j] += weight
             return
-        key = (self._row_of[ones].astype(np.int64) << 32) | others
-        order = np.argsort(key)  # unstable is fine, a block always comes in the same order
-        key = key[order]
-        first = np.flatnonzero(np.diff(key, prepend=-1))
-        weight = np.add.reduceat(weights[order], first).astype(np.float32)
-        rows, items = (key[first] >> 32).astype(np.int32), key[first].astype(np.int32)
-        match = self._table["neighbour"][rows] == items[:, None]  # (p, K)
-        places = match.argmax(axis=1)
-        known = match[np.arange(len(rows)), places]
-        self._table["weight"][rows[known], places[known]] += weight[known]
-        self._admit(rows[~known], items[~known], weight[~known])
-
-    def _admit(self, rows: Items, items: Items, weights: Floats) -> None:
-        """Offer new neighbours (p,), grouped by row, strongest first, one per row and turn."""
-        # Floats from 0 up sort like their bits; a heavier one has the smaller complement.
-        light = np.int64(0x7FFFFFFF) - weights.view(np.int32)
-        order = np.argsort((rows.astype(np.int64) << 32) | light)
-        rows, items, weights = rows[order], items[order], weights[order]
-        start = np.flatnonzero(np.diff(rows, prepend=-1))
-        turn = np.arange(len(rows)) - np.repeat(start, np.diff(start, append=len(rows)))
-        for number in range(min(NEWCOMERS, int(turn.max(initial=-1)) + 1)):
-            now = turn == number
-            row, weight = rows[now], weights[now]
-            held = self._table["weight"][row]  # (q, K)
-            weakest = held.argmin(axis=1)
-            least = held[np.arange(len(row)), weakest]
-            enters = weight > least
-            self._table["neighbour"][row[enters], weakest[enters]] = items[now][enters]
-            # Who stays out wears the weakest down by its own weight.
-            self._table["weight"][row, weakest] = np.where(enters, weight, least - weight)
-
-
-def _row_type(neighbours: int) -> np.dtype[Any]:
-    return np.dtype(
-        [
-            ("neighbour", "<i4", neighbours),
-            ("weight", "<f4", neighbours),
-            ("item", "<i4"),
-            ("popularity", "<f4"),
-            ("visits", "<f4"),
-        ]
-    )
+    weakest = 0
+    for j in range(1, len(weights)):
+        if weights[j] < weights[weakest]:
+            weakest = j
+    if weight > weights[weakest]:
+        neighbours[weakest], weights[weakest] = item, weight
+    else:
+        weights[weakest] -= weight  # who stays out wears the weakest down

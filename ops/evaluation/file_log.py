@@ -6,7 +6,9 @@ would have been live.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from ops.adapters import Source
 from ops.feed import catalogue_records
@@ -21,6 +23,9 @@ def rerun_file(
     source: Source,
     settings: Settings,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    suggest: bool = True,
+    stops_ms: Sequence[int] = (),
 ) -> tuple[Rerun, Iterator[Step]]:
     """Run a file's events through the worker's own functions, as one partition.
 
@@ -28,25 +33,39 @@ def rerun_file(
     ----------
     progress
         Called with events taken in and events in all.
+    suggest
+        False leaves the counters' candidates out, where nobody reads them.
+    stops_ms
+        No batch holds events on both sides of one of these times.
 
     Returns
     -------
     tuple
         The state, which advances as the steps are taken, and the steps.
     """
-    state = Rerun(settings)
+    state = Rerun(settings, suggest=suggest)
     if source.catalogue is not None:
         entries = catalogue_records(source.catalogue, ITEMS.name)
         state.take_catalogue(iter([_batch(entries, 0)]))
-    return state, _steps(state, source, progress or (lambda done, total: None))
+    return state, _steps(state, source, stops_ms, progress or (lambda done, total: None))
 
 
-def _steps(state: Rerun, source: Source, progress: Callable[[int, int], None]) -> Iterator[Step]:
+def _steps(
+    state: Rerun,
+    source: Source,
+    stops_ms: Sequence[int],
+    progress: Callable[[int, int], None],
+) -> Iterator[Step]:
     total = len(source.events)
-    for first in range(0, total, BATCH_RECORDS):
-        part = records(source.events.slice(first, BATCH_RECORDS), EVENTS.name)
-        yield state.feed(_batch(part, first))
-        progress(first + len(part), total)
+    times_ms = source.events["time_ms"].to_numpy()  # ascending
+    stops = sorted({*np.searchsorted(times_ms, list(stops_ms)).tolist(), total} - {0})
+    first = 0
+    for stop in stops:
+        while first < stop:
+            size = min(BATCH_RECORDS, stop - first)
+            yield state.feed(_batch(records(source.events.slice(first, size), EVENTS.name), first))
+            first += size
+            progress(first, total)
 
 
 def _batch(part: Records, first: int) -> RecordBatch:

@@ -1,0 +1,165 @@
+"""Compiled loops: nothing compiles once a worker is warm, and they mean what the book says."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ops.feed import feed
+from ops.simulation import simulate_events
+from schemas.codec import EventDecoder
+from schemas.kinds import Kind
+from streams.batches import RecordBatch
+from streams.candidates import Source, Suggestions
+from streams.counters import Counters
+from streams.covisits import Part
+from streams.histories import Histories
+from streams.items import ItemTable
+from streams.metrics import Metrics
+from streams.plan import Plan
+from streams.points import PointPolicy, Task
+from streams.scoring import Scorer
+from streams.settings import Settings
+from streams.suggest import suggest
+from streams.warm import warm
+from tests.heart.logs import START_S, E, Record, columns
+
+
+def compiled() -> dict[str, int]:
+    """How often each kernel was compiled in this process."""
+    return {
+        f"{module}.{name}": len(value.signatures)
+        for module in list(sys.modules)
+        if module.startswith("streams.")
+        for name, value in vars(sys.modules[module]).items()
+        if hasattr(value, "signatures")
+    }
+
+
+def test_nothing_compiles_once_a_worker_is_warm() -> None:
+    settings = Settings()
+    plan, decoder = Plan.from_settings(settings), EventDecoder(settings.product_contract())
+    warm(plan, decoder)
+    before = compiled()
+    assert any(before.values())
+
+    scorer = Scorer(plan, decoder, ItemTable(), Metrics())
+    state = scorer.new_state(0)
+    shop = simulate_events(3, users=40, items=60, days=9, events=900)
+    for group in feed(shop.events, None):
+        n = len(group.keys)
+        scorer.score_batch(
+            state,
+            RecordBatch(
+                "events", 0, 0, n - 1, range(n), [1_790_000_000_000 + 99 * i for i in range(n)],
+                group.keys, group.values, [()] * n,
+            ),
+        )  # fmt: skip
+    assert compiled() == before
+
+
+def by_the_book(seen: list[int], kinds: list[int], part: Part, k: int) -> dict[int, list[float]]:
+    """The `k` best candidates of one window, in order: score, near, next to, source, action."""
+    row = {item: at for item, at in enumerate(part.row_of.tolist()) if at >= 0}
+
+    def visits(item: int) -> float:
+        known = item in row
+        return max(float(part.visits[row[item]] * part.visit_scale) if known else 0.0, 1.0)
+
+    current, recent = seen[-1], list(dict.fromkeys(i for i in reversed(seen) if i >= 0))[:10]
+    last = dict(zip(seen, kinds, strict=True))
+    pairs: list[tuple[int, float]] = []
+    next_to: dict[int, float] = {}
+    for rank, source in enumerate(recent):
+        share = 0.7**rank / visits(source) ** 0.5
+        if source in row:
+            near = part.neighbours[row[source]], part.weights[row[source]] * part.visit_scale
+            pairs += [(i, w * share / visits(i) ** 0.25) for i, w in zip(*near, strict=True) if w]
+            if rank == 0:
+                next_to.update(pairs)
+    for place, item in enumerate(seen):
+        beside = sum(
+            0.7 ** recent.index(other) / visits(other) ** 0.5 / abs(place - at)
+            for at, other in enumerate(seen)
+            if other in recent and 1 <= abs(place - at) <= 5
+        )
+        pairs.append((item, beside / visits(item) ** 0.25))
+    pairs = [(int(item), weight) for item, weight in pairs if item not in (-1, current)]
+    top = max((weight for _, weight in pairs), default=0.0) or 1.0
+    near_of: dict[int, float] = {}
+    for item, weight in pairs:
+        near_of[item] = near_of.get(item, 0.0) + weight
+    usual = {int(Kind.CART): 1.5, **dict.fromkeys([Kind.PURCHASE, Kind.REMOVE, Kind.CANCEL], 0.2)}
+    own = {i: 1.5 * 0.7**r * usual.get(last[i], 1.0) for r, i in enumerate(recent) if i != current}
+    events = {i: float(part.popularity[row[i]]) for i in part.leaders[:k].tolist()}
+    popular = {i: 0.05 * n / max(events.values()) for i, n in events.items() if i != current}
+    found = {}
+    for item in {*near_of, *own, *popular}:
+        parts = near_of.get(item, 0.0) / top, own.get(item, 0.0), popular.get(item, 0.0)
+        source = Source.COVISITED if parts[0] >= parts[2] else Source.POPULAR
+        source = Source.OWN_RECENT if item in own else source
+        action = last[item] if item in own else 0
+        if sum(parts) > 0:
+            told = near_of.get(item, 0.0), next_to.get(item, 0.0)
+            found[item] = [sum(parts), *told, float(source), float(action)]
+    best = sorted(found, key=lambda item: (-np.float32(found[item][0]), item))[:k]
+    return {item: found[item] for item in best}
+
+
+@pytest.mark.parametrize("k", [4, 30])
+def test_candidates_by_the_book(k: int) -> None:
+    rng = np.random.default_rng(k)
+    kinds = [Kind.VIEW, Kind.VIEW, Kind.CART, Kind.PURCHASE, Kind.LOGIN]
+    policy = PointPolicy(refresh_s=1)
+    records = [
+        Record(
+            user=f"u{rng.integers(6)}",
+            message=f"m{i}",
+            items=(f"item-{int(25 * rng.random() ** 2)}",) if rng.random() < 0.9 else (None,),
+            kind=kinds[rng.integers(len(kinds))],
+            time_s=START_S + i * 40_000,
+            offset=i * 100,
+        )
+        for i in range(600)
+    ]
+    items = ItemTable()
+    histories = Histories(items, policy, length=16)
+    counters = Counters(policy, entities=E, candidates=k)
+    compared = 0
+    for start in range(0, len(records), 20):
+        events = columns(records[start : start + 20])
+        applied = histories.apply(events)
+        counters.advance(events, applied)
+        compared += compare(applied.windows, applied.points.asking(Task.RECOMMEND), counters, k)
+    assert compared > 400 * k
+
+
+def compare(windows: Any, asking: Any, counters: Counters, k: int) -> int:
+    """Ask for every point of a batch again, of the counters after it -> candidates compared."""
+    part, found = counters.covisits.part(), Suggestions.none(len(windows), k)
+    rows = np.flatnonzero(asking)
+    suggest(windows, rows, part, found)
+    compared = 0
+    for row in rows.tolist():
+        n = int(windows.lengths[row])
+        expected = by_the_book(
+            windows.items[row, :n].tolist(), windows.kinds[row, :n].tolist(), part, k
+        )
+        got = found.items[row][found.items[row] >= 0].tolist()
+        numbers = [
+            [float(column[row, place]) for column in
+             (found.scores, found.near, found.next_to, found.sources, found.actions)]
+            for place in range(len(got))
+        ]  # fmt: skip
+        scores = [line[0] for line in numbers]
+        assert scores == sorted(scores, reverse=True)
+        assert scores == pytest.approx([line[0] for line in expected.values()], rel=1e-4)
+        assert len(set(got)) == len(got) == len(expected)
+        for item, line in zip(got, numbers, strict=True):
+            if item in expected:  # near ties may change places at the end of a list
+                assert line == pytest.approx(expected[item], rel=1e-4, abs=1e-6)
+                compared += 1
+    return compared
