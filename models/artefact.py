@@ -3,6 +3,7 @@
 ::
 
     <root>/<version>/model.onnx        the graph, fp32
+                     model.fp16.onnx   the same in fp16, for a GPU
                      item_table.npy    float32 (N + 1, d)
                      item_bias.npy     float32 (N + 1,)
                      items.json        N item ids; row r of the table is items[r - 1]
@@ -42,6 +43,7 @@ MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 FILES = (
     "model.onnx",
+    "model.fp16.onnx",
     "item_table.npy",
     "item_bias.npy",
     "items.json",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.kernel import kernel
+from models.kernel import vector_kernel
 
 BLOCK = 32
 """Items per block: only blocks whose best item may be on the list are looked into."""
@@ -66,7 +66,7 @@ class BestItems:
         return rows, scores
 
 
-@kernel
+@vector_kernel
 def _select(logits: Floats, places: npt.NDArray[np.int64], scores: Floats) -> None:
     """The largest of each row (R, N), their places and values into `places`, `scores` (R, k).
 

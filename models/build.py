@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from models import artefact, covisitation, export, golden, head_fit, labels, metrics, train
 from models.corpus import Corpus, Ints
@@ -37,12 +38,15 @@ class Trained:
 
     Attributes
     ----------
+    gpu_graph
+        The graph in fp16.
     engine
         Runs the exported graph: what the worker will run.
     """
 
     fitted: Fitted
     graph: bytes
+    gpu_graph: bytes
     engine: Engine
     golden_inputs: ModelInputs
     parity: float
@@ -109,6 +113,7 @@ def train_version(
     return Trained(
         fitted=fitted,
         graph=graph,
+        gpu_graph=export.to_onnx(fitted.network, fitted.item_table, torch.float16),
         engine=engine,
         golden_inputs=inputs,
         parity=parity,
@@ -139,6 +144,7 @@ def store(
     shipped = {name: head.stack for name, head in heads.items() if head.stack}
     files = {
         "model.onnx": trained.graph,
+        "model.fp16.onnx": trained.gpu_graph,
         "item_table.npy": artefact.to_npy_bytes(fitted.item_table),
         "item_bias.npy": artefact.to_npy_bytes(fitted.item_bias),
         "items.json": artefact.to_json_bytes(item_ids),

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.aggregates import last_occurrences
+from models.own import OWN_FEATURES, own_features
 from models.windows import Windows
 from schemas.kinds import Kind
 
@@ -22,6 +23,7 @@ Floats = npt.NDArray[np.float32]
 CANDIDATE_FEATURES = {
     "near": "log co-visitation with the user's recent items, live",
     "near_share": "the same as a share of the row's strongest",
+    "next_to": "log co-visitation with the newest item alone",
     "near_place": "1 / (1 + place by co-visitation)",
     "popular": "log of the item's decayed events, live",
     "offered": "1 if the counters offered it",
@@ -30,16 +32,7 @@ CANDIDATE_FEATURES = {
     "engine_place": "1 / (1 + place by the network), 0 beyond its list",
     "known": "1 if the network knows the item",
     "bias": "the network's own popularity of the item",
-    "own": "1 if the user had it in the window",
-    "own_place": "1 / (1 + place by recency among the user's items)",
-    "own_decay": "0.7 to the power of that place",
-    "own_count": "log of the user's events on it",
-    "own_view": "1 if the user's last action on it was a view",
-    "own_cart": "1 if it was put into the cart",
-    "own_purchase": "1 if it was bought",
-    "own_age": "log hours since the user's last action on it, / 8",
-    "own_now": "1 if that was within 30 minutes",
-    "own_rare": "own, over log2 of 1 + the user's items: few own items say more",
+    **OWN_FEATURES,
     "own_near": "own and co-visited: the product of own and near_share",
     "own_after_purchase": "own, if the newest event was a purchase",
     "own_after_cart": "own, if the newest event was a cart",
@@ -47,9 +40,23 @@ CANDIDATE_FEATURES = {
 }
 """Name -> meaning, in the order of the feature array's last axis."""
 
+PARTS = {
+    "network": ("engine", "engine_share", "engine_place", "known", "bias", "engine_near"),
+    "covisitation": (
+        "near",
+        "near_share",
+        "next_to",
+        "near_place",
+        "own_near",
+        "engine_near",
+    ),
+    "popularity": ("popular",),
+    "own items": (*OWN_FEATURES, "own_near", "own_after_purchase", "own_after_cart"),
+}
+"""What a list is made of, and the features that each part brings."""
+
 NEAR_EPSILON = 1e-3
 LOWEST = -15.0
-NOW_S = 1_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +67,9 @@ class Pool:
     ----------
     items
         int32 (D, C): the worker's item index, -1 = none.
-    near, popular
-        float32 (D, C): live co-visitation and decayed events, 0 where the counters didn't
-        offer it.
+    near, next_to, popular
+        float32 (D, C): live co-visitation with the recent items and with the newest alone, and
+        decayed events; 0 where the counters didn't offer it.
     offered
         bool (D, C).
     engine
@@ -79,6 +86,7 @@ class Pool:
 
     items: npt.NDArray[np.int32]
     near: Floats
+    next_to: Floats
     popular: Floats
     offered: npt.NDArray[np.bool_]
     engine: Floats
@@ -111,15 +119,15 @@ def own_items(windows: Windows, most: int) -> npt.NDArray[np.int32]:
 def candidate_features(pool: Pool, windows: Windows) -> Floats:
     """Features (D, C, R) in the order of `CANDIDATE_FEATURES`; 0 where there is no candidate."""
     real = pool.items >= 0
-    own = _own(pool.items, windows)
-    place = own["place"]
-    has = place >= 0
     share = pool.near / np.maximum(pool.near.max(axis=1, initial=0, keepdims=True), 1e-9)
     near_place = _inverse_place(pool.near)
-    engine_place = _inverse(pool.engine_place)
+    listed = pool.engine_place >= 0
+    engine_place = np.where(listed, 1.0 / (1.0 + np.maximum(pool.engine_place, 0)), 0.0)
     newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1][:, None]
+    own = own_features(pool.items, windows)
     columns: dict[str, npt.NDArray[Any]] = {
-        "near": np.log(pool.near + NEAR_EPSILON) - np.log(NEAR_EPSILON),
+        "near": np.log(pool.near / NEAR_EPSILON + 1.0),
+        "next_to": np.log(pool.next_to / NEAR_EPSILON + 1.0),
         "near_share": share,
         "near_place": near_place,
         "popular": np.log1p(pool.popular),
@@ -129,29 +137,15 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
         "engine_place": engine_place,
         "known": pool.known,
         "bias": pool.bias,
-        "own": has,
-        "own_place": _inverse(place),
-        "own_decay": np.where(has, 0.7 ** np.maximum(place, 0), 0.0),
-        "own_count": np.log1p(own["count"]),
-        "own_view": has & (own["kind"] == Kind.VIEW),
-        "own_cart": has & (own["kind"] == Kind.CART),
-        "own_purchase": has & (own["kind"] == Kind.PURCHASE),
-        "own_age": np.where(has, np.log1p(own["age_s"] / 3_600.0) / 8.0, 0.0),
-        "own_now": has & (own["age_s"] <= NOW_S),
-        "own_rare": np.where(has, 1.0 / np.log2(1.0 + np.maximum(own["distinct"], 1)), 0.0),
-        "own_near": has * share,
-        "own_after_purchase": has & (newest == Kind.PURCHASE),
-        "own_after_cart": has & (newest == Kind.CART),
+        **own,
+        "own_near": own["own"] * share,
+        "own_after_purchase": own["own"] & (newest == Kind.PURCHASE),
+        "own_after_cart": own["own"] & (newest == Kind.CART),
         "engine_near": engine_place * near_place,
     }
     stacked = np.stack([columns[name] for name in CANDIDATE_FEATURES], axis=-1)
     features: Floats = np.where(real[:, :, None], stacked, 0.0).astype(np.float32)
     return features
-
-
-def _inverse(place: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """1 / (1 + place), 0 where the place is -1."""
-    return np.where(place >= 0, 1.0 / (1.0 + np.maximum(place, 0)), 0.0)
 
 
 def _inverse_place(values: Floats) -> npt.NDArray[np.float64]:
@@ -160,22 +154,3 @@ def _inverse_place(values: Floats) -> npt.NDArray[np.float64]:
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.arange(values.shape[1])[None, :], axis=1)
     return np.where(values > 0, 1.0 / (1.0 + place), 0.0)
-
-
-def _own(items: npt.NDArray[np.int32], windows: Windows) -> dict[str, npt.NDArray[Any]]:
-    """What the user did with each candidate (D, C): place is -1 where nothing."""
-    longest = int(windows.lengths.max(initial=1))
-    history = windows.items[:, :longest]  # (D, L)
-    mine = (items[:, :, None] == history[:, None, :]) & (items >= 0)[:, :, None]  # (D, C, L)
-    has = mine.any(axis=2)
-    newest = longest - 1 - mine[:, :, ::-1].argmax(axis=2)  # (D, C)
-    last = last_occurrences(windows.items)[:, :longest] & (history >= 0)
-    later = last.sum(axis=1, keepdims=True) - np.cumsum(last, axis=1)  # distinct items after
-    age_s = windows.now_s[:, None] - np.take_along_axis(windows.times_s, newest, axis=1)
-    return {
-        "place": np.where(has, np.take_along_axis(later, newest, axis=1), -1),
-        "count": mine.sum(axis=2),
-        "kind": np.where(has, np.take_along_axis(windows.kinds, newest, axis=1), 0),
-        "age_s": np.maximum(age_s, 0),
-        "distinct": last.sum(axis=1, keepdims=True),
-    }

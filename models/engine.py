@@ -15,6 +15,26 @@ MAX_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far an engine's arithmetic may be from the golden outputs.
+
+    Attributes
+    ----------
+    logit
+        Largest difference in any logit.
+    moved
+        Share of the candidates, 0-1, that near-ties may order otherwise.
+    """
+
+    logit: float
+    moved: float
+
+
+FP32 = Tolerance(logit=1e-3, moved=0.02)
+"""fp32 on another CPU stays two orders below."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """What the network says about B decision points.
 
@@ -46,7 +66,18 @@ class Scores:
 
 
 class Engine(Protocol):
-    """Runs one model version."""
+    """Runs one model version.
+
+    Attributes
+    ----------
+    backend
+        Its name in metrics and logs.
+    tolerance
+        What its arithmetic explains.
+    """
+
+    backend: str
+    tolerance: Tolerance
 
     def score(self, inputs: ModelInputs) -> Scores:
         """Answer every row of `inputs`; rows don't influence one another."""

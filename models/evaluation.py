@@ -70,11 +70,32 @@ def ranking(ranks: Ints, users: Ints, seed: int = 0) -> dict[str, Figure]:
     users
         int64 (n,): whose target it is.
     """
-    figures = {}
-    for k in CUTOFFS:
-        for name, gain in (("hr", hits), ("ndcg", gains), ("mrr", reciprocals)):
-            figures[f"{name}_at_{k}"] = mean(gain(ranks, k), users, seed)
-    return figures
+    return rankings({"": ranks}, users, seed)[""]
+
+
+def rankings(ranks: Mapping[str, Ints], users: Ints, seed: int = 0) -> dict[str, dict[str, Figure]]:
+    """`ranking` of several methods that answered the same questions, on the same resamples."""
+    measures = {"hr": hits, "ndcg": gains, "mrr": reciprocals}
+    names = [f"{name}_at_{k}" for k in CUTOFFS for name in measures]
+    user, size = _dense(users)
+    counts = np.bincount(user, minlength=size).astype(np.float64)
+    values = [
+        np.bincount(user, gain(found, k), size)
+        for found in ranks.values()
+        for k in CUTOFFS
+        for gain in measures.values()
+    ]
+    sums = np.stack(values, axis=1) if values else np.zeros((size, 0))  # (users, methods * names)
+    drawn = [(w @ sums) / max(float(w @ counts), 1.0) for w in _resamples(size, ROUNDS, seed)]
+    means = sums.sum(axis=0) / max(len(users), 1)
+    figures = [
+        _figure(float(means[i]), [float(draw[i]) for draw in drawn]) for i in range(sums.shape[1])
+    ]
+    width = len(names)
+    return {
+        method: dict(zip(names, figures[width * i : width * (i + 1)], strict=True))
+        for i, method in enumerate(ranks)
+    }
 
 
 def hits(ranks: Ints, k: int) -> Floats:

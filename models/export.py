@@ -22,13 +22,17 @@ UNKNOWN_ITEM = -1e4
 """Logit of row 0: the unknown item is never recommended."""
 
 
-def to_onnx(network: Network, item_table: npt.NDArray[np.float32]) -> bytes:
-    """Serialised ONNX of the served network, fp32, dynamic in batch, length and catalogue.
+def to_onnx(
+    network: Network,
+    item_table: npt.NDArray[np.float32],
+    dtype: torch.dtype = torch.float32,
+) -> bytes:
+    """Serialised ONNX of the served network, dynamic in batch, length and catalogue.
 
     The same weights give the same bytes. Traced by TorchScript: here its graph runs as fast as
     that of torch.export, which takes thirty times as long to make it (docs/lab-notes.md).
     """
-    served = Served(network, _candidates(len(item_table))).eval()
+    served = Served(network, _candidates(len(item_table)), dtype).eval()
     example = _example(network, len(item_table))
     axes = {name: {0: "batch", 1: "length"} for name in _TOKENS}
     axes |= {name: {0: "batch"} for name in ("features", "lengths", *OUTPUTS)}

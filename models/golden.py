@@ -11,15 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models import artefact
-from models.engine import Engine, Scores
+from models.engine import FP32, Engine, Scores
 from models.sequences import ModelInputs
 from models.stack import Stack
 from schemas.errors import ArtefactError
-
-TOLERANCE = 1e-3
-"""Largest difference in any logit; fp32 on another CPU stays two orders below."""
-MOVED_SHARE = 0.02
-"""Share of candidates that near-ties may order otherwise."""
 
 
 def to_bytes(inputs: ModelInputs, outputs: Scores, heads: Mapping[str, Stack]) -> bytes:
@@ -37,8 +32,8 @@ def from_bytes(stored: bytes) -> tuple[ModelInputs, Scores]:
     return _inputs(arrays), _outputs(arrays)
 
 
-def difference(one: Scores, other: Scores) -> float:
-    """Largest difference in any logit; candidates may swap places only where they tie."""
+def difference(one: Scores, other: Scores, moved_share: float = FP32.moved) -> float:
+    """Largest difference in any logit; inf if more than `moved_share` of the candidates differ."""
     if one.scores.shape != other.scores.shape:
         return float("inf")
     gaps = [
@@ -46,7 +41,7 @@ def difference(one: Scores, other: Scores) -> float:
         for name in ("scores", "queries", "churn_logit", "risk_logit")
     ]
     moved = np.count_nonzero(one.candidates != other.candidates)
-    if moved > MOVED_SHARE * one.candidates.size:
+    if moved > moved_share * one.candidates.size:
         return float("inf")
     return float(max(gaps))
 
@@ -57,16 +52,16 @@ def check_golden(stored: bytes, engine: Engine, heads: Mapping[str, Stack], vers
     Raises
     ------
     ArtefactError
-        If the answers differ from the stored ones by more than `TOLERANCE`.
+        If the answers differ from the stored ones by more than the engine's tolerance.
     """
     arrays = _arrays(stored)
     inputs, wanted = _inputs(arrays), _outputs(arrays)
     found = engine.score(inputs)
-    gap = difference(wanted, found)
+    gap = difference(wanted, found, engine.tolerance.moved)
     for name, head in heads.items():
         logits = head.logit(found.logit(name), inputs.features)
         gap = max(gap, float(np.abs(logits - arrays[f"head_{name}"]).max(initial=0.0)))
-    if not gap <= TOLERANCE:
+    if not gap <= engine.tolerance.logit:
         raise ArtefactError(
             f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine: "
             "refused"

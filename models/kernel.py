@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile `function` on its first call.
+    """Compile `function` on its first call; arithmetic is done as it is written.
 
     Examples
     --------
@@ -35,10 +35,19 @@ def kernel(function: F) -> F:
     >>> total(np.array([1.0, 2.5]))
     3.5
     """
-    # No NaN may reach a maximum, and 0 and -0 are equal to it: so maxima become vector code.
-    # Sums keep their order, so results stay the same bit for bit.
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"nnan", "nsz"}}
+    return _compiled(function)
+
+
+def vector_kernel(function: F) -> F:
+    """The same, but sums and maxima of one call may be taken in another order, many at a time.
+
+    No number may be NaN. The order is the code's own, so the same arguments give the same answer.
+    """
+    return _compiled(function, fastmath={"nnan", "nsz", "reassoc", "contract"})
+
+
+def _compiled(function: F, **options: Any) -> F:
     try:
-        return cast("F", njit(cache=True, **options)(function))
+        return cast("F", njit(nogil=True, cache=True, **options)(function))
     except RuntimeError:  # no folder for the cache
-        return cast("F", njit(**options)(function))
+        return cast("F", njit(nogil=True, **options)(function))

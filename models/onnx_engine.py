@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.best_items import BestItems
-from models.engine import MAX_CANDIDATES, Scores
+from models.engine import FP32, MAX_CANDIDATES, Scores
 from models.sequences import ModelInputs
 from schemas.errors import EngineError
 
@@ -40,6 +40,9 @@ class OnnxEngine:
         float32 (N + 1, d) and (N + 1,): inputs, not weights, so that a catalogue can grow without
         another graph. Row 0 is the unknown item and is never a candidate.
     """
+
+    backend = "onnx"
+    tolerance = FP32
 
     def __init__(
         self,

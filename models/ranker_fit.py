@@ -10,14 +10,17 @@ McFadden, "Conditional logit analysis of qualitative choice behavior", 1974.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.candidates import CANDIDATE_FEATURES
 from models.ranker import Ranker
 
-RIDGE = 1.0
+RIDGE = 10.0
 MIN_DECISIONS = 50
 MAX_STEPS = 60
 NONE = -1e9
@@ -27,6 +30,9 @@ def fit(
     features: npt.NDArray[np.float32],
     items: npt.NDArray[np.int32],
     targets: npt.NDArray[np.int64],
+    *,
+    without: Collection[str] = (),
+    ridge: float = RIDGE,
 ) -> Ranker | None:
     """The most likely weights, drawn towards 0; None where too few decisions can teach.
 
@@ -38,6 +44,10 @@ def fit(
         int32 (D, C), -1 = no candidate.
     targets
         int64 (D,): the item each user went to next.
+    without
+        Features whose weight stays 0.
+    ridge
+        How strongly the weights, of features scaled to a standard deviation of 1, are drawn to 0.
     """
     match = items == targets[:, None]
     teach = match.any(axis=1)
@@ -50,6 +60,7 @@ def fit(
     spread = x[real].std(dim=0)
     scale = torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), torch.zeros_like(spread))
     scaled = x * scale
+    scale[[name in without for name in CANDIDATE_FEATURES]] = 0.0
     weights = torch.zeros(x.shape[2], requires_grad=True)
     optimiser = torch.optim.LBFGS([weights], max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
 
@@ -57,7 +68,7 @@ def fit(
         optimiser.zero_grad()
         scores = (scaled @ weights).masked_fill(absent, NONE)
         loss = torch.nn.functional.cross_entropy(scores, chosen, reduction="sum")
-        loss = (loss + RIDGE * weights.square().sum()) / len(chosen)
+        loss = (loss + ridge * weights.square().sum()) / len(chosen)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,15 @@ import numpy.typing as npt
 from models import aliases, artefact, lock
 from models.aliases import CHAMPION, is_version, resolve
 from models.engine import Engine, Scores
+from models.engines import EngineFactory, open_onnx
 from models.features import FEATURE_SET_HASH
 from models.golden import check_golden
-from models.onnx_engine import OnnxEngine
 from models.ranker import Ranker
 from models.stack import HEADS, Stack
 from schemas.errors import ArtefactError, EngineError
 
 TRAINING_LOCK = ".training.lock"
 """Held in a registry by whoever writes versions."""
-
-EngineFactory = Callable[[bytes, npt.NDArray[np.float32], npt.NDArray[np.float32]], Engine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ def stored_at_s(root: Path, version: str) -> float:
         return 0.0
 
 
-def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = OnnxEngine) -> Model:
+def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx) -> Model:
     """Verify and open a version: hashes, feature set, then its golden answers.
 
     Raises
@@ -158,7 +155,7 @@ def _open(directory: Path, engine: EngineFactory) -> Model:
     files = artefact.read_files(directory, manifest)
     item_table = _array(files["item_table.npy"])
     item_bias = _array(files["item_bias.npy"])
-    runner = engine(files["model.onnx"], item_table, item_bias)
+    runner = engine(files, item_table, item_bias)
     heads = _heads(files)
     check_golden(files["golden.npz"], runner, heads, version)
     weights = json.loads(files["ranker.json"])

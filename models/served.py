@@ -8,6 +8,8 @@ weights of their own, so that nothing is cut apart. Every export is compared wit
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
@@ -31,12 +33,21 @@ class Served(nn.Module):
         Trained.
     candidates
         K.
+    dtype
+        Of the encoder and the heads: fp16 for a GPU. Inputs and outputs are fp32 all the same,
+        and so is the choice among items: fp16 would make ties of close ones.
     """
 
-    def __init__(self, network: Network, candidates: int) -> None:
+    def __init__(
+        self, network: Network, candidates: int, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network = copy.deepcopy(network).to(dtype)
+        # Features span more than fp16 holds until they are standardised.
+        self.network.feature_mean = network.feature_mean
+        self.network.feature_scale = network.feature_scale
         self.candidates = candidates
+        self.dtype = dtype
 
     def forward(
         self,
@@ -55,23 +66,23 @@ class Served(nn.Module):
         b, length = item_rows.shape
         before = torch.cat([torch.zeros_like(gaps[:, :1]), gaps[:, :-1]], dim=1)
         x = (
-            F.embedding(item_rows.reshape(-1), item_table)
+            F.embedding(item_rows.reshape(-1), item_table.to(self.dtype))
             + net.kind(kinds.reshape(-1))
             + net.gap(before.reshape(-1))
             + net.hour(hours.reshape(-1))
-            + net.amount(amounts.reshape(-1, 1))
+            + net.amount(amounts.reshape(-1, 1).to(self.dtype))
         )  # (B * L, d)
         for layer in net.below:
             assert isinstance(layer, Layer)
             x = _layer(layer, x, x, b, _mask(layer)[:, :length, :length])
         newest = lengths - 1  # (B,)
-        known = net.standardise(features)
+        known = net.standardise(features).to(self.dtype)
         since = gaps.gather(1, newest.unsqueeze(1)).reshape(-1)
         asking = x[torch.arange(b, device=x.device) * length + newest]
         asking = asking + net.features(known) + net.since(since)  # (B, d)
         seen = _mask(net.last).transpose(0, 1)[newest][:, :, :length].unsqueeze(2)  # (B, h, 1, L)
         state = net.norm(_layer(net.last, asking, x, b, seen))
-        queries = net.item(state)
+        queries = net.item(state).float()
         logits = F.linear(queries, candidate_table, candidate_bias)
         scores, candidates = logits.topk(self.candidates, dim=1)
         return (
@@ -114,5 +125,5 @@ def _mask(layer: Layer) -> Tensor:
 
 def _logit(head: Head, state: Tensor, known: Tensor) -> Tensor:
     hidden = torch.relu(head.hidden(torch.cat([state, known], dim=-1)))
-    logit: Tensor = head.out(hidden).reshape(-1)
+    logit: Tensor = head.out(hidden).float().reshape(-1)
     return logit

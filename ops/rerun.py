@@ -6,9 +6,10 @@ decoding, histories, counters and features, in the same order per partition.
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -24,11 +25,13 @@ from schemas.events import ItemUpsert
 from schemas.topics import EVENTS, ITEMS
 from streams.batches import RecordBatch
 from streams.counters import Live
+from streams.covisits import Part, merged
 from streams.histories import Applied
 from streams.ingest import BatchDecoder
 from streams.items import ItemTable
 from streams.partition import PartitionState
 from streams.plan import Plan
+from streams.points import PointPolicy
 from streams.settings import Settings
 
 BATCH_RECORDS = 512
@@ -120,6 +123,14 @@ class Rerun:
             parts.append(state.histories.standing(known, now_s))
         windows = Windows.concat(parts)
         return Standing(users, windows, features.compute(windows))
+
+    def decide_at(self, points: PointPolicy) -> None:
+        """Ask for decisions as `points` says, not as the settings do; before the first batch."""
+        self._plan = replace(self._plan, points=points)
+
+    def frozen(self) -> Part:
+        """Everybody's item counters as they are now, a copy that stays so."""
+        return copy.deepcopy(merged([s.counters.covisits.part() for s in self._states.values()]))
 
     def take_catalogue(self, batches: Iterator[RecordBatch]) -> None:
         """Apply item upserts and tombstones; unreadable entries are skipped, as the worker does."""

@@ -80,8 +80,14 @@ class Worker:
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
+        model = settings.model
         self.champion = Champion(
-            settings.model.registry, settings.model.alias, self._swap, self.metrics
+            model.registry,
+            model.alias,
+            self._swap,
+            self.metrics,
+            engine=model.engine,
+            plans=model.plans,
         )
         self.health = HealthServer(
             self.metrics.registry, self._check, settings.http.host, settings.http.port
@@ -155,7 +161,7 @@ class Worker:
         await self.pipeline.in_scorer(lambda: self.scorer.use(model))
         self.metrics.set_model(
             model.version,
-            "onnx",
+            model.engine.backend,
             loaded_at_s=time.time(),
             trained_at_s=stored_at_s(model.directory.parent, model.version),
         )

@@ -40,8 +40,9 @@ class Suggestions:
         uint8 (D, K): `Source`.
     actions
         uint8 (D, K): what the user did to the item last (`Kind`), 0 = nothing in the window.
-    near
-        float32 (D, K): the part of the score that is co-visitation with the recent items.
+    near, next_to
+        float32 (D, K): co-visitation with the recent items, and with the newest of them alone,
+        as of now and not as a share of the row's.
     popular
         float32 (D, K): decayed events of the item.
     """
@@ -51,6 +52,7 @@ class Suggestions:
     sources: Bytes
     actions: Bytes
     near: Floats
+    next_to: Floats
     popular: Floats
 
     def take(self, rows: npt.NDArray[Any]) -> Suggestions:
@@ -65,6 +67,7 @@ class Suggestions:
             np.zeros((rows, k), np.float32),
             np.zeros((rows, k), np.uint8),
             np.zeros((rows, k), np.uint8),
+            np.zeros((rows, k), np.float32),
             np.zeros((rows, k), np.float32),
             np.zeros((rows, k), np.float32),
         )

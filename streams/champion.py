@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from models import aliases, artefact, registry
+from models.engines import Choice, EngineFactory, opener
 from models.registry import Model
 from models.warm import warm
 from schemas.errors import HarkError
@@ -34,17 +36,28 @@ class Champion:
         Called with each verified model; it answers from the next batch on.
     metrics
         Told of refusals.
+    engine, plans
+        What runs it, and where TensorRT's plans are kept.
     poll_s
         How often to look at the alias.
     """
 
     def __init__(
-        self, root: Path, alias: str, swap: Swap, metrics: Metrics, *, poll_s: float = 2.0
+        self,
+        root: Path,
+        alias: str,
+        swap: Swap,
+        metrics: Metrics,
+        *,
+        engine: Choice = "auto",
+        plans: Path = Path("var/plans"),
+        poll_s: float = 2.0,
     ) -> None:
         self._root = root
         self._alias = alias
         self._swap = swap
         self._metrics = metrics
+        self._engine = opener(engine, plans, partial(_fell_back, wanted=engine))
         self._poll_s = poll_s
         self._answers = "counters"
         self._refused: dict[str, object] = {}  # by version (or alias): its files as they were
@@ -81,7 +94,7 @@ class Champion:
             if name in self._refused and self._refused[name] == files:
                 return
             started = time.perf_counter()
-            model = await asyncio.to_thread(_load, self._root, version)
+            model = await asyncio.to_thread(_load, self._root, version, self._engine)
             await self._swap(model)
         except Exception as error:  # noqa: BLE001 - a follower that dies never follows again
             if name not in self._refused or self._refused[name] != files:
@@ -93,11 +106,16 @@ class Champion:
         self._answers = version
         if alias == self._alias:
             self._refused.clear()
-        log.info("model.loaded", version=version, took_s=round(time.perf_counter() - started, 3))
+        log.info(
+            "model.loaded",
+            version=version,
+            engine=model.engine.backend,
+            took_s=round(time.perf_counter() - started, 3),
+        )
 
 
-def _load(root: Path, version: str) -> Model:
-    model = registry.load(root, version)
+def _load(root: Path, version: str, engine: EngineFactory) -> Model:
+    model = registry.load(root, version, engine=engine)
     warm(model.engine)
     return model
 
@@ -109,3 +127,9 @@ def _fingerprint(directory: Path) -> object:
     except OSError:
         return "incomplete"
     return [(stat.st_size, stat.st_mtime_ns) for stat in files]
+
+
+def _fell_back(why: str, wanted: Choice) -> None:
+    """Whoever asked for the GPU is warned; where it is only hoped for, its absence is no news."""
+    level = log.warning if wanted == "tensorrt" else log.info
+    level("model.engine", engine="onnx", why=why)

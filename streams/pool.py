@@ -72,6 +72,7 @@ def gather(
     return Pool(
         items=items,
         near=np.pad(suggestions.near, pad),
+        next_to=np.pad(suggestions.next_to, pad),
         popular=np.pad(suggestions.popular, pad),
         offered=np.pad(offered >= 0, pad),
         engine=engine.astype(np.float32),

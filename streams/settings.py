@@ -123,10 +123,17 @@ class Alerts(Section):
 
 
 class Model(Section):
-    """Where model versions are and which one answers."""
+    """Where model versions are, which one answers, and what runs it.
+
+    `engine`: `auto` and `tensorrt` run it on the GPU where that works, else on ONNX Runtime and
+    say why. `plans` is where TensorRT's plans are kept; they are code, so nobody else may write
+    there.
+    """
 
     registry: Path = Path("var/registry")
     alias: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$")] = "champion"
+    engine: Literal["auto", "onnx", "tensorrt"] = "auto"
+    plans: Path = Path("var/plans")
 
 
 class Gate(Section):

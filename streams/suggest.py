@@ -53,7 +53,8 @@ def suggest(windows: Windows, rows: Ints, part: Part, out: Suggestions) -> None:
         rows,
         (windows.items, windows.kinds, windows.lengths),
         part,
-        (out.items, out.scores, out.sources, out.actions, out.near, out.popular),
+        (out.items, out.scores, out.sources, out.actions),
+        (out.near, out.next_to, out.popular),
     )
 
 
@@ -62,12 +63,14 @@ def _suggest(
     rows: Ints,
     windows: tuple[Items, Bytes, Items],
     part: Part,
-    out: tuple[Items, Floats, Bytes, Bytes, Floats, Floats],
+    out: tuple[Items, Floats, Bytes, Bytes],
+    told: tuple[Floats, Floats, Floats],
 ) -> None:
     # Arrays, not tuples, go into the inner loops: whole tuples there cost more than the work.
     items, kinds, lengths = windows
     row_of, popularity, visits, neighbours, weights, leaders, popularity_scale, scale = part
-    out_items, out_scores, out_sources, out_actions, out_near, out_popular = out
+    out_items, out_scores, out_sources, out_actions = out
+    out_near, out_next_to, out_popular = told
     leaders = leaders[: out_items.shape[1]]
     most = RECENT * weights.shape[1] + items.shape[1] + RECENT + len(leaders)
     places = 16
@@ -76,7 +79,8 @@ def _suggest(
     # Candidates as they are found; then a hash table: where an item is, there are its weights.
     listed, weight = np.empty(most, np.int32), np.empty(most, np.float32)
     keys, found = np.full(places, NO_ITEM, np.int32), np.empty(most, np.int64)
-    near, own = np.zeros(places, np.float32), np.zeros(places, np.float32)
+    near, next_to = np.zeros(places, np.float32), np.zeros(places, np.float32)
+    own = np.zeros(places, np.float32)
     popular, did = np.zeros(places, np.float32), np.zeros(places, np.uint8)
     recent, actions = np.empty(RECENT, np.int32), np.empty(RECENT, np.uint8)
     best, scores = np.empty(out_items.shape[1], np.int64), np.empty(places, np.float32)
@@ -85,6 +89,7 @@ def _suggest(
         seen = items[row, : lengths[row]]
         current = seen[-1]  # may be NO_ITEM
         mine = recent[: _recent(seen, kinds[row], recent, actions)]
+        newest = _neighbours(mine[:1], row_of, visits, scale, neighbours, weights, listed, weight)
         near_end = _neighbours(mine, row_of, visits, scale, neighbours, weights, listed, weight)
         near_end = _own_pairs(seen, mine, row_of, visits, scale, listed, weight, near_end)
         own_end = near_end + len(mine)
@@ -103,29 +108,32 @@ def _suggest(
                 n += 1
             if j < near_end:
                 near[at] += weight[j]
+                if j < newest:
+                    next_to[at] += weight[j]
                 top = max(top, weight[j])
             elif j < own_end:
                 did[at] = actions[j - near_end]
                 own[at] = OWN_WEIGHT * _RANK[j - near_end] * _ACTION_WEIGHT[did[at]]
             else:
                 popular[at] = POPULAR_WEIGHT * popularity[row_of[item]] / top_leader
+        share = COVISITED_WEIGHT / top if top > 0 else np.float32(0)
         for at in found[:n]:
-            near[at] *= COVISITED_WEIGHT / top if top > 0 else np.float32(0)
-            scores[at] = near[at] + own[at] + popular[at]
+            scores[at] = near[at] * share + own[at] + popular[at]
         for j in range(_best(keys, found[:n], scores, best)):
             item = np.int32(_LAST - (best[j] & _LAST))
             at, known = _find(keys, item), _row(row_of, item)
             out_items[row, j], out_scores[row, j] = item, scores[at]
-            out_near[row, j], out_actions[row, j] = near[at], did[at]
+            out_near[row, j], out_next_to[row, j] = near[at], next_to[at]
+            out_actions[row, j] = did[at]
             if known >= 0:
                 out_popular[row, j] = popularity[known] * popularity_scale
             if did[at]:
                 out_sources[row, j] = _OWN_RECENT
             else:
-                out_sources[row, j] = _COVISITED if near[at] >= popular[at] else _POPULAR
+                out_sources[row, j] = _COVISITED if near[at] * share >= popular[at] else _POPULAR
         for at in found[:n]:
             keys[at] = NO_ITEM
-            near[at], own[at], popular[at], did[at] = 0, 0, 0, 0
+            near[at], next_to[at], own[at], popular[at], did[at] = 0, 0, 0, 0, 0
 
 
 @kernel

@@ -62,7 +62,7 @@ def test_nothing_compiles_once_a_worker_is_warm() -> None:
 
 
 def by_the_book(seen: list[int], kinds: list[int], part: Part, k: int) -> dict[int, list[float]]:
-    """The `k` best candidates of one window, in order: score, near, source, action."""
+    """The `k` best candidates of one window, in order: score, near, next to, source, action."""
     row = {item: at for item, at in enumerate(part.row_of.tolist()) if at >= 0}
 
     def visits(item: int) -> float:
@@ -72,11 +72,14 @@ def by_the_book(seen: list[int], kinds: list[int], part: Part, k: int) -> dict[i
     current, recent = seen[-1], list(dict.fromkeys(i for i in reversed(seen) if i >= 0))[:10]
     last = dict(zip(seen, kinds, strict=True))
     pairs: list[tuple[int, float]] = []
+    next_to: dict[int, float] = {}
     for rank, source in enumerate(recent):
         share = 0.7**rank / visits(source) ** 0.5
         if source in row:
             near = part.neighbours[row[source]], part.weights[row[source]] * part.visit_scale
             pairs += [(i, w * share / visits(i) ** 0.25) for i, w in zip(*near, strict=True) if w]
+            if rank == 0:
+                next_to.update(pairs)
     for place, item in enumerate(seen):
         beside = sum(
             0.7 ** recent.index(other) / visits(other) ** 0.5 / abs(place - at)
@@ -88,19 +91,20 @@ def by_the_book(seen: list[int], kinds: list[int], part: Part, k: int) -> dict[i
     top = max((weight for _, weight in pairs), default=0.0) or 1.0
     near_of: dict[int, float] = {}
     for item, weight in pairs:
-        near_of[item] = near_of.get(item, 0.0) + weight / top
+        near_of[item] = near_of.get(item, 0.0) + weight
     usual = {int(Kind.CART): 1.5, **dict.fromkeys([Kind.PURCHASE, Kind.REMOVE, Kind.CANCEL], 0.2)}
     own = {i: 1.5 * 0.7**r * usual.get(last[i], 1.0) for r, i in enumerate(recent) if i != current}
     events = {i: float(part.popularity[row[i]]) for i in part.leaders[:k].tolist()}
     popular = {i: 0.05 * n / max(events.values()) for i, n in events.items() if i != current}
     found = {}
     for item in {*near_of, *own, *popular}:
-        parts = near_of.get(item, 0.0), own.get(item, 0.0), popular.get(item, 0.0)
+        parts = near_of.get(item, 0.0) / top, own.get(item, 0.0), popular.get(item, 0.0)
         source = Source.COVISITED if parts[0] >= parts[2] else Source.POPULAR
         source = Source.OWN_RECENT if item in own else source
         action = last[item] if item in own else 0
         if sum(parts) > 0:
-            found[item] = [sum(parts), parts[0], float(source), float(action)]
+            told = near_of.get(item, 0.0), next_to.get(item, 0.0)
+            found[item] = [sum(parts), *told, float(source), float(action)]
     best = sorted(found, key=lambda item: (-np.float32(found[item][0]), item))[:k]
     return {item: found[item] for item in best}
 
@@ -147,7 +151,7 @@ def compare(windows: Any, asking: Any, counters: Counters, k: int) -> int:
         got = found.items[row][found.items[row] >= 0].tolist()
         numbers = [
             [float(column[row, place]) for column in
-             (found.scores, found.near, found.sources, found.actions)]
+             (found.scores, found.near, found.next_to, found.sources, found.actions)]
             for place in range(len(got))
         ]  # fmt: skip
         scores = [line[0] for line in numbers]

@@ -45,6 +45,7 @@ def pool(items: list[list[int]], near: list[list[float]] | None = None) -> Pool:
     return Pool(
         items=found,
         near=weights,
+        next_to=np.zeros(shape, np.float32),
         popular=np.zeros(shape, np.float32),
         offered=weights > 0,
         engine=np.full(shape, LOWEST, np.float32),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from models import artefact, export, golden
 from models.calibration import Calibration
 from models.features import FEATURE_SET_HASH
@@ -16,13 +18,15 @@ from tests.models import world
 def version_files(item_ids: Sequence[str], seed: int = 0) -> dict[str, bytes]:
     """Files of an untrained network on a catalogue; each seed is another network."""
     table, bias = world.catalogue(len(item_ids))
-    graph = export.to_onnx(world.network(seed), table)
+    network = world.network(seed)
+    graph = export.to_onnx(network, table)
     inputs = world.inputs(16, len(item_ids))
     churn = Stack(Mix(0.5, 0.7, 0.1, Calibration(slope=0.5)), world.trees())
     assert churn.booster is not None
     scores = OnnxEngine(graph, table, bias).score(inputs)
     return {
         "model.onnx": graph,
+        "model.fp16.onnx": export.to_onnx(network, table, torch.float16),
         "item_table.npy": artefact.to_npy_bytes(table),
         "item_bias.npy": artefact.to_npy_bytes(bias),
         "items.json": artefact.to_json_bytes(list(item_ids)),

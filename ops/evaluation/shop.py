@@ -1,0 +1,136 @@
+"""Lists on a live shop: `hark evaluate retailrocket`, and `--events` on a file of one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models import evaluation, metrics
+from models.train import Settings as TrainSettings
+from ops.adapters import load
+from ops.evaluate import Show, Task
+from ops.evaluation import popularity
+from ops.evaluation.report import HARK, Report, Row
+from ops.evaluation.temporal import Lists, ask_the_future
+from streams.candidates import Source
+from streams.settings import load_settings
+
+METHODS = (HARK, "popularity", "covisitation", "own_recent", "network")
+PROTOCOL = (
+    "Temporal split at the 0.9 quantile of the event times; each test event that goes to another "
+    "item than the user's last one is a target, asked at the user's event before it; nothing is "
+    "filtered but that last item; ranked over the whole catalogue; counters live as in the worker, "
+    "all weights from before the cut. A user's first event is a target that nobody can be asked "
+    "about but popularity."
+)
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def retailrocket(task: Task, show: Show) -> Report:
+    """The protocol of data/README.md, with frozen counters too, slices and an ablation."""
+    lists = ask_the_future(
+        load(task.file, "retailrocket"),
+        load_settings(),
+        TrainSettings(seed=task.seed, max_seconds=240.0),
+        show,
+        frozen=True,
+        ablation=True,
+    )
+    ranks, users = _ranks(lists), lists.timeline.users[lists.targets]
+    report = _report("retailrocket", lists, ranks, task.seed)
+    frozen = _rows({n: r for n, r in ranks.items() if n.endswith("_frozen")}, users, task.seed)
+    report.slices["counters frozen at the cut"] = frozen
+    report.results += frozen
+    parts = {name: r for name, r in ranks.items() if name.startswith("without ")}
+    report.ablation = _rows(parts, users, task.seed)
+    report.facts["worth"] = {
+        name.removeprefix("without "): _worth(ranks[HARK], without, users, task.seed)
+        for name, without in parts.items()
+    }
+    return report
+
+
+def _ranks(lists: Lists) -> dict[str, Ints]:
+    """Ranks of every method, popularity with the decay that was best before the cut."""
+    timeline = lists.timeline
+    past = np.flatnonzero(timeline.targets[: timeline.cut])
+    tau = popularity.best_tau(timeline, past[len(past) * 9 // 10 :])
+    popular = popularity.ranks(timeline, lists.targets, popularity.TAUS_S[tau])
+    lists.facts["popularity_decay"] = tau
+    return lists.judge.ranks | {"popularity": popular}
+
+
+def _report(name: str, lists: Lists, ranks: dict[str, Ints], seed: int) -> Report:
+    timeline, targets = lists.timeline, lists.targets
+    users = timeline.users[targets]
+    main = {method: ranks[method] for method in METHODS}
+    report = Report(name, PROTOCOL, _rows(main, users, seed))
+    for part, rows in _slices(lists).items():
+        if rows.any():
+            chosen = {method: found[rows] for method, found in main.items()}
+            report.slices[part] = _rows(chosen, users[rows], seed)
+    report.facts |= _facts(lists) | {
+        "better_than": {
+            method: _worth(ranks[HARK], ranks[method], users, seed) for method in METHODS[1:]
+        }
+    }
+    return report
+
+
+def _rows(ranks: dict[str, Ints], users: Ints, seed: int) -> list[Row]:
+    found = evaluation.rankings(ranks, users, seed)
+    return [Row(method, figures) for method, figures in found.items()]
+
+
+def _worth(ours: Ints, theirs: Ints, users: Ints, seed: int) -> dict[str, Any]:
+    """The paired difference of hit rate and NDCG at 10: above 0 throughout means better."""
+    pairs = {"hr_at_10": evaluation.hits, "ndcg_at_10": evaluation.gains}
+    return {
+        name: str(evaluation.difference(gain(ours, 10), gain(theirs, 10), users, seed))
+        for name, gain in pairs.items()
+    }
+
+
+def _slices(lists: Lists) -> dict[str, Bools]:
+    """Parts of the targets, bool (n,) each."""
+    timeline, targets = lists.timeline, lists.targets
+    items, users = timeline.items[targets], timeline.users[targets]
+    trained = np.isin(items, timeline.items[: timeline.cut])
+    first = np.full(int(timeline.items.max()) + 1, len(timeline))
+    seen = timeline.items >= 0
+    np.minimum.at(first, timeline.items[seen], np.flatnonzero(seen))
+    return {
+        "items never seen in training": ~trained,
+        "items never seen in training, but in the stream before": ~trained
+        & (first[items] <= timeline.asked_at[targets]),
+        "own items": lists.judge.own,
+        "other items": ~lists.judge.own,
+        "users never seen in training": ~np.isin(users, timeline.users[: timeline.cut]),
+    }
+
+
+def _facts(lists: Lists) -> dict[str, Any]:
+    timeline, targets, judge = lists.timeline, lists.targets, lists.judge
+    model = judge.bound.model
+    asked = timeline.asked_at[targets] >= 0
+    return {
+        "events": len(timeline),
+        "training_events": timeline.cut,
+        "test_from_s": int(timeline.times_s[timeline.cut]),
+        "targets": len(targets),
+        "targets_nobody_could_be_asked_about": int((~asked).sum()),
+        "users": len(np.unique(timeline.users)),
+        "items": int(timeline.items.max()) + 1,
+        "target_among_candidates": float((judge.proposed > 0).mean()),
+        "proposed_by": {s.name.lower(): float((judge.proposed == s).mean()) for s in Source if s},
+        "slices": {name: int(rows.sum()) for name, rows in _slices(lists).items()},
+        "ranker": model.ranker.to_json() if model.ranker else None,
+        "ranking_before_the_cut": lists.ranking.report,
+        "curve": [{"epoch": e.number, "mrr": e.mrr} for e in lists.trained.fitted.curve],
+        "missed": int((judge.ranks.get(HARK, np.empty(0)) == metrics.MISSING).sum()),
+        **lists.facts,
+    }
