@@ -23,6 +23,7 @@ from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
+from streams.garbage import settle_garbage
 from streams.health import HealthServer
 from streams.items import ItemTable
 from streams.metrics import Metrics
@@ -131,6 +132,7 @@ class Worker:
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
+        settle_garbage()
         self._serve_health()
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
