@@ -204,7 +204,7 @@ def _aggregates(corpus: Corpus, week: Week, seed: int) -> Floats:
 
     def plain(rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         part = np.zeros((len(rows), len(NAMES)), np.float32)
-        part[:, columns] = points.features[np.ix_(rows, columns)]
+        part[:, columns] = points.features[rows[:, None], columns]
         return part
 
     taught, held = np.flatnonzero(week.training), np.flatnonzero(week.validation)
