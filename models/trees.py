@@ -14,18 +14,28 @@ import numpy.typing as npt
 from models.feature_table import NAMES
 from schemas.errors import ArtefactError, EngineError
 
-ROUNDS = 250
+ROUNDS = {"churn": 150, "risk": 250}
+LEAVES = {"churn": 5, "risk": 7}
+"""Small trees, churn's smaller still: its points are the same users again and again."""
 MAX_ROWS = 400_000
 """Most rows to learn from; beyond it a random part, which these small trees don't miss."""
 
+# fmt: off
 RISING: dict[str, tuple[str, ...]] = {
-    "churn": ("recency_s", "recency_over_gap_days", "recency_over_gap_days_max", "quiet_90d"),
+    "churn": (
+        "recency_s", "recency_over_gap_days", "recency_over_gap_days_max",
+        "recency_over_gap_days_median", "quiet_90d", "no_order_90d",
+    ),
     "risk": ("entity_labels_30d", "entity_unexplained", "entity_run", "user_labels"),
 }
 FALLING: dict[str, tuple[str, ...]] = {
-    "churn": ("visits_15d", "visits_45d", "visits_120d", "active_days", "sessions_total"),
+    "churn": (
+        "visits_15d", "visits_45d", "visits_120d", "active_days", "sessions_total", "order_days",
+        "gap_days_longer",
+    ),
     "risk": ("entity_legit_since", "since_entity_fraud_s", "since_user_label_s"),
 }
+# fmt: on
 """Features that may only raise, or only lower, a head's answer: a sign that is known anyway, and
 that little data would now and then get wrong."""
 
@@ -58,7 +68,7 @@ class Trees:
         head: str,
         *,
         seed: int = 0,
-        rounds: int = ROUNDS,
+        rounds: int | None = None,
         **parameters: Any,
     ) -> Self:
         """Grow trees on labelled decision points; the same input gives the same trees.
@@ -82,7 +92,7 @@ class Trees:
         chosen = {
             "objective": "binary",
             "learning_rate": 0.03,
-            "num_leaves": 7,
+            "num_leaves": LEAVES[head],
             "min_data_in_leaf": 40,
             "lambda_l2": 1.0,
             "feature_fraction": 0.5,
@@ -97,7 +107,7 @@ class Trees:
             **parameters,
         }
         data = lightgbm.Dataset(features, labels.astype(np.float32), feature_name=list(NAMES))
-        return cls(lightgbm.train(chosen, data, rounds).model_to_string())
+        return cls(lightgbm.train(chosen, data, rounds or ROUNDS[head]).model_to_string())
 
     @property
     def text(self) -> str:

@@ -21,11 +21,12 @@ import numpy.typing as npt
 from models.windows import C_NAMES, Windows
 from schemas.columns import EventColumns
 from schemas.kinds import Kind
-from streams.accumulators import Steps, Sums, advance, stored
+from streams.accumulators import Steps, Sums, advance
 from streams.grouped import Grouped
 from streams.items import NO_ITEM, ItemTable
 from streams.points import PointPolicy, Points
 from streams.reorder import Outcome
+from streams.standing import windows_of
 from streams.user_rows import NO_SLOT, Rows, UserRows
 
 BEFORE = 8
@@ -168,21 +169,7 @@ class Histories:
             Epoch seconds, at or after every event taken in.
         """
         rows = self._users.rows[[self._users.slot(user) for user in user_ids]]
-        lengths = rows["length"].astype(np.int32)
-        inside = np.arange(self.length) < lengths[:, None]  # (D, L)
-        items = np.where(inside, rows["item"], NO_ITEM).astype(np.int32)
-        return Windows(
-            items=items,
-            kinds=np.where(inside, rows["kind"], 0).astype(np.uint8),
-            times_s=np.where(inside, rows["time"], 0).astype(np.int64),
-            amounts=np.where(inside, rows["amount"], 0).astype(np.float32),
-            entities=np.where(inside, rows["entity"], 0).astype(np.uint32),
-            categories=self.items.category_of(items),
-            lengths=lengths,
-            now_s=np.full(len(rows), now_s, np.int64),
-            accumulators=stored(rows),
-            context=np.zeros((len(rows), len(C_NAMES)), np.float64),
-        )
+        return windows_of(rows, self.items, now_s)
 
     def apply(self, columns: EventColumns) -> Applied:
         """Take in a batch of events, in log order -> what became of each, and the windows."""
