@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 BATCH = 256
-ROUNDS = 40
+ROUNDS = 30
 """Timed batches: of so many the slowest is about the p99."""
 
 
