@@ -69,11 +69,11 @@ def promote(root: Path, name: str) -> str:
     """
     with changing(root):
         version = _whole(root, name)
-        champion = resolve(root, CHAMPION)
+        champion = _readable(root, CHAMPION)
         if champion is not None and champion != version:
             _point(root, PREVIOUS, champion)
         _point(root, CHAMPION, version)
-        if resolve(root, CHALLENGER) == version:
+        if _readable(root, CHALLENGER) == version:
             (root / CHALLENGER).unlink()
         return version
 
@@ -97,6 +97,14 @@ def rollback(root: Path) -> str:
 def changing(root: Path) -> AbstractContextManager[None]:
     """Hold this while aliases change or versions go, so that no alias is left without its own."""
     return lock.held(root / _LOCK, wait=True)
+
+
+def _readable(root: Path, alias: str) -> str | None:
+    """The alias' version; None where it holds none, so that a good one can be put in its place."""
+    try:
+        return resolve(root, alias)
+    except ArtefactError:
+        return None
 
 
 def _whole(root: Path, name: str) -> str:

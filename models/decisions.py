@@ -20,12 +20,21 @@ CARD = "card.md"
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """The decision on a version; empty if there is none, or none that can be read."""
+    """The decision on a version; empty if there is none, or none that can be read.
+
+    Its parts are checked, since anybody may have edited it: `gate` is as the gate wrote it or
+    missing, `operator` is a list of times and actions.
+    """
     try:
         found = json.loads((directory / DECISION).read_bytes())
-    except (OSError, ValueError):
+        gate, operator = found.get("gate"), found.get("operator", [])
+        if gate is not None:
+            gate = gate | {"promote": bool(gate["promote"]), "why": str(gate["why"])}
+            gate["checks"] = [{"name": "", "passed": None, **check} for check in gate["checks"]]
+        said = [{name: str(one[name]) for name in ("at", "action")} for one in operator]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return ({} if gate is None else {"gate": gate}) | ({"operator": said} if said else {})
 
 
 def write(directory: Path, decision: dict[str, Any]) -> None:

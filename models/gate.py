@@ -47,7 +47,7 @@ class Limits:
     ece
         Of the expected calibration error, absolute.
     latency_ms
-        p99 of a batch of 256 decisions.
+        p99 of a batch of 256 decisions, CPU time.
     parity
         Largest difference between the exported graph and the network.
     """
@@ -158,7 +158,7 @@ def decide(evidence: Evidence, limits: Limits) -> Decision:
         *_lists(evidence.lists, limits),
         *(check for head in evidence.heads for check in _head(head, limits)),
         _at_most("parity of the export", evidence.parity, limits.parity),
-        _at_most("p99 of 256 decisions, ms", evidence.latency_ms, limits.latency_ms),
+        _at_most("p99 of 256 decisions, CPU ms", evidence.latency_ms, limits.latency_ms),
     ]
     failed = [check.why or check.name for check in checks if check.passed is False]
     measured = any(check.quality and check.passed for check in checks)

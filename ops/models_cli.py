@@ -33,8 +33,11 @@ def list_(root: Path | None, *, as_json: bool) -> None:
     """Versions on disk, oldest first, with what they were measured at."""
     root = root or load_settings().model.registry
     names: dict[str, list[str]] = {}
-    for alias, version in aliases.named(root).items():
-        names.setdefault(version, []).append(alias)
+    try:
+        for alias, version in aliases.named(root).items():
+            names.setdefault(version, []).append(alias)
+    except ArtefactError as error:
+        click.echo(f"{error}; hark models promote puts it right", err=True)
     rows = [
         _row(root, version, ", ".join(names.get(version, [])))
         for version in registry.versions(root)

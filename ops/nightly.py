@@ -90,11 +90,14 @@ class Ledger:
         found = self._read("plan")
         if found is None:
             return None
-        ends = {
-            topic: {int(number): int(end) for number, end in parts.items()}
-            for topic, parts in found["ends"].items()
-        }
-        return Plan(found["as_of"], found["champion"], ends, found["settings"])
+        try:
+            ends = {
+                topic: {int(number): int(end) for number, end in parts.items()}
+                for topic, parts in found["ends"].items()
+            }
+            return Plan(found["as_of"], found["champion"], ends, found["settings"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._damaged("plan", error) from error
 
     def begin(self, plan: Plan) -> None:
         """Write the plan."""
@@ -105,6 +108,9 @@ class Ledger:
         self._write("done", {**result, "settings": self._settings})
         self._path("plan").unlink(missing_ok=True)
 
+    def _damaged(self, kind: str, error: Exception) -> ArtefactError:
+        return ArtefactError(f"{self._path(kind)} is damaged: delete it ({error!r})")
+
     def _path(self, kind: str) -> Path:
         return self._root / "runs" / f"{self._stem}.{kind}.json"
 
@@ -114,7 +120,7 @@ class Ledger:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise ArtefactError(f"{self._path(kind)} is damaged: delete it ({error})") from error
+            raise self._damaged(kind, error) from error
         if not isinstance(found, dict) or found.get("settings") != self._settings:
             return None
         return found

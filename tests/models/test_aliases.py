@@ -68,6 +68,28 @@ def test_names_lead_nowhere_else(tmp_path: Path, files: dict[str, bytes]) -> Non
         aliases.rollback(tmp_path / "nowhere")
 
 
+def test_an_alias_that_holds_nonsense_can_be_put_right(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    version = store(tmp_path, files, heads={})
+    (tmp_path / "champion").write_text("nonsense")
+    assert row(tmp_path, version)["alias"] == ""
+    assert invoke(tmp_path, "promote", version) == f"champion: {version}\n"
+    assert aliases.named(tmp_path) == {"champion": version}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"gate": 3}', '{"gate": {}}', '{"operator": [1]}'])
+def test_a_decision_that_somebody_broke_is_none(
+    tmp_path: Path, files: dict[str, bytes], text: str
+) -> None:
+    version = store(tmp_path, files, heads={})
+    (tmp_path / version / decisions.DECISION).write_text(text)
+    assert row(tmp_path, version)["decision"] is None
+    assert "No gate has looked at it." in invoke(tmp_path, "show", version)
+    assert invoke(tmp_path, "promote", version) == f"champion: {version}\n"
+    assert row(tmp_path, version)["decision"] == "promoted by operator"
+
+
 def _swaps(root: Path, versions: list[str], until: float) -> None:
     while time.monotonic() < until:
         for version in versions:

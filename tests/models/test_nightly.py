@@ -19,7 +19,7 @@ from ops.archive_files import PartitionArchive, Span, partitions
 from tests.models.shop_log import archive_shop
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("rerun", "train", "rank", "store", "gate", "promote")
+STAGES = ("rerun", "train", "store", "gate", "promote")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Night:
 
 def night(folder: Path) -> Night:
     made = Night(folder)
-    archive_shop(made.archive, events=4_000)
+    archive_shop(made.archive, events=3_000)
     return made
 
 
