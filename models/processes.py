@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
-
 CPU = torch.device("cpu")
 
 
