@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models import artefact, calibration, covisitation, export, golden, labels, metrics, train
+from models import (
+    artefact,
+    calibration,
+    covisitation,
+    export,
+    golden,
+    labels,
+    metrics,
+    train,
+    warm_start,
+)
 from models.calibration import Calibration
 from models.corpus import Corpus, Ints
 from models.engine import Engine
@@ -21,7 +31,7 @@ from models.point_inputs import at_points
 from models.ranker import Ranker
 from models.sequences import N_GAPS, N_HOURS, ModelInputs, unscale
 from models.splits import Split, split_items
-from models.train import Fitted, Progress, Settings
+from models.train import Fitted, Progress, Settings, Warm
 from schemas.errors import ArtefactError
 from schemas.kinds import N_KINDS
 
@@ -84,6 +94,8 @@ def train_version(
     horizon_s: int,
     label_delay_s: int,
     progress: Progress | None = None,
+    warm: Warm | None = None,
+    kept: Path | None = None,
 ) -> Trained:
     """Train, export and calibrate.
 
@@ -91,6 +103,8 @@ def train_version(
     ----------
     n_items
         N; the corpus' item rows are 1..N.
+    warm, kept
+        As in `train.fit`.
 
     Raises
     ------
@@ -107,7 +121,9 @@ def train_version(
     table = covisitation.start_table(
         *_before(corpus, cut_s), n_items + 1, config.d, np.random.default_rng(settings.seed)
     )
-    fitted = train.fit(corpus, parts, config, table, settings, progress)
+    fitted = train.fit(
+        corpus, parts, config, table, settings, progress, warm=usable(warm, cut_s), kept=kept
+    )
     graph = export.to_onnx(fitted.network, fitted.item_table)
     engine = OnnxEngine(graph, fitted.item_table, fitted.item_bias)
     newest = np.argsort(corpus.points.event, kind="stable")[-GOLDEN_ROWS:]
@@ -132,6 +148,11 @@ def train_version(
     )
 
 
+def usable(warm: Warm | None, cut_s: int) -> Warm | None:
+    """The start, unless its version was taught by what validates now: that would flatter it."""
+    return warm if warm is not None and warm.start.cut_s <= cut_s else None
+
+
 def store(
     root: Path,
     trained: Trained,
@@ -150,6 +171,7 @@ def store(
     fitted = trained.fitted
     files = {
         "model.onnx": trained.graph,
+        artefact.WEIGHTS: warm_start.to_bytes(fitted.network),
         "item_table.npy": artefact.to_npy_bytes(fitted.item_table),
         "item_bias.npy": artefact.to_npy_bytes(fitted.item_bias),
         "items.json": artefact.to_json_bytes(item_ids),
@@ -169,6 +191,8 @@ def store(
         "parity": trained.parity,
         "epochs": [{"epoch": e.number, "loss": e.train_loss, "mrr": e.mrr} for e in fitted.curve],
         "cut_short": fitted.cut_short,
+        "cut_s": trained.cut_s,
+        "warm_start": {"version": fitted.started_from, "known_items": fitted.known_items},
         "heads": {"churn": trained.churn.report, "risk": trained.risk.report},
         "next_item": trained.next_item,
         "feature_medians": trained.feature_medians,
