@@ -4,6 +4,7 @@
 
     <root>/<version>/model.onnx        the graph, fp32
                      model.fp16.onnx   the same in fp16, for a GPU
+                     network.safetensors  its weights by name: a training goes on from them
                      item_table.npy    float32 (N + 1, d)
                      item_bias.npy     float32 (N + 1,)
                      items.json        N item ids; row r of the table is items[r - 1]
@@ -29,6 +30,7 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,9 @@ FILES = (
     "golden.npz",
 )
 
+WEIGHTS = "network.safetensors"
+"""Part of a version like the others, but only the trainer reads it; a version may lack it."""
+
 
 def to_json_bytes(value: Any) -> bytes:
     """Canonical JSON: the same value gives the same bytes."""
@@ -78,7 +83,7 @@ def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
 
     The directory appears under its name complete or not at all.
     """
-    missing = set(FILES) ^ set(files)
+    missing = set(FILES) ^ (set(files) - {WEIGHTS})
     if missing:
         raise ArtefactError(f"an artefact is {', '.join(FILES)}; differs in {sorted(missing)}")
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -145,10 +150,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_files(directory: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
-    """Every file's bytes, each checked against the manifest before anything uses it."""
+def read_files(
+    directory: Path, manifest: dict[str, Any], names: Sequence[str] = FILES
+) -> dict[str, bytes]:
+    """The files' bytes, each checked against the manifest before anything uses it."""
     files = {}
-    for name in FILES:
+    for name in names:
         data = _read(directory / name)
         if hashlib.sha256(data).hexdigest() != manifest["files"].get(name):
             raise ArtefactError(

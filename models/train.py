@@ -40,8 +40,8 @@ class Fitted:
 
     Attributes
     ----------
-    known_items
-        How many items' rows were taken over from the version it started from.
+    started_from, known_items
+        The version that it went on from, and how many items' rows it took over.
     """
 
     network: Network
@@ -49,6 +49,7 @@ class Fitted:
     item_bias: Floats
     curve: list[Epoch]
     cut_short: bool
+    started_from: str | None = None
     known_items: int = 0
 
 
@@ -83,7 +84,9 @@ def fit(
     torch.manual_seed(settings.seed)
     network = Network(config)
     bias, known = _popularity(split, len(item_table)), 0
-    if warm is not None and warm.start.fits(config):
+    if warm is not None and not warm.start.fits(config):
+        warm = None
+    if warm is not None:
         network.load_state_dict(warm.start.weights)
         item_table, bias, known = carried_over(warm.start, warm.item_ids, item_table, bias)
     _measure_features(network, corpus, split)
@@ -107,6 +110,7 @@ def fit(
         item_bias=best_bias,
         curve=loop.position.curve,
         cut_short=loop.position.cut_short,
+        started_from=warm.start.version if warm else None,
         known_items=known,
     )
 

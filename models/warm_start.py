@@ -7,21 +7,21 @@ the trained space.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from models import artefact
 from models.network import Network, NetworkConfig
 
 Floats = npt.NDArray[np.float32]
 
-FILE = "network.safetensors"
 FEW = 100
 """With fewer known items the map from the one space to the other means nothing."""
 
@@ -61,21 +61,32 @@ def to_bytes(network: Network) -> bytes:
 
 
 def read(directory: Path) -> Start | None:
-    """The start that a stored version gives; None if it was stored without weights."""
-    try:
-        manifest = json.loads((directory / "manifest.json").read_bytes())
-        items: list[str] = json.loads((directory / "items.json").read_bytes())
-        return Start(
-            version=directory.name,
-            config=NetworkConfig(**manifest["network"]),
-            weights=load((directory / FILE).read_bytes()),
-            rows={item: row for row, item in enumerate(items, start=1)},
-            item_table=np.load(directory / "item_table.npy", allow_pickle=False),
-            item_bias=np.load(directory / "item_bias.npy", allow_pickle=False),
-            cut_s=int(manifest["cut_s"]),
-        )
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError):
+    """The start that a stored version gives; None if it was stored without weights.
+
+    Raises
+    ------
+    ArtefactError
+        The version is corrupt, or of another format.
+    """
+    manifest = artefact.read_manifest(directory)
+    if artefact.WEIGHTS not in manifest["files"] or "cut_s" not in manifest:
         return None
+    files = artefact.read_files(directory, manifest, (*artefact.FILES, artefact.WEIGHTS))
+    items: list[str] = json.loads(files["items.json"])
+    return Start(
+        version=directory.name,
+        config=NetworkConfig(**manifest["network"]),
+        weights=load(files[artefact.WEIGHTS]),
+        rows={item: row for row, item in enumerate(items, start=1)},
+        item_table=_array(files["item_table.npy"]),
+        item_bias=_array(files["item_bias.npy"]),
+        cut_s=int(manifest["cut_s"]),
+    )
+
+
+def _array(data: bytes) -> Floats:
+    array: Floats = np.load(io.BytesIO(data), allow_pickle=False)
+    return array
 
 
 def carried_over(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from models.corpus import Corpus, Ints, Points
 from models.sequences import ModelInputs
@@ -54,6 +55,14 @@ class Orders:
         """The orders without each user's last `count` events."""
         kept = self.from_end() >= count
         return Orders(self.users[kept], self.items[kept], self.n_items)
+
+    def seen(self, users: Ints) -> npt.NDArray[np.bool_]:
+        """Which rows each of `users` (U,) had, row 0 counted as had: bool (U, n_items + 1)."""
+        had = np.zeros((len(users), self.n_items + 1), dtype=np.bool_)
+        had[:, 0] = True
+        mine = np.isin(self.users, users)
+        had[np.searchsorted(users, self.users[mine]), self.items[mine]] = True
+        return had
 
 
 def read(path: Path) -> Orders:
