@@ -33,9 +33,9 @@ from streams.metrics import Metrics
 from streams.plan import Plan
 from streams.points import Points, Task
 from streams.recommend import SentLists
-from streams.reorder import Outcome
 from streams.settings import AlertRule, Alerts, Settings
 from streams.suggest import suggest
+from streams.taken import Outcome
 
 MIXED = "mixed"
 """History lengths as they come in the shop's log."""
