@@ -160,7 +160,6 @@ class Settings(BaseSettings):
     model: Model = Model()
     http: Http = Http()
     limits: Limits = Limits()
-    data: Path | None = None
 
     @classmethod
     def settings_customise_sources(
