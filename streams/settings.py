@@ -182,7 +182,6 @@ class Settings(BaseSettings):
     gate: Gate = Gate()
     http: Http = Http()
     limits: Limits = Limits()
-    data: Path | None = None
 
     @classmethod
     def settings_customise_sources(
