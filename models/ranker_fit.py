@@ -53,13 +53,13 @@ def fit(
     items
         int32 (D, C), -1 = no candidate.
     targets
-        int64 (D,): the item each user went to next.
+        int64 (D,): the item each user went to next, -1 = none that could be a candidate.
     without
         Features whose weight stays 0.
     ridge
         How strongly the weights, of features scaled to a standard deviation of 1, are drawn.
     """
-    match = items == targets[:, None]
+    match = (items == targets[:, None]) & (items >= 0)
     teach = match.any(axis=1)
     barred = np.array([name in without for name in CANDIDATE_FEATURES])
     prior = np.array([PRIOR.get(name, 0.0) for name in CANDIDATE_FEATURES], np.float32)
@@ -72,8 +72,8 @@ def fit(
     real = ~absent
     spread = x[real].std(dim=0)
     scale = torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), torch.zeros_like(spread))
-    scaled = x * scale
     scale[barred] = 0.0
+    scaled = x * scale
     start = torch.from_numpy(prior) * spread
     weights = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([weights], max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
