@@ -20,10 +20,11 @@ import numpy.typing as npt
 from models.windows import C_NAMES
 from schemas.columns import EventColumns
 from streams.candidates import Source, Suggestions
-from streams.covisits import Covisits, merged
+from streams.covisits import Covisits
 from streams.entities import NONE, Entities
 from streams.histories import Applied
 from streams.label_queue import LabelQueue, Payments
+from streams.parts import merged
 from streams.pending import Pending
 from streams.points import PointPolicy, Task
 from streams.suggest import LEADERS, suggest
