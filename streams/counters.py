@@ -104,6 +104,7 @@ class Counters:
         others: Sequence[Counters] = (),
         *,
         answer: bool = True,
+        context: bool = True,
     ) -> Live:
         """What the counters say at the batch's decision points; then take its events in.
 
@@ -116,17 +117,20 @@ class Counters:
             depend on how far the others have come, no longer on this partition's log alone.
         answer
             False leaves the suggestions empty, where nobody reads them (a restore).
+        context
+            False leaves the context 0: only a model reads it.
         """
         counted = [self.covisits, *(other.covisits for other in others)]
         points, windows = applied.points, applied.windows
         asking = points.asking(Task.RECOMMEND) & answer
-        context = np.zeros((len(points), len(C_NAMES)), np.float64)
+        contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
         suggestions = Suggestions.none(len(points), self.candidates + LEADERS)
         for rows, opens in self._segments(columns):
             if opens:
                 self._finish_block()
             here = slice(*np.searchsorted(points.rows, (rows.start, rows.stop)))
-            context[here] = self._context(columns, points.rows[here])
+            if context:
+                contexts[here] = self._context(columns, points.rows[here])
             asked = here.start + np.flatnonzero(asking[here])
             if len(asked):
                 part = merged([one.part() for one in counted])
@@ -134,7 +138,7 @@ class Counters:
             pending = Pending.of(columns, applied, rows, self.policy.watched)
             if pending is not None:
                 self._pending.append(pending)
-        return Live(context, suggestions)
+        return Live(contexts, suggestions)
 
     def _segments(self, columns: EventColumns) -> Iterator[tuple[slice, bool]]:
         """Rows of the batch that share a block, and whether a new block opens with them."""

@@ -20,6 +20,7 @@ from schemas.codec import encode
 from schemas.columns import EventColumns
 from schemas.outputs import Alert
 from streams.alerts import Observation, Thresholds
+from streams.allowed import top_allowed
 from streams.answer import Answers, BoundModel, head_quantiles, usual_features
 from streams.candidates import Suggestions
 from streams.explain import Explainer
@@ -30,7 +31,7 @@ from streams.outputs import Output
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.points import Points, Task
-from streams.recommend import COUNTERS, Candidates, Trigger, build, top_allowed
+from streams.recommend import COUNTERS, Candidates, Trigger, build
 
 
 @dataclass(slots=True)
@@ -169,7 +170,7 @@ class Decider:
         decisions: Decisions,
         state: PartitionState,
         candidates: Candidates,
-        order: npt.NDArray[np.intp],
+        order: npt.NDArray[np.int64],
         triggers: list[Trigger],
         slots: list[int],
     ) -> None:

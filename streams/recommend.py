@@ -10,14 +10,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.windows import Windows
-from schemas.kinds import Kind
 from schemas.outputs import ItemReason, Recommendation, RecommendedItem, output_id
 from schemas.times import format_time_ms
 from streams.candidates import Source
 from streams.items import ItemTable
 
-_CHUNK = 256  # bounds the (rows, K, L) comparison to a few MB
 COUNTERS = "counters"
 """`model_version` of answers that no model gave."""
 
@@ -68,38 +65,6 @@ class Policy:
     min_interval_s: int
     ttl_s: int
     exclude_bought: bool
-
-
-def top_allowed(
-    candidates: Candidates, windows: Windows, items: ItemTable, policy: Policy
-) -> npt.NDArray[np.intp]:
-    """Columns of the `top_k` best candidates that may be shown, -1 where there are fewer.
-
-    Parameters
-    ----------
-    candidates, windows
-        Of the same D decision points.
-    items
-        Knows what is available.
-    policy
-        Whether items the user already bought are left out.
-
-    Returns
-    -------
-    intp (D, top_k)
-        Best first; ties keep the candidates' order.
-    """
-    allowed = candidates.items >= 0  # (D, K)
-    allowed[allowed] = items.available[candidates.items[allowed]]
-    if policy.exclude_bought:
-        bought = np.where(windows.kinds == Kind.PURCHASE, windows.items, -1)  # (D, L)
-        for begin in range(0, len(allowed), _CHUNK):
-            rows = begin + np.flatnonzero((bought[begin : begin + _CHUNK] >= 0).any(axis=1))
-            owned = bought[rows, None, :] == candidates.items[rows, :, None]  # (r, K, L)
-            allowed[rows] &= ~owned.any(axis=2)
-    scores = np.where(allowed, candidates.scores, -np.inf)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, : policy.top_k]
-    return np.where(np.take_along_axis(allowed, order, axis=1), order, -1)
 
 
 class SentLists:

@@ -27,6 +27,7 @@ from streams.outputs import Output
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.points import Task
+from streams.recommend import COUNTERS
 
 _LATE = "older than the user's newest event by more than state.late_s"
 _RANK = np.array([3, 1, 2], np.int8)  # by Outcome: a record is accepted if any of its rows is
@@ -101,7 +102,8 @@ class Scorer:
         columns = decoded.columns
         with self._metrics.stage("histories"):
             applied = state.histories.apply(columns)
-            live = state.counters.advance(columns, applied)
+            by_model = self._decider.model_version != COUNTERS
+            live = state.counters.advance(columns, applied, context=by_model)
         windows = applied.windows.with_context(live.context)
         engine_error = ""
         try:
@@ -137,7 +139,7 @@ class Scorer:
         """Advance `state` without output (restore) -> events accepted."""
         columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
-        state.counters.advance(columns, applied, answer=False)
+        state.counters.advance(columns, applied, answer=False, context=False)
         self._advance(state, batch)
         return int(applied.accepted.sum())
 

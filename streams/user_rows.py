@@ -44,7 +44,7 @@ def row_type(length: int) -> np.dtype[Any]:
             ("payments", "<u4"),
             ("sessions", "<u4"),
             ("gap_days_sumsq", "<u4"),
-            ("sums", "<f4", 8),  # accumulators.SUMS
+            ("sums", "<f4", 8),  # visits and spend decayed over 15, 45, 120 d; spend; paid
             ("paid_max", "<f4"),
             ("cancels", "<u2"),
             ("active_days", "<u2"),

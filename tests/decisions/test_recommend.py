@@ -8,9 +8,10 @@ import numpy as np
 
 from models.windows import Windows
 from schemas.kinds import Kind
+from streams.allowed import top_allowed
 from streams.candidates import Source
 from streams.items import ItemTable
-from streams.recommend import Candidates, Policy, SentLists, Trigger, build, top_allowed
+from streams.recommend import Candidates, Policy, SentLists, Trigger, build
 
 POLICY = Policy(top_k=2, min_interval_s=30, ttl_s=60, exclude_bought=True)
 
