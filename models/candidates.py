@@ -26,6 +26,8 @@ CANDIDATE_FEATURES = {
     "next_to": "log co-visitation with the newest item alone",
     "near_place": "1 / (1 + place by co-visitation)",
     "popular": "log of the item's decayed events, live",
+    "hot": "log of those of the last hours",
+    "usual": "log of those of the last months",
     "offered": "1 if the counters offered it",
     "engine": "log-probability by the network, -15 at least and for items it doesn't know",
     "engine_share": "that probability",
@@ -51,6 +53,7 @@ PARTS = {
         "engine_near",
     ),
     "popularity": ("popular",),
+    "trend": ("hot", "usual"),
     "own items": (*OWN_FEATURES, "own_near", "own_after_purchase", "own_after_cart"),
 }
 """What a list is made of, and the features that each part brings."""
@@ -67,9 +70,11 @@ class Pool:
     ----------
     items
         int32 (D, C): the worker's item index, -1 = none.
-    near, next_to, popular
-        float32 (D, C): live co-visitation with the recent items and with the newest alone, and
-        decayed events; 0 where the counters didn't offer it.
+    near, next_to
+        float32 (D, C): live co-visitation with the recent items and with the newest alone, 0
+        where the counters didn't offer it.
+    popular, hot, usual
+        float32 (D, C): events of the item in the last days, hours and months, likewise.
     offered
         bool (D, C).
     engine
@@ -88,6 +93,8 @@ class Pool:
     near: Floats
     next_to: Floats
     popular: Floats
+    hot: Floats
+    usual: Floats
     offered: npt.NDArray[np.bool_]
     engine: Floats
     engine_place: npt.NDArray[np.int64]
@@ -131,6 +138,8 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
         "near_share": share,
         "near_place": near_place,
         "popular": np.log1p(pool.popular),
+        "hot": np.log1p(pool.hot),
+        "usual": np.log1p(pool.usual),
         "offered": pool.offered,
         "engine": pool.engine,
         "engine_share": np.exp(pool.engine),

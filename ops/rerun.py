@@ -25,11 +25,11 @@ from schemas.events import ItemUpsert
 from schemas.topics import EVENTS, ITEMS
 from streams.batches import RecordBatch
 from streams.counters import Live
-from streams.covisits import Part, merged
 from streams.histories import Applied
 from streams.ingest import BatchDecoder
 from streams.items import ItemTable
 from streams.partition import PartitionState
+from streams.parts import Part, merged
 from streams.plan import Plan
 from streams.points import PointPolicy
 from streams.settings import Settings

@@ -20,13 +20,14 @@ import numpy.typing as npt
 from models.windows import C_NAMES
 from schemas.columns import EventColumns
 from streams.candidates import Source, Suggestions
-from streams.covisits import Covisits, merged
+from streams.covisits import Covisits
 from streams.entities import NONE, Entities
 from streams.histories import Applied
 from streams.label_queue import LabelQueue, Payments
+from streams.parts import merged
 from streams.pending import Pending
 from streams.points import PointPolicy, Task
-from streams.suggest import suggest
+from streams.suggest import LEADERS, suggest
 
 __all__ = ["Counters", "Live", "Source", "Suggestions"]
 
@@ -63,7 +64,7 @@ class Counters:
     entities
         E, risk entities per event.
     candidates
-        K, suggestions per decision.
+        Suggestions per decision; `suggest.LEADERS` more places are for what is popular.
     max_items, max_entities, max_payments
         Bounds; `Covisits`, `Entities` and `LabelQueue` say who goes beyond them.
     label_delay_s
@@ -75,7 +76,7 @@ class Counters:
         policy: PointPolicy | None = None,
         *,
         entities: int = 4,
-        candidates: int = 50,
+        candidates: int = 64,
         max_items: int = 100_000,
         max_entities: int = 500_000,
         max_payments: int = 500_000,
@@ -123,7 +124,7 @@ class Counters:
         points, windows = applied.points, applied.windows
         asking = points.asking(Task.RECOMMEND) & answer
         contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
-        suggestions = Suggestions.none(len(points), self.candidates)
+        suggestions = Suggestions.none(len(points), self.candidates + LEADERS)
         for rows, opens in self._segments(columns):
             if opens:
                 self._finish_block()

@@ -11,7 +11,7 @@ from models.windows import Windows
 from streams.candidates import Source, Suggestions
 
 ENGINE_CANDIDATES = 50
-OWN_CANDIDATES = 24
+OWN_CANDIDATES = 40
 
 
 def gather(
@@ -74,6 +74,8 @@ def gather(
         near=np.pad(suggestions.near, pad),
         next_to=np.pad(suggestions.next_to, pad),
         popular=np.pad(suggestions.popular, pad),
+        hot=np.pad(suggestions.hot, pad),
+        usual=np.pad(suggestions.usual, pad),
         offered=np.pad(offered >= 0, pad),
         engine=engine.astype(np.float32),
         engine_place=place.astype(np.int64),

@@ -15,7 +15,7 @@ from ops.questions import Asked
 from ops.ranks import SIMPLE, ranks_by, ranks_of
 from streams.answer import BoundModel
 from streams.candidates import Source, Suggestions
-from streams.covisits import Part
+from streams.parts import Part
 from streams.suggest import suggest
 
 Ints = npt.NDArray[np.int64]
@@ -104,7 +104,8 @@ class Judge:
         for method in SIMPLE:
             self._keep(method + suffix, places, ranks_by(method, pool, features, targets))
         for part, ranker in self.without.items() if not suffix else ():
-            left = np.where(pool.sources == SOURCES[part], np.int32(-1), pool.items)
+            barred = SOURCES.get(part, Source.NONE)
+            left = np.where(pool.sources == barred, np.int32(-1), pool.items)
             found_at = ranks_of(left, ranker.score(features), targets)
             self._keep(f"without {part}", places, found_at)
         return pool
