@@ -220,14 +220,16 @@ def _print(answer: Mapping[str, Any]) -> None:
 def _print_score(answer: Mapping[str, Any]) -> None:
     results = answer["results"]
     stages = list(results[0]["share"])
-    table = Table("items", "length", "batch", "ms", "decisions/s", *(f"{s} %" for s in stages))
+    table = Table(
+        "items", "length", "batch", "ms", "CPU ms", "decisions/s", *(f"{s} %" for s in stages)
+    )
     for column in table.columns:
         column.justify = "right"
     for row in results:
         mean = f" ({row['mean_length']:.0f})" if row["length"] == MIXED else ""
         table.add_row(
             f"{row['items']:,}", f"{row['length']}{mean}", f"{row['batch']:,}",
-            f"{row['ms']:.1f}", f"{row['decisions_per_s']:,.0f}",
+            f"{row['ms']:.1f}", f"{row['cpu_ms']:.1f}", f"{row['decisions_per_s']:,.0f}",
             *(f"{100 * row['share'][stage]:.0f}" for stage in stages),
         )  # fmt: skip
     console = Console()
