@@ -51,7 +51,7 @@ def _data(manifest: Mapping[str, Any]) -> Iterator[str]:
             f"- gone means silent for {_days(labels.get('churn_horizon_s'))}; risk labels count "
             f"as complete after {_days(labels.get('risk_delay_s'))}"
         )
-    started = manifest.get("started_from")
+    started = (manifest.get("warm_start") or {}).get("version")
     yield f"- {'started from ' + started if started else 'started afresh'}; " + ", ".join(
         f"{name} {value}" for name, value in sorted(training.items())
     )

@@ -26,8 +26,7 @@ from models.point_inputs import at_points
 from models.registry import Model
 from models.sequences import ModelInputs
 from ops.holdout import Holdout
-from ops.questions import Asked
-from ops.ranking import answered, ranks_of
+from ops.ranking import answered, rank_questions, ranks_of
 from schemas.errors import ArtefactError
 from streams.answer import BoundModel
 from streams.items import ItemTable
@@ -78,7 +77,7 @@ def compare_lists(models: Mapping[str, Model], holdout: Holdout, items: ItemTabl
     if holdout.asked is None or not len(holdout.asked.points):
         return Lists({CHALLENGER: np.zeros(0, np.int64)}, np.zeros(0, np.int64))
     asked, targets, users = answered(holdout.samples, holdout.asked, since_s=holdout.cut_s)
-    ranks = {role: rank(model, asked, targets, items) for role, model in models.items()}
+    ranks = {role: rank_questions(model, items, asked, targets) for role, model in models.items()}
     corpus, suggested = holdout.samples.corpus, asked.suggestions
     current = asked.windows.items[np.arange(len(users)), asked.windows.lengths - 1][:, None]
     offered = np.where(suggested.items == current, -1, suggested.items)
@@ -86,18 +85,6 @@ def compare_lists(models: Mapping[str, Model], holdout: Holdout, items: ItemTabl
     ranks["popularity"] = popularity.ranks(corpus, corpus.points.event[asked.points], rows)
     ranks["covisitation"] = ranks_of(offered, suggested.near, targets, positive=True)
     return Lists(ranks, users)
-
-
-def rank(model: Model, asked: Asked, targets: Ints, items: ItemTable) -> Ints:
-    """Place (Q,) of each target in the version's list, as a worker would have ordered it."""
-    bound = BoundModel(model, items)
-    parts = []
-    for start in range(0, len(targets), BATCH):
-        part = asked.take(np.arange(start, min(start + BATCH, len(targets))))
-        scores = model.engine.score(bound.inputs(part.windows, part.frame))
-        found = bound.candidates(scores, part.suggestions, part.windows)
-        parts.append(ranks_of(found.items, found.scores, targets[start : start + BATCH]))
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 def compare_heads(

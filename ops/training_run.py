@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from models import aliases, artefact, decisions, lock, registry
 from models.gate import Decision, Limits
 from ops.archive import archive_topic
@@ -24,6 +26,7 @@ from ops.questions import Asked, Keeper
 from ops.rerun import count_before, rerun
 from ops.samples import LabelRules, Samples, collect
 from ops.stages import Stages
+from schemas.errors import ArtefactError
 from schemas.topics import EVENTS, ITEMS
 from streams.items import ItemTable
 from streams.settings import Gate, Settings
@@ -31,8 +34,12 @@ from streams.settings import Gate, Settings
 if TYPE_CHECKING:
     from models.build import Trained
     from models.train import Settings as TrainSettings
+    from models.train import Warm
     from ops.ranking import Ranking
 
+log = structlog.get_logger(__name__)
+CHECKPOINT = ".training.safetensors"
+"""In the registry: where the training loop of a killed nightly run goes on from."""
 QUESTIONS = 12_000
 """Kept of the log's end: half teach the ranker, half judge."""
 
@@ -108,6 +115,7 @@ def run(job: Job, stages: Stages) -> dict[str, Any]:
         result = {"already": False, "archived": archived, **_train(job, plan, stages)}
         if ledger is not None:
             ledger.end(result)
+            (job.root / CHECKPOINT).unlink(missing_ok=True)
         return result
 
 
@@ -134,6 +142,7 @@ def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
         samples, asked, items = _rerun(job, plan, stages)
         holdout = divide(samples, asked, job.settings.gate.window, job.training.seed)
     learnt = holdout.training
+    item_ids = [items.ids[i] for i in learnt.item_index.tolist()]
     with stages.stage("train"):
         trained = build.train_version(
             learnt.corpus,
@@ -142,11 +151,12 @@ def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
             horizon_s=learnt.horizon_s,
             label_delay_s=learnt.label_delay_s,
             progress=stages.show,
+            warm=_warm(job, plan, item_ids),
+            kept=None if plan.as_of is None else job.root / CHECKPOINT,
         )
     with stages.stage("rank"):
         ranking = fit_ranker(learnt, holdout.training_asked, trained, len(items))
     with stages.stage("store"):
-        item_ids = [items.ids[i] for i in learnt.item_index.tolist()]
         facts = {"ranking": ranking.report, **_facts(job, plan, holdout)}
         version = build.store(job.root, trained, item_ids, ranking.ranker, facts)
         decisions.write_card(job.root / version)
@@ -162,6 +172,21 @@ def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
         **_told(samples, trained, ranking),
         "seconds": stages.seconds,
     }
+
+
+def _warm(job: Job, plan: Plan, item_ids: list[str]) -> Warm | None:
+    """What a nightly run goes on from: the champion; any other starts afresh."""
+    from models import warm_start
+    from models.train import Warm
+
+    if plan.as_of is None or plan.champion is None:
+        return None
+    try:
+        start = warm_start.read(job.root / plan.champion)
+    except ArtefactError as error:
+        log.warning("train.fresh", why=str(error))
+        return None
+    return None if start is None else Warm(start, item_ids)
 
 
 def _rerun(job: Job, plan: Plan, stages: Stages) -> tuple[Samples, Asked | None, ItemTable]:

@@ -140,10 +140,14 @@ def test_killed_in_any_stage_it_comes_to_the_same_in_the_end(
     manifest = artefact.read_manifest(calm.root / first["version"])
     limit = datetime.fromisoformat(f"{early}T00:00+00:00").timestamp()
     assert manifest["data"]["log_end_s"] < limit
+    aliases.promote(calm.root, first["version"])
     later = calm.run("--as-of", late)
     assert later["version"] != first["version"]
     assert later["events"] > first["events"]
-    assert later["champion_before"] == (first["version"] if first["promoted"] else None)
+    assert later["champion_before"] == first["version"]
+    start = artefact.read_manifest(calm.root / later["version"])["warm_start"]
+    assert start["version"] == first["version"], "it goes on from the champion"
+    assert start["known_items"] > 40
 
 
 def test_two_at_once_are_one_and_a_line_that_says_who(tmp_path: Path) -> None:
