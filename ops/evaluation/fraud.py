@@ -104,8 +104,8 @@ def fraud(task: Task, show: Show) -> Report:
     assert head.stack is not None
     inputs = at_points(corpus, first.test)
     network = trained.engine.score(inputs).risk_logit
-    stacks: dict[str, Stack] = {HARK: head.stack, **head.parts}
-    answers = {name: one.probability(network, inputs.features) for name, one in stacks.items()}
+    stacks: list[tuple[str, Stack]] = [(HARK, head.stack), *head.parts.items()]
+    answers = {name: one.probability(network, inputs.features) for name, one in stacks}
     answers["lightgbm_aggregates"] = _aggregates(corpus, first, task.seed)
     results = [Row(name, _figures(said, corpus, first)) for name, said in answers.items()]
     folds = [_values(answers[HARK], corpus, first)]
