@@ -186,10 +186,11 @@ def _blend(asker: Asker, known: Orders) -> Blend:
     for part in asker.parts(np.sort(users)):
         wanted = targets[part.users]
 
-        def measure(scores: Floats, part: Part = part, wanted: Ints = wanted) -> evaluation.Floats:
-            return evaluation.gains(_ranks(part.filtered(scores), wanted), TOP)
+        def measure(scores: Floats, wanted: Ints = wanted) -> evaluation.Floats:
+            return evaluation.gains(places(scores, wanted), TOP)
 
-        choice.see(part.scores["network"], part.scores["covisitation"], measure)
+        # What is filtered from the one is filtered from the blend.
+        choice.see(part.filtered(part.scores["network"]), part.scores["covisitation"], measure)
     return choice.best()
 
 
@@ -201,7 +202,7 @@ def _rank(asker: Asker, blend: Blend, everything: Orders) -> Ranked:
         blended = blend.scores(part.scores["network"], part.scores["covisitation"])
         for method, scores in {HARK: blended, **part.scores}.items():
             left = part.filtered(scores)
-            ranks.setdefault(method, []).append(_ranks(left, targets[part.users]))
+            ranks.setdefault(method, []).append(places(left, targets[part.users]))
             best = np.argpartition(left, -TOP, axis=1)[:, -TOP:]
             shown.setdefault(method, np.zeros(left.shape[1], np.bool_))[best] = True
     return Ranked(
@@ -231,12 +232,12 @@ def _slices(ranked: Ranked, training: Orders, everything: Orders) -> dict[str, l
     }
 
 
-def _ranks(scores: Floats, wanted: Ints) -> Ints:
+def places(scores: Floats, wanted: Ints) -> Ints:
     """Place of each wanted item from 1; of equals, half come before -> int64 (U,)."""
     own = scores[np.arange(len(wanted)), wanted][:, None]
     above, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
-    ranks: Ints = 1 + above + equal // 2
-    return ranks
+    found: Ints = 1 + above + equal // 2
+    return found
 
 
 def _log_softmax(logits: Floats) -> Floats:
