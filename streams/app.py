@@ -22,6 +22,7 @@ from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
+from streams.decide import Record
 from streams.health import HealthServer
 from streams.items import ItemTable
 from streams.metrics import Metrics
@@ -50,9 +51,11 @@ class Worker:
     ----------
     settings
         Validated settings.
+    record
+        Shown the decisions of every batch.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, record: Record | None = None) -> None:
         self.settings = settings
         kafka = settings.kafka
         self._client = kafka.client()
@@ -64,7 +67,8 @@ class Worker:
         self.metrics = Metrics()
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
-        self.scorer = Scorer(Plan.from_settings(settings), self._decoder, self.items, self.metrics)
+        plan = Plan.from_settings(settings)
+        self.scorer = Scorer(plan, self._decoder, self.items, self.metrics, record)
         self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
         self.pipeline = Pipeline(
             self.scorer,

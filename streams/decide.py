@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -48,6 +48,9 @@ class Decisions:
         (kind, severity, status) of each alert.
     churn, risk
         Whether these were scored.
+    probabilities
+        By "churn" and "risk": which decision points were scored, intp (n,), and the calibrated
+        probabilities, float64 (n,).
     """
 
     outputs: list[Output]
@@ -55,6 +58,13 @@ class Decisions:
     alerts: list[tuple[str, str, str]]
     churn: bool
     risk: bool
+    probabilities: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]] = field(
+        default_factory=dict
+    )
+
+
+Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
+"""Shown a partition, the offsets (D,) of a batch's decision points, and what was decided."""
 
 
 class Decider:
@@ -204,8 +214,9 @@ class Decider:
         assert self._bound is not None
         setattr(decisions, kind, True)
         book, at_probability = state.books[kind], self._thresholds[kind]
-        probabilities = _probability_of(self._bound.model, kind, answers)[at].tolist()
-        for i, probability in zip(at.tolist(), probabilities, strict=True):
+        probabilities = _probability_of(self._bound.model, kind, answers)[at]
+        decisions.probabilities[kind] = at, probabilities
+        for i, probability in zip(at.tolist(), probabilities.tolist(), strict=True):
             trigger = triggers[i]
             if book.quiet(trigger.user_id, probability, at_probability):
                 continue
