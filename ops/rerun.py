@@ -128,6 +128,10 @@ class Rerun:
         """Ask for decisions as `points` says, not as the settings do; before the first batch."""
         self._plan = replace(self._plan, points=points)
 
+    def state(self, partition: int) -> PartitionState:
+        """The state of a partition that was fed."""
+        return self._states[partition]
+
     def frozen(self) -> Part:
         """Everybody's item counters as they are now, a copy that stays so."""
         return copy.deepcopy(merged([s.counters.covisits.part() for s in self._states.values()]))

@@ -23,6 +23,8 @@ from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
+from streams.credentials import faust_credentials
+from streams.decide import Record
 from streams.garbage import settle_garbage
 from streams.health import HealthServer
 from streams.items import ItemTable
@@ -52,9 +54,11 @@ class Worker:
     ----------
     settings
         Validated settings.
+    record
+        Shown the decisions of every batch.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, record: Record | None = None) -> None:
         self.settings = settings
         kafka = settings.kafka
         self._client = kafka.client()
@@ -66,7 +70,8 @@ class Worker:
         self.metrics = Metrics()
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
-        self.scorer = Scorer(Plan.from_settings(settings), self._decoder, self.items, self.metrics)
+        plan = Plan.from_settings(settings)
+        self.scorer = Scorer(plan, self._decoder, self.items, self.metrics, record)
         self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
         self.pipeline = Pipeline(
             self.scorer,
@@ -101,7 +106,7 @@ class Worker:
         app = _App(
             kafka.group_id,
             broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
-            broker_credentials=_credentials(kafka),
+            broker_credentials=faust_credentials(kafka),
             broker_session_timeout=kafka.session_timeout_s,
             broker_heartbeat_interval=1.0,
             broker_commit_interval=1.0,
@@ -257,18 +262,6 @@ class _App(faust.App):
         self.worker.health.set_ready(False)
         await super().on_stop()
         await self.worker.stop()
-
-
-def _credentials(kafka: Kafka) -> Any:
-    context = kafka.ssl_context()
-    if kafka.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=kafka.username,
-            password=kafka.password.get_secret_value() if kafka.password else None,
-            ssl_context=context,
-            mechanism=kafka.sasl_mechanism,
-        )
-    return faust.SSLCredentials(context) if context else None
 
 
 async def run(settings: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -47,15 +47,25 @@ class Decisions:
         Recommendation points by outcome: sent, unchanged, held, empty.
     alerts
         (kind, severity, status) of each alert.
-    churn, risk
-        Whether these were scored.
+    probabilities
+        By "churn" and "risk": which decision points were scored, intp (n,), and the calibrated
+        probabilities, float64 (n,).
     """
 
     outputs: list[Output]
     lists: Counter[str]
     alerts: list[tuple[str, str, str]]
-    churn: bool
-    risk: bool
+    probabilities: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]] = field(
+        default_factory=dict
+    )
+
+    def scored(self, kind: str) -> int:
+        """How many decision points "churn" or "risk" was asked at."""
+        return len(self.probabilities[kind][0]) if kind in self.probabilities else 0
+
+
+Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
+"""Shown a partition, the offsets (D,) of a batch's decision points, and what was decided."""
 
 
 class Decider:
@@ -125,7 +135,7 @@ class Decider:
         EngineError
             Before anything was advanced.
         """
-        decisions = Decisions([], Counter(), [], churn=False, risk=False)
+        decisions = Decisions([], Counter(), [])
         points = applied.points
         if not len(points):
             return decisions
@@ -144,7 +154,7 @@ class Decider:
             if answers is not None:
                 frame_row = answers.frame.row
                 for kind, at in self._asked(points).items():
-                    setattr(decisions, kind, True)
+                    decisions.probabilities[kind] = at, answers.probabilities[kind]
                     alerts += self._alerts(state, kind, answers, at, triggers, frame_row)
         with self._metrics.stage("encode"):
             messages = self._writer.write(sent, lists, self.model_version)
