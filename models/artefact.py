@@ -7,7 +7,10 @@
                      item_table.npy    float32 (N + 1, d)
                      item_bias.npy     float32 (N + 1,)
                      items.json        N item ids; row r of the table is items[r - 1]
-                     calibration.json  churn and risk curves; a head that isn't shipped is null
+                     heads.json        how churn and risk come about: weights of the network's
+                                       and the trees' logits, calibration; null if not shipped
+                     trees_churn.txt   LightGBM models as text, "none" where no head asks them
+                     trees_risk.txt
                      ranker.json       candidate weights, or null
                      golden.npz        inputs and the outputs that any engine must repeat
                      manifest.json     sha256 of each of these, and how the version was made
@@ -31,7 +34,7 @@ import numpy.typing as npt
 
 from schemas.errors import ArtefactError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 FILES = (
     "model.onnx",
@@ -39,7 +42,9 @@ FILES = (
     "item_table.npy",
     "item_bias.npy",
     "items.json",
-    "calibration.json",
+    "heads.json",
+    "trees_churn.txt",
+    "trees_risk.txt",
     "ranker.json",
     "golden.npz",
 )

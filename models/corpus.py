@@ -103,3 +103,25 @@ def chunks(users: Ints, length: int, rng: np.random.Generator | None) -> tuple[I
     start = first[owner] + np.where(number > 0, head[owner] + (number - 1) * length, 0)
     stop = np.minimum(first[owner] + head[owner] + number * length, (first + sizes)[owner])
     return start, stop - start
+
+
+def before(corpus: Corpus, end_s: int) -> Corpus:
+    """The corpus without what came at `end_s` or later; features and labels stay as they are.
+
+    The last event of each user keeps its gap to an event that is gone: whoever may not know it
+    masks it, as `point_inputs.at_points` and the network do.
+    """
+    kept = corpus.times_s < end_s
+    number = np.cumsum(kept) - 1
+    points = corpus.points
+    asked = kept[points.event]
+    columns = ("users", "times_s", "item_rows", "kinds", "gaps", "hours", "amounts")
+    return Corpus(
+        **{name: getattr(corpus, name)[kept] for name in columns},
+        points=Points(
+            number[points.event[asked]],
+            points.features[asked],
+            points.churn[asked],
+            points.risk[asked],
+        ),
+    )

@@ -56,6 +56,10 @@ class Scores:
     churn_logit: npt.NDArray[np.float32]
     risk_logit: npt.NDArray[np.float32]
 
+    def logit(self, head: str) -> npt.NDArray[np.float32]:
+        """The network's logit (B,) of "churn" or "risk"."""
+        return self.churn_logit if head == "churn" else self.risk_logit
+
     def take(self, rows: npt.NDArray[Any]) -> Scores:
         """The answers at `rows` (int indices or a bool mask of shape (B,)), order kept."""
         return Scores(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})

@@ -89,5 +89,5 @@ def _open_tensorrt(
         gpu=gpu,
         plans=plans,
     )
-    golden.check_golden(stored, engine, "on TensorRT")
+    golden.check_golden(stored, engine, {}, "on TensorRT")
     return engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import fields
 
 import numpy as np
@@ -10,13 +11,16 @@ import numpy as np
 from models import artefact
 from models.engine import FP32, Engine, Scores
 from models.sequences import ModelInputs
+from models.stack import Stack
 from schemas.errors import ArtefactError
 
 
-def to_bytes(inputs: ModelInputs, outputs: Scores) -> bytes:
-    """Inputs and outputs as one .npz."""
+def to_bytes(inputs: ModelInputs, outputs: Scores, heads: Mapping[str, Stack]) -> bytes:
+    """Inputs, the engine's outputs and the shipped heads' logits as one .npz."""
     arrays = {f"in_{f.name}": getattr(inputs, f.name) for f in fields(inputs)}
     arrays |= {f"out_{f.name}": getattr(outputs, f.name) for f in fields(outputs)}
+    for name, head in heads.items():
+        arrays[f"head_{name}"] = head.logit(outputs.logit(name), inputs.features)
     return artefact.to_npz_bytes(arrays)
 
 
@@ -42,7 +46,7 @@ def difference(one: Scores, other: Scores, moved_share: float = FP32.moved) -> f
     return float(max(gaps))
 
 
-def check_golden(stored: bytes, engine: Engine, version: str) -> None:
+def check_golden(stored: bytes, engine: Engine, heads: Mapping[str, Stack], version: str) -> None:
     """Run the golden inputs.
 
     Raises
@@ -51,7 +55,12 @@ def check_golden(stored: bytes, engine: Engine, version: str) -> None:
         If the answers differ from the stored ones by more than the engine's tolerance.
     """
     inputs, wanted = from_bytes(stored)
-    gap = difference(wanted, engine.score(inputs), engine.tolerance.moved)
+    found = engine.score(inputs)
+    gap = difference(wanted, found, engine.tolerance.moved)
+    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
+        for name, head in heads.items():
+            logits = head.logit(found.logit(name), inputs.features)
+            gap = max(gap, float(np.abs(logits - archive[f"head_{name}"]).max(initial=0.0)))
     if not gap <= engine.tolerance.logit:
         raise ArtefactError(
             f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine: "

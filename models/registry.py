@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models import artefact
-from models.calibration import Calibration
-from models.engine import Engine
+from models.engine import Engine, Scores
 from models.engines import EngineFactory, open_onnx
 from models.features import FEATURE_SET_HASH
 from models.golden import check_golden
 from models.ranker import Ranker
+from models.stack import HEADS, Stack
 from schemas.errors import ArtefactError
 
 CHAMPION = "champion"
@@ -44,8 +44,8 @@ class Model:
         float32 (N + 1, d), (N + 1,): with `Scores.queries` they score any item.
     ranker
         Orders candidates; None if this version has none, then the engine's order stands.
-    churn, risk
-        Calibration, or None where the version doesn't ship the head (no labels to learn from).
+    heads
+        By name, "churn" and "risk"; one without labels to learn from isn't shipped.
     """
 
     version: str
@@ -55,26 +55,38 @@ class Model:
     item_table: npt.NDArray[np.float32]
     item_bias: npt.NDArray[np.float32]
     ranker: Ranker | None
-    churn: Calibration | None
-    risk: Calibration | None
+    heads: dict[str, Stack]
     feature_set_hash: str
     manifest: dict[str, Any]
 
-    @property
-    def has_churn(self) -> bool:
-        return self.churn is not None
+    def ships(self, head: str) -> bool:
+        """Whether the version answers "churn" or "risk"."""
+        return head in self.heads
 
-    @property
-    def has_risk(self) -> bool:
-        return self.risk is not None
+    def logit(
+        self, head: str, scores: Scores, features: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Log-odds (B,) before calibration: what an explanation takes apart.
 
-    def churn_probability(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Calibrated probability (B,) of no event within `manifest["heads"]["churn"]`'s horizon."""
-        return _probability(self.churn, logits, "churn", self.version)
+        Parameters
+        ----------
+        scores, features
+            The engine's answers and `ModelInputs.features` of the same B decision points.
+        """
+        return self._head(head).logit(scores.logit(head), features)
 
-    def risk_probability(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Calibrated probability (B,) that a label event will confirm the risk."""
-        return _probability(self.risk, logits, "risk", self.version)
+    def probability(
+        self, head: str, scores: Scores, features: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Calibrated probability (B,): of silence for the horizon of
+        `manifest["labels"]` (churn), of a label event that confirms the risk (risk).
+        """
+        return self._head(head).probability(scores.logit(head), features)
+
+    def _head(self, name: str) -> Stack:
+        if name not in self.heads:
+            raise ArtefactError(f"model {self.version} ships no {name} head: look at ships() first")
+        return self.heads[name]
 
 
 def versions(root: Path) -> list[str]:
@@ -124,8 +136,8 @@ def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx)
     item_table = _array(files["item_table.npy"])
     item_bias = _array(files["item_bias.npy"])
     runner = engine(files, item_table, item_bias)
-    check_golden(files["golden.npz"], runner, version)
-    curves = json.loads(files["calibration.json"])
+    heads = _heads(files)
+    check_golden(files["golden.npz"], runner, heads, version)
     weights = json.loads(files["ranker.json"])
     return Model(
         version=version,
@@ -135,8 +147,7 @@ def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx)
         item_table=item_table,
         item_bias=item_bias,
         ranker=None if weights is None else Ranker.from_json(weights),
-        churn=_curve(curves["churn"]),
-        risk=_curve(curves["risk"]),
+        heads=heads,
         feature_set_hash=manifest["feature_set_hash"],
         manifest=manifest,
     )
@@ -178,13 +189,10 @@ def _array(data: bytes) -> npt.NDArray[np.float32]:
     return loaded
 
 
-def _curve(stored: dict[str, Any] | None) -> Calibration | None:
-    return None if stored is None else Calibration.from_json(stored)
-
-
-def _probability(
-    curve: Calibration | None, logits: npt.NDArray[Any], head: str, version: str
-) -> npt.NDArray[np.float64]:
-    if curve is None:
-        raise ArtefactError(f"model {version} ships no {head} head: look at has_{head} first")
-    return curve.probability(logits)
+def _heads(files: dict[str, bytes]) -> dict[str, Stack]:
+    stored = json.loads(files["heads.json"])
+    return {
+        name: Stack.from_json(stored[name], files[f"trees_{name}.txt"].decode())
+        for name in HEADS
+        if stored[name] is not None
+    }

@@ -93,7 +93,7 @@ def with_catalogue(registry: Path, version: str, n_items: int) -> str:
         "item_table.npy": artefact.to_npy_bytes(table),
         "item_bias.npy": artefact.to_npy_bytes(bias),
         "items.json": artefact.to_json_bytes([*model.item_ids, *fresh]),
-        "golden.npz": golden.to_bytes(inputs, outputs),
+        "golden.npz": golden.to_bytes(inputs, outputs, model.heads),
     }
     return artefact.write(registry, files, model.manifest)
 

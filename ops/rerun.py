@@ -56,6 +56,15 @@ class Step:
     features: pl.DataFrame
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """D users at one moment, one row each."""
+
+    users: list[str]
+    windows: Windows
+    features: pl.DataFrame
+
+
 class Rerun:
     """The state of a worker that owns every partition, fed from the archive.
 
@@ -101,6 +110,20 @@ class Rerun:
     def frozen(self) -> Part:
         """Everybody's item counters as they are now, a copy that stays so."""
         return copy.deepcopy(merged([s.counters.covisits.part() for s in self._states.values()]))
+
+    def standing(self, now_s: int) -> Standing:
+        """Every known user as asked at `now_s`, not at an event; at or after all events so far.
+
+        Live counters are those of an event's entities, so there are none here.
+        """
+        users: list[str] = []
+        parts: list[Windows] = [Windows.empty(64)]
+        for _, state in sorted(self._states.items()):
+            known = state.histories.known()
+            users += known
+            parts.append(state.histories.standing(known, now_s))
+        windows = Windows.concat(parts)
+        return Standing(users, windows, features.compute(windows))
 
     def take_catalogue(self, batches: Iterator[RecordBatch]) -> None:
         """Apply item upserts and tombstones; unreadable entries are skipped, as the worker does."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from models.windows import A_NAMES
 from schemas.kinds import Kind
+from streams import day_gaps
 from streams.points import PointPolicy, Task
 from streams.user_rows import Rows
 
@@ -76,6 +77,8 @@ class Sums:
         float32 (m, 8): columns `SUMS`.
     paid_max
         float32 (m,).
+    day_gaps
+        int64 (m, `DAY_GAPS`): latest first, 0 = none.
     points_s
         int64 (m,): time of the user's last RECOMMEND point.
     ratios
@@ -87,6 +90,7 @@ class Sums:
     integers: dict[str, Ints]
     floats: Floats
     paid_max: Floats
+    day_gaps: Ints
     points_s: Ints
     ratios: Floats
     tasks: npt.NDArray[np.uint8]
@@ -100,6 +104,8 @@ class Sums:
                 out[:, column] = self.integers[name][rows]
             elif name == "paid_max":
                 out[:, column] = self.paid_max[rows]
+            elif name in day_gaps.NAMES:
+                out[:, column] = self.day_gaps[rows, day_gaps.NAMES.index(name)]
             else:
                 out[:, column] = floats[:, SUMS.index(name)]
         return out
@@ -111,6 +117,7 @@ class Sums:
             rows[name][users] = np.minimum(values[last], top)
         rows["sums"][users] = self.floats[last]
         rows["paid_max"][users] = self.paid_max[last]
+        rows["day_gaps"][users] = np.minimum(self.day_gaps[last], 65_535)
         rows["last_point_s"][users] = self.points_s[last]
 
 
@@ -124,7 +131,8 @@ def advance(old: Rows, steps: Steps, policy: PointPolicy) -> Sums:
     visit = fresh | (passed > SESSION_GAP_S)
     paid = np.where(steps.kinds == Kind.PAYMENT, steps.amounts, np.float32(0))
 
-    integers = _counts(old, steps, fresh, visit, newest)
+    gap_days = np.where(fresh, 0, newest // DAY_S - _before(newest, old["last_s"], start) // DAY_S)
+    integers = _counts(old, steps, fresh, visit, gap_days)
     integers["last_s"] = newest
     floats, points_s, asks = _in_turn(old, steps, policy, _terms(steps, passed, visit, paid))
     tasks = np.where(asks, np.uint8(Task.RECOMMEND | Task.CHURN), np.uint8(0))
@@ -134,6 +142,7 @@ def advance(old: Rows, steps: Steps, policy: PointPolicy) -> Sums:
         integers=integers,
         floats=floats,
         paid_max=_paid_max(old, steps, paid),
+        day_gaps=day_gaps.latest(old["day_gaps"], steps.user, steps.start, gap_days),
         points_s=points_s,
         ratios=_ratios(old, steps, floats[:, -1], integers["payments"]),
         tasks=tasks,
@@ -145,11 +154,12 @@ def _counts(
     steps: Steps,
     fresh: npt.NDArray[np.bool_],
     visit: npt.NDArray[np.bool_],
-    newest: Ints,
+    gap_days: Ints,
 ) -> dict[str, Ints]:
     """Everything that is an integer: exact under any grouping of the additions."""
-    before = _before(newest, old["last_s"], steps.start)
-    gap_days = np.where(fresh, 0, newest // DAY_S - before // DAY_S)
+    bought_s = np.where(steps.kinds == Kind.PURCHASE, steps.times_s, 0)
+    ordered_s = _running_max(bought_s, old["last_purchase_s"], steps)
+    before_s = _before(ordered_s, old["last_purchase_s"], steps.start)
     adds = {
         "events": np.ones(len(fresh), np.int64),
         "purchases": steps.kinds == Kind.PURCHASE,
@@ -158,15 +168,15 @@ def _counts(
         "sessions": visit,
         "active_days": fresh | (gap_days > 0),
         "gap_days_sumsq": gap_days * gap_days,
+        "order_days": ordered_s // DAY_S > before_s // DAY_S,
     }
-    table = np.stack(list(adds.values()), axis=1).astype(np.int64)  # (m, 7)
-    base = np.stack([old[name] for name in adds], axis=1).astype(np.int64)  # (V, 7)
+    table = np.stack(list(adds.values()), axis=1).astype(np.int64)  # (m, 8)
+    base = np.stack([old[name] for name in adds], axis=1).astype(np.int64)  # (V, 8)
     whole = np.cumsum(table, axis=0)
     whole += (base - whole[steps.start] + table[steps.start])[steps.user]
     counts = {name: whole[:, i] for i, name in enumerate(adds)}
 
-    bought_s = np.where(steps.kinds == Kind.PURCHASE, steps.times_s, 0)
-    counts["last_purchase_s"] = _running_max(bought_s, old["last_purchase_s"], steps)
+    counts["last_purchase_s"] = ordered_s
     counts["gap_days_max"] = _running_max(gap_days, old["gap_days_max"], steps)
     earliest = np.where(old["events"] == 0, 0, _TOP - old["first_s"].astype(np.int64))
     counts["first_s"] = _TOP - _running_max(_TOP - steps.times_s, earliest, steps)

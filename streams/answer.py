@@ -26,11 +26,15 @@ COVISIT_EPSILON = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the model says about D decision points, and what it was asked."""
+    """What the model says about D decision points, and what it was asked.
+
+    `probabilities` holds, by head, those of the points that ask for it, in order.
+    """
 
     frame: pl.DataFrame
     inputs: ModelInputs
     scores: Scores
+    probabilities: dict[str, npt.NDArray[np.float64]]
 
 
 class BoundModel:

@@ -87,8 +87,8 @@ class Decider:
         self._bound = BoundModel(model, self._items) if model else None
         self._explainers = {
             kind: Explainer(usual_features(model), partial(_logits, model, kind))
-            for kind in ("churn", "risk")
-            if model and _ships(model, kind)
+            for kind in self._plan.alert_policies
+            if model and model.ships(kind)
         }
         self._thresholds = {
             kind: policy.thresholds(head_quantiles(model, kind))
@@ -124,8 +124,7 @@ class Decider:
         points = applied.points
         if not len(points):
             return decisions
-        answers = self._answer(windows) if self._bound else None
-        probabilities = self._probabilities(state, answers)
+        answers = self._answer(windows, points) if self._bound else None
         triggers = _triggers(state.partition, columns, points, windows)
         asked = np.flatnonzero(points.asking(Task.RECOMMEND))
         slots = applied.slots[points.rows[asked]].tolist()
@@ -138,31 +137,30 @@ class Decider:
             self._recommend(decisions, state, candidates, order, asking, slots)
             if answers is not None:
                 frame_row = answers.frame.row
-                for kind, task in (("churn", Task.CHURN), ("risk", Task.RISK)):
-                    if kind in probabilities:
-                        at = np.flatnonzero(points.asking(task))
-                        likely = at, probabilities[kind][at].tolist()
-                        self._alert(decisions, state, kind, answers, likely, triggers, frame_row)
+                for kind, at in self._asked(points).items():
+                    self._alert(decisions, state, kind, answers, at, triggers, frame_row)
         return decisions
 
-    def _answer(self, windows: Windows) -> Answers:
+    def _asked(self, points: Points) -> dict[str, npt.NDArray[np.intp]]:
+        """The points that ask for each head that the model ships and an alert rule wants."""
+        tasks = {"churn": Task.CHURN, "risk": Task.RISK}
+        return {kind: np.flatnonzero(points.asking(tasks[kind])) for kind in self._explainers}
+
+    def _answer(self, windows: Windows, points: Points) -> Answers:
         assert self._bound is not None
+        model = self._bound.model
         with self._metrics.stage("features"):
             frame = features.compute(windows)
         with self._metrics.stage("sequences"):
             inputs = self._bound.inputs(windows, frame)
         with self._metrics.stage("engine"):
-            return Answers(frame, inputs, self._bound.model.engine.score(inputs))
-
-    def _probabilities(
-        self, state: PartitionState, answers: Answers | None
-    ) -> dict[str, npt.NDArray[np.float64]]:
-        """Calibrated probability (D,) by the kinds of alert that are on and that ship."""
-        if answers is None or self._bound is None:
-            return {}
+            scores = model.engine.score(inputs)
         with self._metrics.stage("heads"):
-            kinds = [kind for kind in self._explainers if kind in state.books]
-            return {kind: _probability_of(self._bound.model, kind, answers) for kind in kinds}
+            probabilities = {
+                kind: model.probability(kind, scores.take(at), inputs.features[at])
+                for kind, at in self._asked(points).items()
+            }
+        return Answers(frame, inputs, scores, probabilities)
 
     def _candidates(
         self,
@@ -211,14 +209,13 @@ class Decider:
         state: PartitionState,
         kind: str,
         answers: Answers,
-        likely: tuple[npt.NDArray[np.intp], list[float]],
+        at: npt.NDArray[np.intp],
         triggers: list[Trigger],
         frame_row: Callable[[int], tuple[Any, ...]],
     ) -> None:
-        """`likely`: which decision points ask for this kind, and their probabilities."""
         setattr(decisions, kind, True)
         book, at_probability = state.books[kind], self._thresholds[kind]
-        at, probabilities = likely
+        probabilities = answers.probabilities[kind].tolist()
         for i, probability in zip(at.tolist(), probabilities, strict=True):
             trigger = triggers[i]
             if book.quiet(trigger.user_id, probability, at_probability):
@@ -261,16 +258,5 @@ def _triggers(
     )
 
 
-def _ships(model: Model, kind: str) -> bool:
-    return model.has_churn if kind == "churn" else model.has_risk
-
-
-def _probability_of(model: Model, kind: str, answers: Answers) -> npt.NDArray[np.float64]:
-    if kind == "churn":
-        return model.churn_probability(answers.scores.churn_logit)
-    return model.risk_probability(answers.scores.risk_logit)
-
-
-def _logits(model: Model, kind: str, inputs: ModelInputs) -> npt.NDArray[np.float32]:
-    scores = model.engine.score(inputs)
-    return scores.churn_logit if kind == "churn" else scores.risk_logit
+def _logits(model: Model, kind: str, inputs: ModelInputs) -> npt.NDArray[np.float64]:
+    return model.logit(kind, model.engine.score(inputs), inputs.features)

@@ -12,6 +12,7 @@ written per event, and the state is stored once per user and batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ from streams.grouped import Grouped
 from streams.items import NO_ITEM, ItemTable
 from streams.points import PointPolicy, Points
 from streams.reorder import Outcome
+from streams.standing import windows_of
 from streams.user_rows import NO_SLOT, Rows, UserRows
 
 BEFORE = 8
@@ -139,6 +141,10 @@ class Histories:
         """Users known."""
         return len(self._users)
 
+    def known(self) -> list[str]:
+        """The ids of all users known."""
+        return self._users.users()
+
     @property
     def evicted(self) -> int:
         """Users forgotten so far because of the bound."""
@@ -153,6 +159,17 @@ class Histories:
         """The user's row (`user_rows.row_type`, a copy of shape (1,)), None if not known."""
         slot = self._users.slot(user_id)
         return None if slot == NO_SLOT else self._users.rows[[slot]]
+
+    def standing(self, user_ids: Sequence[str], now_s: int) -> Windows:
+        """The windows of known users as they stand, asked at `now_s` and not at an event.
+
+        Parameters
+        ----------
+        now_s
+            Epoch seconds, at or after every event taken in.
+        """
+        rows = self._users.rows[[self._users.slot(user) for user in user_ids]]
+        return windows_of(rows, self.items, now_s)
 
     def apply(self, columns: EventColumns) -> Applied:
         """Take in a batch of events, in log order -> what became of each, and the windows."""

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.windows import DAY_GAPS
+
 MIN_CAPACITY = 1024
 EVICTED_SHARE = 16  # one in so many users goes at a time: the search is paid once for all of them
 NO_SLOT = -1
@@ -24,7 +26,7 @@ Rows = npt.NDArray[Any]
 def row_type(length: int) -> np.dtype[Any]:
     """The layout of one user's state: `length` events, oldest first, and the running sums.
 
-    21 bytes per event and 88 for the rest: 1,432 bytes at 64 events.
+    21 bytes per event and 106 for the rest: 1,450 bytes at 64 events.
     """
     return np.dtype(
         [
@@ -49,6 +51,8 @@ def row_type(length: int) -> np.dtype[Any]:
             ("cancels", "<u2"),
             ("active_days", "<u2"),
             ("gap_days_max", "<u2"),
+            ("order_days", "<u2"),
+            ("day_gaps", "<u2", DAY_GAPS),  # the latest first
             ("length", "<u2"),
         ]
     )

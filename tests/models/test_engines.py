@@ -31,7 +31,7 @@ def files() -> dict[str, bytes]:
     return {
         "model.onnx": graph,
         "model.fp16.onnx": export.to_onnx(net, catalogue[0], torch.float16),
-        "golden.npz": golden.to_bytes(inputs, OnnxEngine(graph, *catalogue).score(inputs)),
+        "golden.npz": golden.to_bytes(inputs, OnnxEngine(graph, *catalogue).score(inputs), {}),
     }
 
 

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from models import artefact, export, golden, registry
-from models.calibration import Calibration
+from models.calibration import Calibration, sigmoid
 from models.features import FEATURE_SET_HASH
 from models.onnx_engine import OnnxEngine
+from models.stack import Mix, Stack
 from schemas.errors import ArtefactError
 from tests.models import world
 
@@ -26,17 +26,20 @@ def files() -> dict[str, bytes]:
     net, (table, bias) = world.network(), world.catalogue(N_ITEMS)
     graph = export.to_onnx(net, table)
     inputs = world.inputs(16, N_ITEMS)
+    churn = Stack(Mix(0.5, 0.7, 0.1, Calibration(slope=0.5)), world.trees())
+    assert churn.booster is not None
+    scores = OnnxEngine(graph, table, bias).score(inputs)
     return {
         "model.onnx": graph,
         "model.fp16.onnx": export.to_onnx(net, table, torch.float16),
         "item_table.npy": artefact.to_npy_bytes(table),
         "item_bias.npy": artefact.to_npy_bytes(bias),
         "items.json": artefact.to_json_bytes([f"item-{i}" for i in range(N_ITEMS)]),
-        "calibration.json": artefact.to_json_bytes(
-            {"churn": Calibration(slope=0.5).to_json(), "risk": None}
-        ),
+        "heads.json": artefact.to_json_bytes({"churn": churn.to_json(), "risk": None}),
+        "trees_churn.txt": churn.booster.text.encode(),
+        "trees_risk.txt": b"none",
         "ranker.json": artefact.to_json_bytes(None),
-        "golden.npz": golden.to_bytes(inputs, OnnxEngine(graph, table, bias).score(inputs)),
+        "golden.npz": golden.to_bytes(inputs, scores, {"churn": churn}),
     }
 
 
@@ -51,11 +54,16 @@ def test_what_is_stored_is_loaded(tmp_path: Path, files: dict[str, bytes]) -> No
     assert model.item_ids[4] == "item-4"
     assert model.manifest["seed"] == 1
     inputs = world.inputs(5, N_ITEMS, seed=3)
-    assert model.engine.score(inputs).candidates.shape == (5, N_ITEMS)
-    assert model.churn_probability(np.zeros(1)) == pytest.approx(0.5)
-    assert not model.has_risk
+    scores = model.engine.score(inputs)
+    assert scores.candidates.shape == (5, N_ITEMS)
+    logit = 0.5 * scores.churn_logit + 0.7 * world.trees().logit(inputs.features) + 0.1
+    assert model.logit("churn", scores, inputs.features) == pytest.approx(logit)
+    assert model.probability("churn", scores, inputs.features) == pytest.approx(
+        sigmoid(0.5 * logit)
+    )
+    assert not model.ships("risk")
     with pytest.raises(ArtefactError, match="no risk head"):
-        model.risk_probability(np.zeros(1))
+        model.probability("risk", scores, inputs.features)
 
 
 def test_the_same_content_is_the_same_version(tmp_path: Path, files: dict[str, bytes]) -> None:
@@ -94,6 +102,24 @@ def test_an_engine_that_disagrees_with_the_golden_outputs_is_refused(
     other = export.to_onnx(world.network(seed=9), table)
     version = store(tmp_path, files | {"model.onnx": other})
     with pytest.raises(ArtefactError, match="golden"):
+        registry.load(tmp_path, version)
+
+
+def test_heads_that_disagree_with_the_golden_outputs_are_refused(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    other = world.trees(seed=5).text.encode()
+    version = store(tmp_path, files | {"trees_churn.txt": other})
+    with pytest.raises(ArtefactError, match="golden"):
+        registry.load(tmp_path, version)
+
+
+@pytest.mark.parametrize("text", [b"none", b"tree\nversion=v4\n"])
+def test_heads_without_their_trees_are_refused(
+    tmp_path: Path, files: dict[str, bytes], text: bytes
+) -> None:
+    version = store(tmp_path, files | {"trees_churn.txt": text})
+    with pytest.raises(ArtefactError, match="trees"):
         registry.load(tmp_path, version)
 
 
@@ -137,7 +163,10 @@ def test_nothing_of_an_interrupted_store_counts(tmp_path: Path, files: dict[str,
     (tmp_path / version).rename(leftover)
     assert registry.versions(tmp_path) == []
     assert store(tmp_path, files) == version
-    assert json.loads((tmp_path / version / artefact.MANIFEST).read_text())["format"] == 1
+    assert (
+        json.loads((tmp_path / version / artefact.MANIFEST).read_text())["format"]
+        == artefact.FORMAT
+    )
 
 
 def test_a_worker_loads_models_without_the_trainers_libraries() -> None:

@@ -56,7 +56,10 @@ def test_it_becomes_the_champion_and_says_how_good_it_is(runs: Runs) -> None:
     assert lists["hark"]["hr_at_10"] >= 0.8 * lists["covisitation"]["hr_at_10"]
     assert model.manifest["parity"] < 1e-4
     assert model.manifest["data"]["offsets"].keys() == {"0", "1"}
-    assert model.has_churn
+    assert model.ships("churn")
+    head = model.manifest["heads"]["churn"]
+    assert head["shipped"] == model.heads["churn"].mix.shipped
+    assert head["intervals"]["auc"][0] < head["auc"] < head["intervals"]["auc"][1]
     assert 0 < model.manifest["heads"]["churn"]["ece"] < 0.2
 
 
@@ -88,7 +91,7 @@ def test_a_worker_ranks_with_it(runs: Runs) -> None:
     plain = BoundModel(replace(model, ranker=None), state.items)
     without = plain.rank(pool, suggestions, windows)
     assert not np.array_equal(found.scores, without.scores)
-    churn = model.churn_probability(scores.churn_logit)
+    churn = model.probability("churn", scores, bound.inputs(windows, frame).features)
     assert ((churn > 0) & (churn < 1)).all()
 
 
