@@ -52,7 +52,8 @@ def list_(root: Path | None, *, as_json: bool) -> None:
         "version", "alias", "stored", "events", "HR@10", "churn AUC", "risk AUC", box=None
     )
     shown = ("version", "alias", "stored", "events", "hr_at_10", "churn_auc", "risk_auc")
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True  # they are typed again
+    for column in table.columns[:3]:  # versions and aliases are typed again
+        column.no_wrap = True
     for row in rows:
         table.add_row(*(_cell(value) for name, value in row.items() if name in shown))
     Console().print(table)
