@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.feature_table import FEATURES, GROUPS, NEVER_S, RECENCY_KINDS, WINDOWS_S
-from models.windows import A_NAMES, C_NAMES, Windows
+from models.windows import A_NAMES, C_NAMES, DAY_GAPS, Windows
 from schemas.kinds import N_KINDS, Kind
 
 SESSION_GAP_S = 1_800
@@ -27,6 +27,7 @@ Ints = npt.NDArray[np.int64]
 DECAYS_D = {f"{what}_{days}d": days for what in ("visits", "spend") for days in (15, 45, 120)}
 _RATES = 1.0 / (np.array(list(DECAYS_D.values())) * DAY_S)
 _NEVER = {feature.name: feature.default for feature in FEATURES} | {"since_newest_s": 0.0}
+_GAPS = [name for name in A_NAMES if name.startswith("day_gap_")]
 _MONEY = np.zeros(N_KINDS, np.bool_)
 _MONEY[[Kind.PURCHASE, Kind.PAYMENT]] = True
 _GROUP_OF = np.full(N_KINDS, REST, np.int64)
@@ -76,6 +77,7 @@ def aggregate(windows: Windows) -> Columns:
     columns |= {name: column for name, column in sums.items() if name not in DECAYS_D}
     columns |= live
     columns |= _decayed(windows, sums)
+    columns |= _day_gaps(sums, columns["recency_s"])
     columns["span_days"] = sums["last_s"] // DAY_S - sums["first_s"] // DAY_S
     return columns
 
@@ -124,6 +126,22 @@ def _decayed(windows: Windows, sums: Columns) -> Columns:
     passed = np.maximum(windows.now_s - sums["last_s"], 0.0)
     decay = np.exp(-passed * _RATES[:, None])  # (n, D), contiguous: exp rounds strides differently
     return {name: sums[name] * decay[i] for i, name in enumerate(DECAYS_D)}
+
+
+def _day_gaps(sums: Columns, recency_s: Ints) -> Columns:
+    """Middle and ranks of the latest gaps between active days; whole days, so all is exact."""
+    gaps = np.stack([sums[name] for name in _GAPS], axis=1)  # (D, `DAY_GAPS`), 0 = none
+    count = (gaps > 0).sum(axis=1)
+    rows, none = np.arange(len(gaps)), DAY_GAPS - count
+    ascending = np.sort(gaps, axis=1)
+    low = np.minimum(none + np.maximum(count - 1, 0) // 2, DAY_GAPS - 1)
+    high = np.minimum(none + count // 2, DAY_GAPS - 1)
+    longer = (gaps > 0) & (gaps * DAY_S >= recency_s[:, None])
+    return {
+        "gap_days_median": (ascending[rows, low] + ascending[rows, high]) * 0.5,
+        "gap_days_known": count,
+        "gaps_longer": longer.sum(axis=1),
+    }
 
 
 def _last_times(windows: Windows) -> Columns:

@@ -1,4 +1,4 @@
-"""From a corpus to a stored model version: split, train, export, calibrate, measure."""
+"""From a corpus to a stored model version: split, train, export, fit the heads, measure."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from models import artefact, calibration, covisitation, export, golden, labels, metrics, train
-from models.calibration import Calibration
+from models import (
+    artefact,
+    covisitation,
+    export,
+    golden,
+    head_fit,
+    labels,
+    metrics,
+    train,
+    warm_start,
+)
 from models.corpus import Corpus, Ints
 from models.engine import Engine
 from models.features import FEATURE_SET_HASH, NAMES
+from models.head_fit import Head
 from models.network import NetworkConfig
 from models.onnx_engine import OnnxEngine
 from models.point_inputs import at_points
 from models.ranker import Ranker
 from models.sequences import N_GAPS, N_HOURS, ModelInputs, unscale
 from models.splits import Split, split_items
-from models.train import Fitted, Progress, Settings
+from models.train import Fitted, Progress, Settings, Warm
 from schemas.errors import ArtefactError
 from schemas.kinds import N_KINDS
 
 VALIDATION_SHARE = 0.1
 """Newest share of the log's events that validates the next-item loss."""
-MIN_LABELS = 20
-"""A head needs so many of each class to train, and a quarter of it to validate."""
 MAX_PARITY = 1e-4
 GOLDEN_ROWS = 32
-CALIBRATION_ROWS = 20_000
-QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-"""Of the calibrated probabilities in validation: alert thresholds are chosen among them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What validation says about one head; `curve` is None if it isn't shipped."""
-
-    curve: Calibration | None
-    report: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +48,15 @@ class Trained:
 
     Attributes
     ----------
+    gpu_graph
+        The graph in fp16.
     engine
         Runs the exported graph: what the worker will run.
     """
 
     fitted: Fitted
     graph: bytes
+    gpu_graph: bytes
     engine: Engine
     golden_inputs: ModelInputs
     parity: float
@@ -84,6 +85,8 @@ def train_version(
     horizon_s: int,
     label_delay_s: int,
     progress: Progress | None = None,
+    warm: Warm | None = None,
+    kept: Path | None = None,
 ) -> Trained:
     """Train, export and calibrate.
 
@@ -91,6 +94,8 @@ def train_version(
     ----------
     n_items
         N; the corpus' item rows are 1..N.
+    warm, kept
+        As in `train.fit`.
 
     Raises
     ------
@@ -107,7 +112,9 @@ def train_version(
     table = covisitation.start_table(
         *_before(corpus, cut_s), n_items + 1, config.d, np.random.default_rng(settings.seed)
     )
-    fitted = train.fit(corpus, parts, config, table, settings, progress)
+    fitted = train.fit(
+        corpus, parts, config, table, settings, progress, warm=usable(warm, cut_s), kept=kept
+    )
     graph = export.to_onnx(fitted.network, fitted.item_table)
     engine = OnnxEngine(graph, fitted.item_table, fitted.item_bias)
     newest = np.argsort(corpus.points.event, kind="stable")[-GOLDEN_ROWS:]
@@ -116,20 +123,27 @@ def train_version(
     parity = golden.difference(wanted, engine.score(inputs))
     if not parity < MAX_PARITY:
         raise ArtefactError(f"the exported graph differs from the network by {parity:.2g}")
-    rng = np.random.default_rng(settings.seed)
     points = corpus.points
+    churn = points.churn, parts.train_churn, parts.validation_churn
+    risk = points.risk, parts.train_risk, parts.validation_risk
     return Trained(
         fitted=fitted,
         graph=graph,
+        gpu_graph=export.to_onnx(fitted.network, fitted.item_table, torch.float16),
         engine=engine,
         golden_inputs=inputs,
         parity=parity,
-        churn=_head(corpus, engine, "churn", points.churn, *_churn(parts), rng),
-        risk=_head(corpus, engine, "risk", points.risk, *_risk(parts), rng),
+        churn=head_fit.fit("churn", corpus, engine, *churn, settings.seed),
+        risk=head_fit.fit("risk", corpus, engine, *risk, settings.seed),
         next_item=next_item_report(corpus, parts, engine, fitted),
         feature_medians=_medians(points.features),
         cut_s=cut_s,
     )
+
+
+def usable(warm: Warm | None, cut_s: int) -> Warm | None:
+    """The start, unless its version was taught by what validates now: that would flatter it."""
+    return warm if warm is not None and warm.start.cut_s <= cut_s else None
 
 
 def store(
@@ -147,18 +161,23 @@ def store(
         More of the manifest: data, seed, settings, evaluation. No clock: the same training
         gives the same version.
     """
-    fitted = trained.fitted
+    fitted, heads = trained.fitted, {"churn": trained.churn, "risk": trained.risk}
+    shipped = {name: head.stack for name, head in heads.items() if head.stack}
     files = {
         "model.onnx": trained.graph,
+        "model.fp16.onnx": trained.gpu_graph,
+        artefact.WEIGHTS: warm_start.to_bytes(fitted.network),
         "item_table.npy": artefact.to_npy_bytes(fitted.item_table),
         "item_bias.npy": artefact.to_npy_bytes(fitted.item_bias),
         "items.json": artefact.to_json_bytes(item_ids),
-        "calibration.json": artefact.to_json_bytes(
-            {"churn": _stored(trained.churn.curve), "risk": _stored(trained.risk.curve)}
+        "heads.json": artefact.to_json_bytes(
+            {name: head.stack.to_json() if head.stack else None for name, head in heads.items()}
         ),
+        "trees_churn.txt": _trees(trained.churn),
+        "trees_risk.txt": _trees(trained.risk),
         "ranker.json": artefact.to_json_bytes(ranker.to_json() if ranker else None),
         "golden.npz": golden.to_bytes(
-            trained.golden_inputs, trained.engine.score(trained.golden_inputs)
+            trained.golden_inputs, trained.engine.score(trained.golden_inputs), shipped
         ),
     }
     manifest = {
@@ -169,7 +188,9 @@ def store(
         "parity": trained.parity,
         "epochs": [{"epoch": e.number, "loss": e.train_loss, "mrr": e.mrr} for e in fitted.curve],
         "cut_short": fitted.cut_short,
-        "heads": {"churn": trained.churn.report, "risk": trained.risk.report},
+        "cut_s": trained.cut_s,
+        "warm_start": {"version": fitted.started_from, "known_items": fitted.known_items},
+        "heads": {name: head.report for name, head in heads.items()},
         "next_item": trained.next_item,
         "feature_medians": trained.feature_medians,
         **facts,
@@ -207,62 +228,12 @@ def _before(corpus: Corpus, cut_s: int) -> tuple[Ints, Ints]:
     return corpus.item_rows[early], corpus.users[early]
 
 
-def _churn(parts: Split) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    return parts.train_churn, parts.validation_churn
-
-
-def _risk(parts: Split) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    return parts.train_risk, parts.validation_risk
-
-
-def _head(
-    corpus: Corpus,
-    engine: Engine,
-    name: str,
-    answers: npt.NDArray[np.int8],
-    training: npt.NDArray[np.bool_],
-    validation: npt.NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> Head:
-    """Calibrate a head on one half of the validation points' users and measure it on the other."""
-    enough = _fewer(answers[training]) >= MIN_LABELS
-    enough = enough and _fewer(answers[validation]) >= MIN_LABELS // 4
-    if not enough:
-        counts = {str(label): int((answers == label).sum()) for label in (1, 0)}
-        return Head(None, {"shipped": False, "why": "too few labels", "labels": counts})
-    rows = np.sort(rng.permutation(np.flatnonzero(validation))[:CALIBRATION_ROWS])
-    scores = engine.score(at_points(corpus, rows))
-    logits = scores.churn_logit if name == "churn" else scores.risk_logit
-    truth = answers[rows] == 1
-    half = corpus.users[corpus.points.event[rows]] % 2 == 0
-    trial = calibration.fit(logits[half], truth[half])
-    probability = trial.probability(logits[~half])
-    report: dict[str, Any] = {
-        "shipped": True,
-        "train": int(training.sum()),
-        "validation": len(rows),
-        "base_rate": float(truth.mean()),
-        "auc": metrics.auc(logits, truth),
-        "average_precision": metrics.average_precision(logits, truth),
-        "brier": metrics.brier(probability, truth[~half]),
-        "ece": metrics.ece(probability, truth[~half]),
-    }
-    curve = calibration.fit(logits, truth)
-    shares = np.quantile(curve.probability(logits), QUANTILES)
-    report["quantiles"] = dict(zip(map(str, QUANTILES), shares.tolist(), strict=True))
-    return Head(curve, report)
-
-
 def _medians(scaled: npt.NDArray[np.float32]) -> dict[str, float]:
     """What is usual, raw: an alert's reasons compare with it."""
     middle = np.median(scaled, axis=0) if len(scaled) else np.zeros(len(NAMES), np.float32)
     return dict(zip(NAMES, unscale(middle.astype(np.float32)).round(6).tolist(), strict=True))
 
 
-def _fewer(answers: npt.NDArray[np.int8]) -> int:
-    """Size of the rarer class."""
-    return int(min((answers == 1).sum(), (answers == 0).sum()))
-
-
-def _stored(curve: Calibration | None) -> dict[str, Any] | None:
-    return None if curve is None else curve.to_json()
+def _trees(head: Head) -> bytes:
+    trees = head.stack.booster if head.stack else None
+    return trees.text.encode() if trees else b"none"

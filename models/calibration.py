@@ -93,15 +93,28 @@ def fit_platt(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
     high, low = (positives + 1) / (positives + 2), 1 / (negatives + 2)
     targets = np.where(labels, high, low)
     design = np.stack([logits, np.ones_like(logits)], axis=1)  # (n, 2)
+    weights = logistic(design, targets)
+    # A falling line would say "the surer, the less likely": then the logit knows nothing.
+    if weights[0] <= 0.0:
+        rate = float(targets.mean())
+        return Calibration(slope=1e-3, intercept=float(np.log(rate / (1 - rate))))
+    return Calibration(slope=float(weights[0]), intercept=float(weights[1]))
+
+
+def logistic(design: Floats, targets: npt.NDArray[Any]) -> Floats:
+    """Weights (k,) of a logistic regression by Newton's method.
+
+    Parameters
+    ----------
+    design
+        float64 (n, k); the last column is ones.
+    targets
+        (n,): 0 to 1, not all the same.
+    """
     # From the flat line Newton's steps can't overshoot as they do from a steep wrong one.
-    weights = np.array(
-        [
-            0.0,
-            np.log(high * positives + low * negatives)
-            - np.log((1 - high) * positives + (1 - low) * negatives),
-        ]
-    )
-    ridge = 1e-9 * len(labels) * np.eye(2)
+    weights = np.zeros(design.shape[1])
+    weights[-1] = np.log(targets.mean()) - np.log1p(-targets.mean())
+    ridge = 1e-9 * len(targets) * np.eye(len(weights))
     for _ in range(50):
         guess = sigmoid(design @ weights)
         gradient = design.T @ (guess - targets)
@@ -110,11 +123,7 @@ def fit_platt(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
         weights = weights - step
         if np.abs(step).max() < 1e-9:
             break
-    # A falling line would say "the surer, the less likely": then the logit knows nothing.
-    if weights[0] <= 0.0:
-        rate = float(targets.mean())
-        return Calibration(slope=1e-3, intercept=float(np.log(rate / (1 - rate))))
-    return Calibration(slope=float(weights[0]), intercept=float(weights[1]))
+    return weights
 
 
 def fit_isotonic(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:

@@ -13,11 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.aggregates import last_occurrences
+from models.kernel import kernel
 from models.own import OWN_FEATURES, own_features
 from models.windows import Windows
 from schemas.kinds import Kind
 
+_CART, _PURCHASE = int(Kind.CART), int(Kind.PURCHASE)
+
+Items = npt.NDArray[np.int32]
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
 CANDIDATE_FEATURES = {
@@ -114,52 +120,68 @@ class Pool:
         )
 
 
-def own_items(windows: Windows, most: int) -> npt.NDArray[np.int32]:
-    """The user's last `most` distinct items, newest first, -1 beyond them: (D, most)."""
-    last = last_occurrences(windows.items) & (windows.items >= 0)
-    place = np.where(last, np.arange(windows.length), -1)
-    place = np.sort(place, axis=1)[:, ::-1][:, :most]
-    found = np.take_along_axis(windows.items, np.maximum(place, 0), axis=1)
-    return np.where(place >= 0, found, -1).astype(np.int32)
-
-
 def candidate_features(pool: Pool, windows: Windows) -> Floats:
     """Features (D, C, R) in the order of `CANDIDATE_FEATURES`; 0 where there is no candidate."""
-    real = pool.items >= 0
-    share = pool.near / np.maximum(pool.near.max(axis=1, initial=0, keepdims=True), 1e-9)
-    near_place = _inverse_place(pool.near)
-    listed = pool.engine_place >= 0
-    engine_place = np.where(listed, 1.0 / (1.0 + np.maximum(pool.engine_place, 0)), 0.0)
-    newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1][:, None]
-    own = own_features(pool.items, windows)
-    columns: dict[str, npt.NDArray[Any]] = {
-        "near": np.log(pool.near / NEAR_EPSILON + 1.0),
-        "next_to": np.log(pool.next_to / NEAR_EPSILON + 1.0),
-        "near_share": share,
-        "near_place": near_place,
-        "popular": np.log1p(pool.popular),
-        "hot": np.log1p(pool.hot),
-        "usual": np.log1p(pool.usual),
-        "offered": pool.offered,
-        "engine": pool.engine,
-        "engine_share": np.exp(pool.engine),
-        "engine_place": engine_place,
-        "known": pool.known,
-        "bias": pool.bias,
-        **own,
-        "own_near": own["own"] * share,
-        "own_after_purchase": own["own"] & (newest == Kind.PURCHASE),
-        "own_after_cart": own["own"] & (newest == Kind.CART),
-        "engine_near": engine_place * near_place,
-    }
-    stacked = np.stack([columns[name] for name in CANDIDATE_FEATURES], axis=-1)
-    features: Floats = np.where(real[:, :, None], stacked, 0.0).astype(np.float32)
+    features = np.zeros((*pool.items.shape, len(CANDIDATE_FEATURES)), np.float32)
+    begin = list(CANDIDATE_FEATURES).index(next(iter(OWN_FEATURES)))
+    end = begin + len(OWN_FEATURES)
+    own_features(pool.items, windows, features[:, :, begin:end])
+    newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1]
+    _told(
+        pool.items,
+        (pool.near, pool.next_to, pool.popular, pool.hot, pool.usual, pool.engine, pool.bias),
+        (pool.offered, pool.known),
+        pool.engine_place,
+        newest,
+        (features[:, :, :begin], features[:, :, begin], features[:, :, end:]),
+    )
     return features
 
 
-def _inverse_place(values: Floats) -> npt.NDArray[np.float64]:
-    """1 / (1 + place) of each positive value in its row, strongest first; 0 for the others."""
-    order = np.argsort(-values, axis=1, kind="stable")
-    place = np.empty_like(order)
-    np.put_along_axis(place, order, np.arange(values.shape[1])[None, :], axis=1)
-    return np.where(values > 0, 1.0 / (1.0 + place), 0.0)
+@kernel
+def _told(
+    items: Items,
+    numbers: tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats],
+    flags: tuple[Bools, Bools],
+    places: Ints,
+    newest: Bytes,
+    out: tuple[Floats, Floats, Floats],
+) -> None:
+    """All but the own features: those before (D, C, 13) and those after (D, C, 4)."""
+    nears, next_tos, populars, hots, usuals, engines, biases = numbers
+    offered, known = flags
+    before, own, after = out
+    for d in range(len(items)):
+        near, top = nears[d], np.float32(1e-9)
+        for c in range(len(near)):
+            top = max(top, near[c])
+        for c in range(len(near)):
+            if items[d, c] < 0:
+                continue
+            share, near_place, engine_place = near[c] / top, 0.0, 0.0
+            if near[c] > 0:
+                stronger = 0
+                for other in range(len(near)):
+                    stronger += near[other] > near[c] or (near[other] == near[c] and other < c)
+                near_place = 1.0 / (1.0 + stronger)
+            if places[d, c] >= 0:
+                engine_place = 1.0 / (1.0 + places[d, c])
+            told = before[d, c]
+            told[0] = np.log(near[c] / NEAR_EPSILON + 1.0)
+            told[1] = share
+            told[2] = np.log(next_tos[d, c] / NEAR_EPSILON + 1.0)
+            told[3] = near_place
+            told[4] = np.log1p(populars[d, c])
+            told[5] = np.log1p(hots[d, c])
+            told[6] = np.log1p(usuals[d, c])
+            told[7] = offered[d, c]
+            told[8] = engines[d, c]
+            told[9] = np.exp(engines[d, c])
+            told[10] = engine_place
+            told[11] = known[d, c]
+            told[12] = biases[d, c]
+            told = after[d, c]
+            told[0] = own[d, c] * share
+            told[1] = own[d, c] * (newest[d] == _PURCHASE)
+            told[2] = own[d, c] * (newest[d] == _CART)
+            told[3] = engine_place * near_place

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from models.sequences import gap_buckets
 
 Ints = npt.NDArray[np.int64]
 
@@ -56,6 +58,26 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.users)
 
+    def before(self, cut_s: int) -> tuple[Corpus, Ints]:
+        """The corpus as it was at `cut_s`, labels excepted.
+
+        Returns
+        -------
+        tuple
+            The events before `cut_s` with users numbered anew, and which points are left, (P',).
+        """
+        kept = self.times_s < cut_s
+        number = np.cumsum(kept) - 1
+        points = np.flatnonzero(kept[self.points.event])
+        columns = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name != "points"}
+        _, columns["users"] = np.unique(columns["users"], return_inverse=True)
+        users = columns["users"]
+        newest = np.append(users[1:] != users[:-1], True)[: len(users)]
+        columns["gaps"] = np.where(newest, gap_buckets(np.zeros(1, np.int64))[0], columns["gaps"])
+        left = {f.name: getattr(self.points, f.name)[points] for f in fields(self.points)}
+        left["event"] = number[left["event"]]
+        return replace(self, **columns, points=replace(self.points, **left)), points
+
 
 def next_distinct(users: Ints, item_rows: Ints) -> Ints:
     """Index (n,) of each user's next event on another known item; n where there is none.
@@ -103,3 +125,25 @@ def chunks(users: Ints, length: int, rng: np.random.Generator | None) -> tuple[I
     start = first[owner] + np.where(number > 0, head[owner] + (number - 1) * length, 0)
     stop = np.minimum(first[owner] + head[owner] + number * length, (first + sizes)[owner])
     return start, stop - start
+
+
+def before(corpus: Corpus, end_s: int) -> Corpus:
+    """The corpus without what came at `end_s` or later; features and labels stay as they are.
+
+    The last event of each user keeps its gap to an event that is gone: whoever may not know it
+    masks it, as `point_inputs.at_points` and the network do.
+    """
+    kept = corpus.times_s < end_s
+    number = np.cumsum(kept) - 1
+    points = corpus.points
+    asked = kept[points.event]
+    columns = ("users", "times_s", "item_rows", "kinds", "gaps", "hours", "amounts")
+    return Corpus(
+        **{name: getattr(corpus, name)[kept] for name in columns},
+        points=Points(
+            number[points.event[asked]],
+            points.features[asked],
+            points.churn[asked],
+            points.risk[asked],
+        ),
+    )

@@ -25,7 +25,15 @@ NOISE = 0.02
 def counts(
     items: npt.NDArray[np.int64], users: npt.NDArray[np.int64], n_rows: int, window: int = WINDOW
 ) -> Any:
-    """Symmetric co-visitation (n_rows, n_rows), weight 1 / distance within a user's order.
+    """Symmetric co-visitation (n_rows, n_rows): `forward_counts` both ways."""
+    total = forward_counts(items, users, n_rows, window)
+    return total + total.T
+
+
+def forward_counts(
+    items: npt.NDArray[np.int64], users: npt.NDArray[np.int64], n_rows: int, window: int = WINDOW
+) -> Any:
+    """How often column follows row (n_rows, n_rows), weight 1 / distance in a user's order.
 
     Parameters
     ----------
@@ -44,7 +52,7 @@ def counts(
         total = total + sparse.csr_matrix(
             (weight, (left[pair], right[pair])), shape=(n_rows, n_rows)
         )
-    return total + total.T
+    return total
 
 
 def ppmi(pairs: Any) -> Any:

@@ -10,6 +10,29 @@ import numpy.typing as npt
 
 from models.sequences import ModelInputs
 
+MAX_CANDIDATES = 64
+"""K: the length of the lists, where there are so many items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far an engine's arithmetic may be from the golden outputs.
+
+    Attributes
+    ----------
+    logit
+        Largest difference in any logit.
+    moved
+        Share of the candidates, 0-1, that near-ties may order otherwise.
+    """
+
+    logit: float
+    moved: float
+
+
+FP32 = Tolerance(logit=1e-3, moved=0.02)
+"""fp32 on another CPU stays two orders below."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -33,13 +56,28 @@ class Scores:
     churn_logit: npt.NDArray[np.float32]
     risk_logit: npt.NDArray[np.float32]
 
+    def logit(self, head: str) -> npt.NDArray[np.float32]:
+        """The network's logit (B,) of "churn" or "risk"."""
+        return self.churn_logit if head == "churn" else self.risk_logit
+
     def take(self, rows: npt.NDArray[Any]) -> Scores:
         """The answers at `rows` (int indices or a bool mask of shape (B,)), order kept."""
         return Scores(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 class Engine(Protocol):
-    """Runs one model version."""
+    """Runs one model version.
+
+    Attributes
+    ----------
+    backend
+        Its name in metrics and logs.
+    tolerance
+        What its arithmetic explains.
+    """
+
+    backend: str
+    tolerance: Tolerance
 
     def score(self, inputs: ModelInputs) -> Scores:
         """Answer every row of `inputs`; rows don't influence one another."""

@@ -141,6 +141,29 @@ def probabilities(
     return figures
 
 
+def at_budget(
+    scores: npt.NDArray[Any],
+    labels: npt.NDArray[np.bool_],
+    users: Ints,
+    budget: float,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """`precision_at_budget` and `recall_at_budget` where a share of all answers may be alerts."""
+    alerts = max(1, round(budget * len(scores)))
+
+    def caught(rows: Ints) -> float:
+        best = rows[np.argsort(-scores[rows], kind="stable")[:alerts]]
+        return float(labels[best].sum())
+
+    def recall(rows: Ints) -> float:
+        return caught(rows) / max(float(labels[rows].sum()), 1.0)
+
+    return {
+        "precision_at_budget": resampled(lambda rows: caught(rows) / alerts, users, seed),
+        "recall_at_budget": resampled(recall, users, seed),
+    }
+
+
 def resampled(measure: Callable[[Ints], float], users: Ints, seed: int = 0) -> Figure:
     """Any `measure` of the rows it is given, on all rows and on resamples of the users."""
     drawn = [measure(rows) for rows in _answers(users, seed)]

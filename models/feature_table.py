@@ -16,7 +16,7 @@ from schemas.kinds import Kind
 
 Unit = Literal["count", "s", "money", "ratio", "probability", "flag", "hour", "day"]
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 NEVER_S = 10 * 365 * 86_400.0
 """Recency of something that never happened: ten years."""
 
@@ -146,6 +146,12 @@ FEATURES: tuple[Feature, ...] = (
     Feature("gap_days_mean", F64, "day", 0, "mean gap between active days"),
     Feature("gap_days_std", F64, "day", 0, "standard deviation of the gaps between active days"),
     Feature("gap_days_max", F64, "day", 0, "longest gap between active days"),
+    Feature("gap_days_last", F64, "day", 0, "latest gap between active days"),
+    Feature("gap_days_second", F64, "day", 0, "the gap before it"),
+    Feature("gap_days_third", F64, "day", 0, "the one before that"),
+    Feature("gap_days_median", F64, "day", 0, "median of the latest 8 gaps between active days"),
+    Feature("gap_days_longer", F64, "ratio", 0, "share of them at least as long as the recency"),
+    Feature("recency_over_gap_days_median", F64, "ratio", 0, "recency over their median"),
     Feature("recency_over_gap_days", F64, "ratio", 0, "recency over the mean gap of active days"),
     Feature("recency_over_gap_days_max", F64, "ratio", 0, "recency over the longest of them"),
     *(Feature(f"visits_{d}d", F64, "count", 0, f"sessions, decayed over {d} d") for d in (15, 45)),
@@ -156,6 +162,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature("spend_trend", F64, "ratio", 1, "share of recent spend: 15 d over 120 d, scaled"),
     Feature("quiet_30d", F64, "probability", 1, "gamma-Poisson chance of no active day in 30 d"),
     Feature("quiet_90d", F64, "probability", 1, "gamma-Poisson chance of no active day in 90 d"),
+    Feature("order_days", F64, "count", 0, "days with a purchase, ever"),
+    Feature("no_order_90d", F64, "probability", 1, "gamma-Poisson chance of no purchase in 90 d"),
     # the risk entity the trigger names (terminal, device, ...), live over all its users
     Feature("entity_new", U8, "flag", 0, "the user's window has not seen this entity before"),
     Feature("entities_window", U16, "count", 0, "distinct entities in the window"),

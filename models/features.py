@@ -43,14 +43,14 @@ def _rate(count: pl.Expr, span_s: float, whole: pl.Expr, whole_s: pl.Expr) -> pl
     return count * longer / (whole * span_s)
 
 
-def _quiet(horizon_days: float) -> pl.Expr:
-    """Chance of no active day in the horizon under a gamma-Poisson rate of active days.
+def _quiet(days: str, horizon_days: float) -> pl.Expr:
+    """Chance of no such day in the horizon under a gamma-Poisson rate of active or order days.
 
     With a gamma(r, a) prior of the rate, k active days after the first in T days give
     P(none in h) = ((a + T) / (a + T + h)) ** (r + k).
     """
     exposure = pl.col("tenure_s") * PER_DAY + PRIOR_DAYS
-    shape = (pl.col("active_days") - 1).clip(lower_bound=0) + PRIOR_COUNT
+    shape = (pl.col(days) - 1).clip(lower_bound=0) + PRIOR_COUNT
     return ((exposure / (exposure + horizon_days)).log() * shape).exp()
 
 
@@ -90,12 +90,18 @@ def _derived() -> dict[str, pl.Expr]:
         "active_share": col("active_days") / (col("tenure_s") * PER_DAY + 1.0),
         "gap_days_mean": gap_days,
         "gap_days_std": spread.sqrt(),
+        "gap_days_last": col("day_gap_1"),
+        "gap_days_second": col("day_gap_2"),
+        "gap_days_third": col("day_gap_3"),
+        "gap_days_longer": _over(col("gaps_longer"), col("gap_days_known"), 0.0),
+        "recency_over_gap_days_median": _over(quiet_days, col("gap_days_median"), 0.0),
         "recency_over_gap_days": _over(quiet_days, gap_days, 0.0),
         "recency_over_gap_days_max": _over(quiet_days, col("gap_days_max"), 0.0),
         "visits_trend": _over(col("visits_15d") * 8.0, col("visits_120d"), 1.0),
         "spend_trend": _over(col("spend_15d") * 8.0, col("spend_120d"), 1.0),
-        "quiet_30d": _quiet(30.0),
-        "quiet_90d": _quiet(90.0),
+        "quiet_30d": _quiet("active_days", 30.0),
+        "quiet_90d": _quiet("active_days", 90.0),
+        "no_order_90d": _quiet("order_days", 90.0),
         "entity_surge": _over(col("entity_count_1h") * 168.0, week, 0.0),
         "entity_amount_mean": _over(col("entity_amount_24h"), col("entity_count_24h"), 0.0),
         "entity_label_share": labels / (labels + week + 1.0),

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models import artefact
-from models.engine import Engine, Scores
+from models.engine import FP32, Engine, Scores
 from models.sequences import ModelInputs
+from models.stack import Stack
 from schemas.errors import ArtefactError
 
-TOLERANCE = 1e-3
-"""Largest difference in any logit; fp32 on another CPU stays two orders below."""
-MOVED_SHARE = 0.02
-"""Share of candidates that near-ties may order otherwise."""
 
-
-def to_bytes(inputs: ModelInputs, outputs: Scores) -> bytes:
-    """Inputs and outputs as one .npz."""
+def to_bytes(inputs: ModelInputs, outputs: Scores, heads: Mapping[str, Stack]) -> bytes:
+    """Inputs, the engine's outputs and the shipped heads' logits as one .npz."""
     arrays = {f"in_{f.name}": getattr(inputs, f.name) for f in fields(inputs)}
     arrays |= {f"out_{f.name}": getattr(outputs, f.name) for f in fields(outputs)}
+    for name, head in heads.items():
+        arrays[f"head_{name}"] = head.logit(outputs.logit(name), inputs.features)
     return artefact.to_npz_bytes(arrays)
 
 
-def difference(one: Scores, other: Scores) -> float:
-    """Largest difference in any logit; candidates may swap places only where they tie."""
+def from_bytes(stored: bytes) -> tuple[ModelInputs, Scores]:
+    """The inputs and outputs of `to_bytes`."""
+    arrays = _arrays(stored)
+    return _inputs(arrays), _outputs(arrays)
+
+
+def difference(one: Scores, other: Scores, moved_share: float = FP32.moved) -> float:
+    """Largest difference in any logit; inf if more than `moved_share` of the candidates differ."""
     if one.scores.shape != other.scores.shape:
         return float("inf")
     gaps = [
@@ -34,26 +41,41 @@ def difference(one: Scores, other: Scores) -> float:
         for name in ("scores", "queries", "churn_logit", "risk_logit")
     ]
     moved = np.count_nonzero(one.candidates != other.candidates)
-    if moved > MOVED_SHARE * one.candidates.size:
+    if moved > moved_share * one.candidates.size:
         return float("inf")
     return float(max(gaps))
 
 
-def check_golden(stored: bytes, engine: Engine, version: str) -> None:
+def check_golden(stored: bytes, engine: Engine, heads: Mapping[str, Stack], version: str) -> None:
     """Run the golden inputs.
 
     Raises
     ------
     ArtefactError
-        If the answers differ from the stored ones by more than `TOLERANCE`.
+        If the answers differ from the stored ones by more than the engine's tolerance.
     """
-    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    inputs = ModelInputs(**{n[3:]: a for n, a in arrays.items() if n.startswith("in_")})
-    wanted = Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})
-    gap = difference(wanted, engine.score(inputs))
-    if not gap <= TOLERANCE:
+    arrays = _arrays(stored)
+    inputs, wanted = _inputs(arrays), _outputs(arrays)
+    found = engine.score(inputs)
+    gap = difference(wanted, found, engine.tolerance.moved)
+    for name, head in heads.items():
+        logits = head.logit(found.logit(name), inputs.features)
+        gap = max(gap, float(np.abs(logits - arrays[f"head_{name}"]).max(initial=0.0)))
+    if not gap <= engine.tolerance.logit:
         raise ArtefactError(
             f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine: "
             "refused"
         )
+
+
+def _arrays(stored: bytes) -> dict[str, npt.NDArray[Any]]:
+    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _inputs(arrays: dict[str, npt.NDArray[Any]]) -> ModelInputs:
+    return ModelInputs(**{n[3:]: a for n, a in arrays.items() if n.startswith("in_")})
+
+
+def _outputs(arrays: dict[str, npt.NDArray[Any]]) -> Scores:
+    return Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})

@@ -8,29 +8,41 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from models.engine import Scores
-from models.sequences import BUCKETS, ModelInputs
+from models.best_items import BestItems
+from models.engine import FP32, MAX_CANDIDATES, Scores
+from models.sequences import ModelInputs
 from schemas.errors import EngineError
 
 # Unless it is told before it loads, it sends usage events to its maker over the network.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
-MAX_BATCH = 256
+TOKENS = 512
+"""Events at once: what a layer makes of them stays in the processor's own memory, which halves
+the time of long histories (docs/lab-notes.md)."""
+LENGTHS = np.array([8, 16, 32, 48, 64])
+"""Histories are padded to one of these, by their own length alone."""
 OUTPUTS = ("candidates", "scores", "queries", "churn_logit", "risk_logit")
+_ENCODED = ["queries", "churn_logit", "risk_logit"]
 
 
 class OnnxEngine:
-    """Runs an exported network (`models/export.py`) on ONNX Runtime.
+    """Runs an exported network (`models/export.py`) on ONNX Runtime, one thread at a time.
+
+    Here the graph is given no candidates to choose from: they are selected beside it, for all
+    rows at once, where the table is read once and in the order that suits it.
 
     Parameters
     ----------
     onnx_model
         The serialised graph.
     item_table, item_bias
-        float32 (N + 1, d) and (N + 1,): inputs of the graph, so that a catalogue can grow
-        without another graph. Row 0 is the unknown item and is never a candidate.
+        float32 (N + 1, d) and (N + 1,): inputs, not weights, so that a catalogue can grow without
+        another graph. Row 0 is the unknown item and is never a candidate.
     """
+
+    backend = "onnx"
+    tolerance = FP32
 
     def __init__(
         self,
@@ -49,37 +61,32 @@ class OnnxEngine:
             )
         except Exception as error:
             raise EngineError(f"ONNX Runtime refuses the model: {error}") from error
-        self._items = len(item_table) - 1
-        self._catalogue = {
-            "item_table": ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(item_table)),
-            "item_bias": ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(item_bias)),
+        self._d = item_table.shape[1]
+        catalogue = {
+            "item_table": np.ascontiguousarray(item_table),
+            "candidate_table": np.zeros((MAX_CANDIDATES, self._d), np.float32),
+            "candidate_bias": np.zeros(MAX_CANDIDATES, np.float32),
         }
+        self._catalogue = {
+            name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in catalogue.items()
+        }
+        self._best = BestItems(item_table, item_bias, MAX_CANDIDATES)
 
     def score(self, inputs: ModelInputs) -> Scores:
-        """Answer every row, bucket by bucket.
+        """Answer every row, few at a time.
 
         Raises
         ------
         EngineError
             When ONNX Runtime fails; nothing is half answered.
         """
-        order: list[npt.NDArray[np.int64]] = []
-        parts: list[list[npt.NDArray[np.float32]]] = []
+        queries = np.zeros((len(inputs), self._d), np.float32)
+        churn, risk = np.zeros((2, len(inputs)), np.float32)
         for rows, length in _chunks(inputs.lengths):
-            order.append(rows)
-            parts.append(self._run(inputs, rows, length))
-        if not parts:
-            return _nothing(inputs)
-        back = np.argsort(np.concatenate(order), kind="stable")
-        joined = {
-            name: np.concatenate([part[i] for part in parts])[back]
-            for i, name in enumerate(OUTPUTS)
-        }
-        for name in ("candidates", "scores"):
-            joined[name] = joined[name][:, : self._items]  # with no items the graph names row 0
-        return Scores(**joined)
+            queries[rows], churn[rows], risk[rows] = self._encode(inputs, rows, length)
+        return Scores(*self._best.of(queries), queries, churn, risk)
 
-    def _run(
+    def _encode(
         self, inputs: ModelInputs, rows: npt.NDArray[np.int64], length: int
     ) -> list[npt.NDArray[np.float32]]:
         feeds = {
@@ -96,29 +103,19 @@ class OnnxEngine:
             for name, array in feeds.items()
         }
         try:
-            answers = self._session.run_with_ort_values(list(OUTPUTS), values | self._catalogue)
+            answers = self._session.run_with_ort_values(_ENCODED, values | self._catalogue)
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on {len(rows)} rows: {error}") from error
         return [answer.numpy() for answer in answers]
 
 
 def _chunks(lengths: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
-    """Row indices by length bucket, at most `MAX_BATCH` at a time, with the bucket's length."""
-    buckets = np.searchsorted(BUCKETS, lengths)
-    if len(lengths) and int(buckets.max()) >= len(BUCKETS):
-        raise EngineError(f"a history of {int(lengths.max())} events; at most {BUCKETS[-1]} fit")
-    for bucket, length in enumerate(BUCKETS):
-        rows = np.flatnonzero(buckets == bucket)
-        for start in range(0, len(rows), MAX_BATCH):
-            yield rows[start : start + MAX_BATCH], length
-
-
-def _nothing(inputs: ModelInputs) -> Scores:
-    floats = np.zeros(0, dtype=np.float32)
-    return Scores(
-        candidates=np.zeros((0, 0), dtype=np.int64),
-        scores=np.zeros((0, 0), dtype=np.float32),
-        queries=np.zeros((0, 0), dtype=np.float32),
-        churn_logit=floats,
-        risk_logit=floats,
-    )
+    """Row indices by padded length, about `TOKENS` events at a time, with that length."""
+    if len(lengths) and int(lengths.max()) > LENGTHS[-1]:
+        raise EngineError(f"a history of {int(lengths.max())} events; at most {LENGTHS[-1]} fit")
+    padded = LENGTHS[np.searchsorted(LENGTHS, lengths)]
+    for length in LENGTHS.tolist():
+        rows = np.flatnonzero(padded == length)
+        step = TOKENS // length
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step], length

@@ -6,12 +6,10 @@ waits to be bought, most of all while others are being bought; what was bought i
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from models.aggregates import last_occurrences
+from models.kernel import kernel
 from models.windows import Windows
 from schemas.kinds import Kind
 
@@ -19,9 +17,12 @@ NOW_S = 1_800
 REPEAT_PRIOR = (0.5, 5.0)
 """A user without moves goes back to own items once in ten times."""
 
+_VIEW, _CART, _PURCHASE = int(Kind.VIEW), int(Kind.CART), int(Kind.PURCHASE)
+
 Items = npt.NDArray[np.int32]
-Bools = npt.NDArray[np.bool_]
-Columns = dict[str, npt.NDArray[Any]]
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 OWN_FEATURES = {
     "own": "1 if the user had it in the window",
@@ -48,87 +49,131 @@ OWN_FEATURES = {
     "own_again": "own, and the user's last move went back to an own item",
     "own_follows": "the user went there from the newest item the time before",
 }
-"""Name -> meaning."""
+"""Name -> meaning, in the order of the columns; all are 0 where the user never had the item."""
 
 
-def own_features(items: Items, windows: Windows) -> Columns:
-    """`OWN_FEATURES` of candidates (D, C), by name, (D, C) each."""
-    longest = int(windows.lengths.max(initial=1))
-    history, kinds = windows.items[:, :longest], windows.kinds[:, :longest]  # (D, L)
-    mine = (items[:, :, None] == history[:, None, :]) & (items >= 0)[:, :, None]  # (D, C, L)
-    has = mine.any(axis=2)
-    newest = longest - 1 - mine[:, :, ::-1].argmax(axis=2)  # (D, C)
-    last = last_occurrences(windows.items)[:, :longest] & (history >= 0)
-    later = last.sum(axis=1, keepdims=True) - np.cumsum(last, axis=1)  # distinct items after
-    place = np.where(has, np.take_along_axis(later, newest, axis=1), -1)
-    kind = np.where(has, np.take_along_axis(kinds, newest, axis=1), 0)
-    age_s = windows.now_s[:, None] - np.take_along_axis(windows.times_s, newest, axis=1)
-    age_s = np.maximum(age_s, 0)
-    distinct = np.maximum(last.sum(axis=1, keepdims=True), 1)
-    repeats, again, follower = _moves(history)
-    return {
-        "own": has,
-        "own_place": np.where(has, 1.0 / (1.0 + np.maximum(place, 0)), 0.0),
-        "own_decay": np.where(has, 0.7 ** np.maximum(place, 0), 0.0),
-        "own_count": np.log1p(mine.sum(axis=2)),
-        "own_view": kind == Kind.VIEW,
-        "own_cart": kind == Kind.CART,
-        "own_purchase": kind == Kind.PURCHASE,
-        **_stages(mine, kinds, windows),
-        "own_age": np.where(has, np.log1p(age_s / 3_600.0) / 8.0, 0.0),
-        "own_now": has & (age_s <= NOW_S),
-        "own_rare": np.where(has, 1.0 / np.log2(1.0 + distinct), 0.0),
-        "own_repeat": has * repeats[:, None],
-        "own_again": has & again[:, None],
-        "own_follows": has & (items == follower[:, None]),
-    }
+def own_features(items: Items, windows: Windows, out: Floats) -> None:
+    """`OWN_FEATURES` of candidates.
+
+    Parameters
+    ----------
+    items
+        int32 (D, C), -1 = none.
+    windows
+        Of the D decisions.
+    out
+        float32 (D, C, len(OWN_FEATURES)) of zeros, which is filled.
+    """
+    history = windows.items, windows.kinds, windows.times_s
+    _own_features(items, *history, windows.lengths, windows.now_s, out)
 
 
-def _stages(mine: npt.NDArray[np.bool_], kinds: npt.NDArray[np.uint8], windows: Windows) -> Columns:
-    """How far the user came with each candidate, crossed with what the user is doing now."""
-    viewed, carted, bought = (
-        (mine & (kinds == kind)[:, None, :]).any(axis=2)
-        for kind in (Kind.VIEW, Kind.CART, Kind.PURCHASE)
-    )
-    doing = windows.kinds[np.arange(len(windows)), windows.lengths - 1][:, None]
-    looked, waits = viewed & ~carted & ~bought, carted & ~bought
-    return {
-        "own_viewed": viewed,
-        "own_carted": carted,
-        "own_bought": bought,
-        "own_done": viewed & carted & bought,
-        "own_looked_viewing": looked & (doing == Kind.VIEW),
-        "own_looked_carting": looked & (doing == Kind.CART),
-        "own_looked_buying": looked & (doing == Kind.PURCHASE),
-        "own_waits_viewing": waits & (doing == Kind.VIEW),
-        "own_waits_carting": waits & (doing == Kind.CART),
-        "own_waits_buying": waits & (doing == Kind.PURCHASE),
-    }
+@kernel
+def _own_features(
+    items: Items,
+    history: Items,
+    kinds: Bytes,
+    times_s: Ints,
+    lengths: Items,
+    now_s: Ints,
+    out: Floats,
+) -> None:
+    longest = history.shape[1]
+    mine, newest = np.empty(longest, np.int32), np.empty(longest, np.int64)
+    count, stages = np.empty(longest, np.int64), np.empty(longest, np.uint8)
+    for d in range(len(items)):
+        seen, did = history[d, : lengths[d]], kinds[d, : lengths[d]]
+        n = _distinct(seen, did, mine, newest, count, stages)
+        if n == 0:
+            continue
+        share, again, follower = _moves(seen, mine[0])
+        for c in range(items.shape[1]):
+            for place in range(n):
+                if mine[place] == items[d, c]:
+                    age_s = max(now_s[d] - times_s[d, newest[place]], 0)
+                    kind, told = did[newest[place]], out[d, c]
+                    told[0] = 1
+                    told[1] = 1.0 / (1.0 + place)
+                    told[2] = 0.7**place
+                    told[3] = np.log1p(count[place])
+                    told[4] = kind == _VIEW
+                    told[5] = kind == _CART
+                    told[6] = kind == _PURCHASE
+                    _stages(stages[place], did[-1], told[7:17])
+                    told[17] = np.log1p(age_s / 3_600.0) / 8.0
+                    told[18] = age_s <= NOW_S
+                    told[19] = 1.0 / np.log2(1.0 + n)
+                    told[20] = share
+                    told[21] = again
+                    told[22] = items[d, c] == follower
+                    break
 
 
-def _moves(history: Items) -> tuple[npt.NDArray[np.float64], Bools, Items]:
-    """How the user moves between items, out of items (D, L), -1 = none.
+@kernel
+def _distinct(
+    seen: Items, did: Bytes, mine: Items, newest: Ints, count: Ints, stages: Bytes
+) -> int:
+    """The distinct items of a history, newest first: their last events' places, how many events
+    there were, and how far they came (1 viewed, 2 carted, 4 bought) -> how many items.
+    """
+    n = 0
+    for at in range(len(seen) - 1, -1, -1):
+        if seen[at] < 0:
+            continue
+        place = 0
+        while place < n and mine[place] != seen[at]:
+            place += 1
+        if place == n:
+            mine[n], newest[n], count[n], stages[n] = seen[at], at, 0, 0
+            n += 1
+        count[place] += 1
+        if did[at] == _VIEW:
+            stages[place] |= 1
+        elif did[at] == _CART:
+            stages[place] |= 2
+        elif did[at] == _PURCHASE:
+            stages[place] |= 4
+    return n
+
+
+@kernel
+def _stages(stages: int, doing: int, told: Floats) -> None:
+    """How far the user came with an item, crossed with what the user is doing now."""
+    viewed, carted, bought = stages & 1 > 0, stages & 2 > 0, stages & 4 > 0
+    looked, waits = viewed and not carted and not bought, carted and not bought
+    told[0], told[1], told[2] = viewed, carted, bought
+    told[3] = viewed and carted and bought
+    told[4] = looked and doing == _VIEW
+    told[5] = looked and doing == _CART
+    told[6] = looked and doing == _PURCHASE
+    told[7] = waits and doing == _VIEW
+    told[8] = waits and doing == _CART
+    told[9] = waits and doing == _PURCHASE
+
+
+@kernel
+def _moves(seen: Items, newest: int) -> tuple[float, bool, int]:
+    """How the user moves between items.
 
     Returns
     -------
     tuple
-        Share of moves to another item that went back to an own one (D,); whether the last one
-        did (D,); where the user last went from the newest item (D,), -2 = nowhere yet.
+        Share of moves to another item that went back to an own one; whether the last one did;
+        where the user last went from the newest item, -2 = nowhere yet.
     """
-    d, length = history.shape
-    rows, places = np.arange(d), np.arange(length)
-    before = np.full_like(history, -1)  # the item before each event, events without one skipped
-    for at in range(1, length):
-        before[:, at] = np.where(history[:, at - 1] >= 0, history[:, at - 1], before[:, at - 1])
-    moved = (history >= 0) & (before >= 0) & (history != before)
-    earlier = np.tril(np.ones((length, length), np.bool_), -1)
-    known = ((history[:, :, None] == history[:, None, :]) & earlier).any(axis=2)
-    back = moved & known
-    last_move = np.where(moved, places, 0).max(axis=1, initial=0)
     hits, tries = REPEAT_PRIOR
-    share = (back.sum(axis=1) + hits) / (moved.sum(axis=1) + tries)
-    newest = np.where(history >= 0, places, 0).max(axis=1, initial=0)
-    left = moved & (before == history[rows, newest][:, None])  # moves away from the newest item
-    arrived = np.where(left, places, -1).max(axis=1, initial=-1)
-    follower = np.where(arrived >= 0, history[rows, np.maximum(arrived, 0)], np.int32(-2))
-    return share, back[rows, last_move], follower.astype(np.int32)
+    before, again, follower = -1, False, -2
+    for at in range(len(seen)):
+        item = seen[at]
+        if item < 0:
+            continue
+        if before >= 0 and item != before:
+            again = False
+            for earlier in range(at):
+                again |= seen[earlier] == item
+            tries += 1.0
+            hits += again
+            if before == newest:
+                follower = item
+        before = item
+    return hits / tries, again, follower

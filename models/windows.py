@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+DAY_GAPS = 8
+"""Latest gaps between active days that a user's row keeps."""
+
 A_NAMES = (
     "first_s",
     "last_s",
@@ -26,6 +29,8 @@ A_NAMES = (
     "active_days",
     "gap_days_max",
     "gap_days_sumsq",
+    *(f"day_gap_{number}" for number in range(1, DAY_GAPS + 1)),
+    "order_days",
     "spend",
     "paid_sum",
     "paid_max",
@@ -36,7 +41,8 @@ A_NAMES = (
     "spend_45d",
     "spend_120d",
 )
-"""Columns of `Windows.accumulators`. Decayed sums stand at `last_s`, the user's newest event."""
+"""Columns of `Windows.accumulators`. Decayed sums stand at `last_s`, the user's newest event; day
+gaps are whole days, the latest first, 0 = none."""
 
 C_NAMES = (
     "entity_count_1h",

@@ -16,7 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ops.bench_decisions import MIXED
 from ops.bench_ingest import ROWS, WORKER, filled_topic, machine, measure
+from ops.bench_score import BATCHES, CATALOGUES, LENGTHS
+from ops.bench_score import measure as measure_score
 from ops.bench_worker import trained_on
 from ops.connection import connected_settings
 from ops.download_progress import download_progress
@@ -87,6 +90,85 @@ def ingest(*, events: int, rounds: int, only: tuple[str, ...], as_json: bool) ->
         _print(answer)
 
 
+@bench.command()
+@click.option(
+    "--batch",
+    "batches",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=BATCHES,
+    show_default=True,
+    help="Decisions at once; may be given several times.",
+)
+@click.option(
+    "--items",
+    "catalogues",
+    type=click.IntRange(min=20),
+    multiple=True,
+    default=CATALOGUES,
+    show_default=True,
+    help="Items in the catalogue.",
+)
+@click.option(
+    "--length",
+    "lengths",
+    type=click.Choice(LENGTHS),
+    multiple=True,
+    default=LENGTHS,
+    show_default=True,
+    help="Events per history; mixed: as they come.",
+)
+@click.option(
+    "--events",
+    type=click.IntRange(min=2_000),
+    default=60_000,
+    show_default=True,
+    help="In the simulated log behind histories, counters and model.",
+)
+@click.option(
+    "--train-seconds",
+    type=click.FloatRange(min=1),
+    default=10.0,
+    show_default=True,
+    help="For the training loop: weights hardly change the speed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def score(
+    *,
+    batches: tuple[int, ...],
+    catalogues: tuple[int, ...],
+    lengths: tuple[str, ...],
+    events: int,
+    train_seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure whole decisions of a size-S model on one core, stage by stage.
+
+    A decision is everything between the histories and the encoded messages; all of them ask for
+    a list, churn and risk. Decoding and publishing are `hark bench ingest`'s.
+    """
+    console = Console(stderr=True)
+    facts = machine()
+    total = len(batches) * len(catalogues) * len(lengths)
+    with _progress(console) as progress:
+        task = progress.add_task("", total=total)
+        results = measure_score(
+            batches,
+            catalogues,
+            lengths,
+            events=events,
+            train_seconds=train_seconds,
+            progress=lambda doing, row: progress.update(
+                task, description=doing, advance=row is not None
+            ),
+        )
+    answer = {"machine": facts, "results": results}
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        _print_score(answer)
+
+
 def _result(rates: list[float], n_events: int) -> dict[str, Any]:
     return {
         "events_per_s": round(median(rates), 1),
@@ -123,15 +205,39 @@ def _progress(console: Console) -> Progress:
 
 
 def _print(answer: Mapping[str, Any]) -> None:
-    facts, results = answer["machine"], answer["results"]
+    results, facts = answer["results"], answer["machine"]
     slowest = results.get("faust_each", {}).get("events_per_s")
     table = Table("", "events/s", "times faust_each", "events read")
     for name, row in results.items():
         times = f"{row['events_per_s'] / slowest:.1f}" if slowest else ""
         table.add_row(name, f"{row['events_per_s']:,.0f}", times, f"{row['events']:,}")
     console = Console()
-    console.print(f"{facts['cpu']}, {facts['cores']} cores, load {facts['load_1m_before']}")
     console.print(f"{answer['topic']['mean_bytes']:.0f} bytes per event")
     console.print(table)
+    _print_machine(console, facts)
+
+
+def _print_score(answer: Mapping[str, Any]) -> None:
+    results = answer["results"]
+    stages = list(results[0]["share"])
+    table = Table(
+        "items", "length", "batch", "ms", "CPU ms", "decisions/s", *(f"{s} %" for s in stages)
+    )
+    for column in table.columns:
+        column.justify = "right"
+    for row in results:
+        mean = f" ({row['mean_length']:.0f})" if row["length"] == MIXED else ""
+        table.add_row(
+            f"{row['items']:,}", f"{row['length']}{mean}", f"{row['batch']:,}",
+            f"{row['ms']:.1f}", f"{row['cpu_ms']:.1f}", f"{row['decisions_per_s']:,.0f}",
+            *(f"{100 * row['share'][stage]:.0f}" for stage in stages),
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    _print_machine(console, answer["machine"])
+
+
+def _print_machine(console: Console, facts: Mapping[str, Any]) -> None:
+    console.print(f"{facts['cpu']}, {facts['cores']} cores, load {facts['load_1m_before']}")
     kept = {name: value for name, value in facts.items() if name not in ("cpu", "cores")}
     console.print(", ".join(f"{name} {value}" for name, value in kept.items()), soft_wrap=True)

@@ -33,7 +33,9 @@ from streams.settings import Kafka
 _ROW_TIMEOUT_S = 180
 WORKER = "worker"
 """The row that needs a trained model."""
-_VERSIONS = ("aiokafka", "faust-streaming", "mode-streaming", "msgspec", "numpy", "polars")
+_VERSIONS = (
+    "aiokafka", "faust-streaming", "mode-streaming", "msgspec", "numpy", "onnxruntime", "polars",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

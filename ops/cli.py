@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ COMMANDS = {
     "evaluate": Entry(
         "ops.evaluate:evaluate", "Measure Hark against simpler methods on a data set."
     ),
-    "models": Entry("ops.models_cli:models", "List, promote and roll back model versions."),
+    "models": Entry("ops.models_cli:models", "List, show, promote, roll back and prune versions."),
     "simulate": Entry("ops.simulate:simulate", "Publish the events of a synthetic shop."),
     "replay": Entry("ops.replay:replay", "Publish a file's events."),
     "tail": Entry("ops.tail:tail", "Print recommendations, alerts or dead letters."),
@@ -84,6 +85,9 @@ def hark() -> None:
 
 def main() -> None:
     """Run the command line; errors made for a person are one line, not a traceback."""
+    # numpy's own products are small here, and its threads spin while they wait for each other:
+    # on a busy machine that costs more than they bring. Read when numpy loads.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = hark(standalone_mode=False)
     except click.ClickException as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.kernel import kernel
 from models.windows import Windows
 from schemas.kinds import Kind
 from streams.items import ItemTable
-from streams.kernel import kernel
 from streams.recommend import Candidates, Policy
 
 _PURCHASE = int(Kind.PURCHASE)

@@ -26,11 +26,15 @@ COVISIT_EPSILON = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the model says about D decision points, and what it was asked."""
+    """What the model says about D decision points, and what it was asked.
+
+    `probabilities` holds, by head, those of the points that ask for it, in order.
+    """
 
     frame: pl.DataFrame
     inputs: ModelInputs
     scores: Scores
+    probabilities: dict[str, npt.NDArray[np.float64]]
 
 
 class BoundModel:
@@ -58,10 +62,6 @@ class BoundModel:
         """The network's inputs of D decision points."""
         return sequences.build(windows, frame, self._rows)
 
-    def candidates(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Candidates:
-        """The candidates of every source, ordered; all of the same D decision points."""
-        return self.rank(self.pool(scores, suggestions, windows), suggestions, windows)
-
     def pool(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Pool:
         """The candidates of every source; all arguments are of the same D decision points."""
         return gather(
@@ -73,6 +73,10 @@ class BoundModel:
             item_table=self.model.item_table,
             item_bias=self.model.item_bias,
         )
+
+    def candidates(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Candidates:
+        """The candidates of every source, scored; arguments as of `pool`."""
+        return self.rank(self.pool(scores, suggestions, windows), suggestions, windows)
 
     def rank(self, pool: Pool, suggestions: Suggestions, windows: Windows) -> Candidates:
         """The pool's candidates, scored by the model's ranker.
@@ -97,5 +101,5 @@ def usual_features(model: Model) -> npt.NDArray[np.float64]:
 
 def head_quantiles(model: Model, kind: str) -> dict[str, float]:
     """Calibrated probability by quantile of the model's validation; empty if not recorded."""
-    quantiles: dict[str, float] = model.manifest["heads"][kind].get("quantiles", {})
+    quantiles: dict[str, float] = model.manifest.get("heads", {}).get(kind, {}).get("quantiles", {})
     return quantiles

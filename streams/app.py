@@ -14,6 +14,7 @@ import structlog
 from aiokafka import TopicPartition
 from faust.types import StreamT
 
+from models.registry import Model, stored_at_s
 from schemas.codec import EventDecoder
 from schemas.errors import ConfigError, HarkError
 from schemas.topics import ALERTS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
@@ -23,6 +24,7 @@ from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
 from streams.decide import Record
+from streams.garbage import settle_garbage
 from streams.health import HealthServer
 from streams.items import ItemTable
 from streams.metrics import Metrics
@@ -83,7 +85,15 @@ class Worker:
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
-        self.champion = Champion(settings.model.registry, settings.model.alias, self._swap)
+        model = settings.model
+        self.champion = Champion(
+            model.registry,
+            model.alias,
+            self._swap,
+            self.metrics,
+            engine=model.engine,
+            plans=model.plans,
+        )
         self.health = HealthServer(
             self.metrics.registry, self._check, settings.http.host, settings.http.port
         )
@@ -126,6 +136,7 @@ class Worker:
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
+        settle_garbage()
         self._serve_health()
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
@@ -152,14 +163,13 @@ class Worker:
         self.health.stop()
         self._folder.cleanup()
 
-    async def _swap(self, model: Any) -> None:
+    async def _swap(self, model: Model) -> None:
         await self.pipeline.in_scorer(lambda: self.scorer.use(model))
         self.metrics.set_model(
             model.version,
-            "onnx",
+            model.engine.backend,
             loaded_at_s=time.time(),
-            # Not in the manifest, which is a function of data and seed: when it was written.
-            trained_at_s=model.directory.stat().st_mtime,
+            trained_at_s=stored_at_s(model.directory.parent, model.version),
         )
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
@@ -276,9 +286,8 @@ async def run(settings: Settings) -> None:
     worker = Worker(settings)
     await worker.check()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await worker.app.start()
     reporting = asyncio.create_task(worker.report(), name="hark-report")
     asked = asyncio.create_task(stop.wait())
@@ -288,5 +297,4 @@ async def run(settings: Settings) -> None:
     reporting.cancel()
     await worker.app.stop()
     if not asked.done():
-        reason = worker.app.crash_reason
-        raise HarkError(f"worker stopped: {reason!r}") from reason
+        raise HarkError(f"worker stopped: {worker.app.crash_reason!r}") from worker.app.crash_reason

@@ -173,8 +173,8 @@ class Counters:
         if len(references):
             times_s = np.concatenate([p.label_times_s for p in block])
             self._label(references, times_s, [user for p in block for user in p.label_users])
-        if len(self.queue):
-            self.entities.settle(self.queue.settle(self.clock_s))
+        if len(settled := self.queue.settle(self.clock_s)):
+            self.entities.settle(settled)
 
     def _label(self, references: npt.NDArray[np.uint64], times_s: Ints, users: list[str]) -> None:
         confirmed, labels = self.queue.confirm(references)

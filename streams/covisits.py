@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.kernel import kernel
 from streams.decay import Decay
 from streams.items import NO_ITEM
-from streams.kernel import kernel
 from streams.parts import Part
 
 DAY_S = 86_400.0
@@ -53,7 +53,7 @@ class Covisits:
         window: int = 5,
         leaders: int = 128,
         popularity_tau_s: float = 7 * DAY_S,
-        hot_tau_s: float = DAY_S / 8,
+        hot_tau_s: float = DAY_S / 12,
         covisit_tau_s: float = 90 * DAY_S,
     ) -> None:
         self.max_items = max_items

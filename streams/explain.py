@@ -1,9 +1,9 @@
 """Why this user: which features moved an answer, by putting each back to its usual value.
 
 Occlusion: the features that stray most from the training median are set to it one at a time;
-what the network's log-odds lose is that feature's contribution. (Log-odds, because near 0 and 1 a
-calibrated probability no longer moves.) It asks the engine itself, so it explains whatever model
-answers; the order of events is not part of it.
+what the head's log-odds lose is that feature's contribution. (Log-odds, because near 0 and 1 a
+calibrated probability no longer moves.) It asks the shipped head itself, network and trees, so it
+explains whatever answers; the order of events is not part of it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ state however the log is cut into batches, because `take` goes event by event.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,9 @@ from schemas.columns import EventColumns
 from schemas.kinds import Kind
 from streams.items import ItemTable
 from streams.points import PointPolicy, Points
-from streams.take import Events, Outcome, Rules, Taken, take
+from streams.standing import windows_of
+from streams.take import take
+from streams.taken import Events, Outcome, Rules, Taken
 from streams.user_rows import NO_SLOT, Rows, UserRows
 
 BEFORE = 8
@@ -131,6 +134,10 @@ class Histories:
         """Users known."""
         return len(self._users)
 
+    def known(self) -> list[str]:
+        """The ids of all users known."""
+        return self._users.users()
+
     @property
     def evicted(self) -> int:
         """Users forgotten so far because of the bound."""
@@ -145,6 +152,17 @@ class Histories:
         """The user's row (`user_rows.row_type`, a copy of shape (1,)), None if not known."""
         slot = self._users.slot(user_id)
         return None if slot == NO_SLOT else self._users.rows[[slot]]
+
+    def standing(self, user_ids: Sequence[str], now_s: int) -> Windows:
+        """The windows of known users as they stand, asked at `now_s` and not at an event.
+
+        Parameters
+        ----------
+        now_s
+            Epoch seconds, at or after every event taken in.
+        """
+        rows = self._users.rows[[self._users.slot(user) for user in user_ids]]
+        return windows_of(rows, self.items, now_s)
 
     def apply(self, columns: EventColumns) -> Applied:
         """Take in a batch of events, in log order -> what became of each, and the windows."""

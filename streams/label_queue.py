@@ -132,10 +132,8 @@ class LabelQueue:
 
     def settle(self, clock_s: int) -> Payments:
         """Take out, oldest first, the payments old enough at `clock_s` or beyond the bound."""
-        waiting = self._rows["time_s"][self._head : self._tail]
-        young = waiting + self.delay_s > clock_s
-        ripe = int(young.argmax()) if young.any() else len(waiting)
-        hurried = max(0, len(waiting) - self.max_payments - ripe)
+        ripe = self._ripe(clock_s)
+        hurried = max(0, len(self) - self.max_payments - ripe)
         self.hurried += hurried
         count = ripe + hurried
         left = self._payments(np.arange(self._head, self._head + count))
@@ -145,6 +143,18 @@ class LabelQueue:
         self._head += count
         self._gone += count
         return left
+
+    def _ripe(self, clock_s: int) -> int:
+        """Payments before the first that is still young; a block adds few, so few are looked at."""
+        waiting = self._rows["time_s"][self._head : self._tail]
+        look = 64
+        while True:
+            young = waiting[:look] + self.delay_s > clock_s
+            if young.any():
+                return int(young.argmax())
+            if look >= len(waiting):
+                return len(waiting)
+            look *= 8
 
     def _payments(self, positions: Ints) -> Payments:
         rows = self._rows[positions]

@@ -5,13 +5,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.candidates import LOWEST, Pool, own_items
+from models.candidates import LOWEST, Pool
 from models.engine import Scores
+from models.kernel import kernel, vector_kernel
 from models.windows import Windows
 from streams.candidates import Source, Suggestions
 
 ENGINE_CANDIDATES = 50
 OWN_CANDIDATES = 40
+
+_OWN, _MODEL = int(Source.OWN_RECENT), int(Source.MODEL)
+
+Items = npt.NDArray[np.int32]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
 def gather(
@@ -19,14 +26,15 @@ def gather(
     suggestions: Suggestions,
     scores: Scores,
     *,
-    indices: npt.NDArray[np.int32],
-    rows: npt.NDArray[np.int64],
-    item_table: npt.NDArray[np.float32],
-    item_bias: npt.NDArray[np.float32],
+    indices: Items,
+    rows: Ints,
+    item_table: Floats,
+    item_bias: Floats,
 ) -> Pool:
     """Candidates of D decisions: the counters', the user's own, the engine's.
 
-    The item of the triggering event is left out: the user is looking at it.
+    The item of the triggering event is left out: the user is looking at it. A candidate of two
+    sources stands where the first of them has it.
 
     Parameters
     ----------
@@ -38,64 +46,118 @@ def gather(
     item_table, item_bias
         The model's.
     """
-    d = len(windows)
-    current = windows.items[np.arange(d), windows.lengths - 1][:, None]
+    d, k = suggestions.items.shape
     listed = indices[scores.candidates[:, :ENGINE_CANDIDATES]]  # (D, E)
-    offered = np.where(suggestions.items == current, -1, suggestions.items)
-    own = _without(own_items(windows, OWN_CANDIDATES), offered, current)
-    fresh = _without(_without(listed, own, current), offered, current)
-    items = np.concatenate([offered, own, fresh], axis=1).astype(np.int32)  # (D, C)
-    width, more = items.shape, items.shape[1] - offered.shape[1]
-
-    inside = (items >= 0) & (items < len(rows))
-    row = (
-        np.where(inside, rows[np.where(inside, items, 0)], 0) if len(rows) else np.zeros_like(items)
+    shape = d, k + OWN_CANDIDATES + listed.shape[1]  # (D, C)
+    pool = Pool(
+        items=np.full(shape, -1, np.int32),
+        near=np.zeros(shape, np.float32),
+        next_to=np.zeros(shape, np.float32),
+        popular=np.zeros(shape, np.float32),
+        hot=np.zeros(shape, np.float32),
+        usual=np.zeros(shape, np.float32),
+        offered=np.zeros(shape, np.bool_),
+        engine=np.full(shape, LOWEST, np.float32),
+        engine_place=np.full(shape, -1, np.int64),
+        known=np.zeros(shape, np.bool_),
+        bias=np.zeros(shape, np.float32),
+        sources=np.full(shape, _MODEL, np.uint8),
     )
-    logits = np.matmul(item_table[row], scores.queries[:, :, None])[:, :, 0] + item_bias[row]
-    known = row > 0
-    engine = np.where(known, np.clip(logits - _log_sum(scores.scores), LOWEST, 0.0), LOWEST)
-    match = (items[:, :, None] == listed[:, None, :]) & (items >= 0)[:, :, None]  # (D, C, E)
-    place = (
-        np.where(match.any(axis=2), match.argmax(axis=2), -1)
-        if listed.shape[1]
-        else (np.full(width, -1))
+    for whole, part in (
+        (pool.near, suggestions.near),
+        (pool.next_to, suggestions.next_to),
+        (pool.popular, suggestions.popular),
+        (pool.hot, suggestions.hot),
+        (pool.usual, suggestions.usual),
+        (pool.sources, suggestions.sources),
+    ):
+        whole[:, :k] = part
+    pool.sources[:, k : k + OWN_CANDIDATES] = _OWN
+    _choose(
+        windows.items, windows.lengths, suggestions.items, listed, pool.items, pool.engine_place
     )
-    pad = ((0, 0), (0, more))
-    sources = np.concatenate(
-        [
-            suggestions.sources,
-            np.full(own.shape, Source.OWN_RECENT, np.uint8),
-            np.full(fresh.shape, Source.MODEL, np.uint8),
-        ],
-        axis=1,
-    )
-    return Pool(
-        items=items,
-        near=np.pad(suggestions.near, pad),
-        next_to=np.pad(suggestions.next_to, pad),
-        popular=np.pad(suggestions.popular, pad),
-        hot=np.pad(suggestions.hot, pad),
-        usual=np.pad(suggestions.usual, pad),
-        offered=np.pad(offered >= 0, pad),
-        engine=engine.astype(np.float32),
-        engine_place=place.astype(np.int64),
-        known=known,
-        bias=np.where(known, item_bias[row], 0.0).astype(np.float32),
-        sources=sources,
-    )
+    np.greater_equal(pool.items[:, :k], 0, out=pool.offered[:, :k])
+    total = _log_sum(scores.scores)
+    model = rows, item_table, item_bias
+    _ask(pool.items, model, scores.queries, total, (pool.engine, pool.bias), pool.known)
+    return pool
 
 
-def _without(
-    items: npt.NDArray[np.int32], others: npt.NDArray[np.int32], current: npt.NDArray[np.int32]
-) -> npt.NDArray[np.int32]:
-    """`items` (D, A) with -1 for what is among `others` (D, B) or is `current` (D, 1)."""
-    double = (items[:, :, None] == others[:, None, :]).any(axis=2) | (items == current)
-    return np.where(double, np.int32(-1), items)
+@kernel
+def _choose(
+    history: Items, lengths: Items, offered: Items, listed: Items, items: Items, places: Ints
+) -> None:
+    """Fill the candidates `items` and their `places` (D, C) in the engine's list."""
+    k, most = offered.shape[1], items.shape[1] - listed.shape[1]
+    for d in range(len(items)):
+        chosen, seen = items[d], history[d, : lengths[d]]
+        current = seen[-1]  # may be -1
+        for j in range(k):
+            if offered[d, j] != current:
+                chosen[j] = offered[d, j]
+        n = 0  # distinct own items so far, newest first
+        for at in range(len(seen) - 1, -1, -1):
+            item = seen[at]
+            if item < 0 or _place(seen[at + 1 :], item) >= 0:
+                continue
+            if item != current and _place(chosen[:k], item) < 0:
+                chosen[k + n] = item
+            n += 1
+            if n == most - k:
+                break
+        for e in range(listed.shape[1]):
+            item = listed[d, e]
+            if item < 0 or item == current:
+                continue
+            at = _place(chosen[:most], item)
+            if at < 0:
+                at = most + e
+                chosen[at] = item
+            places[d, at] = e
 
 
-def _log_sum(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Log of the sum of exp over each row (D, K) -> (D, 1)."""
+@kernel
+def _place(items: Items, item: int) -> int:
+    """Where the item is first, -1 = nowhere."""
+    for place in range(len(items)):
+        if items[place] == item:
+            return place
+    return -1
+
+
+@kernel
+def _ask(
+    items: Items,
+    model: tuple[Ints, Floats, Floats],
+    queries: Floats,
+    total: Floats,
+    out: tuple[Floats, Floats],
+    known: npt.NDArray[np.bool_],
+) -> None:
+    """Fill in what the network says about each candidate that it knows."""
+    rows, table, bias = model
+    engine, biases = out
+    for d in range(len(items)):
+        for c in range(items.shape[1]):
+            item = items[d, c]
+            row = rows[item] if 0 <= item < len(rows) else 0
+            if row > 0:
+                logit = _dot(table[row], queries[d]) + bias[row]
+                engine[d, c] = min(max(logit - total[d], np.float32(LOWEST)), np.float32(0.0))
+                known[d, c], biases[d, c] = True, bias[row]
+
+
+@vector_kernel
+def _dot(one: Floats, other: Floats) -> np.float32:
+    total = np.float32(0)
+    for i in range(len(one)):
+        total += one[i] * other[i]
+    return total
+
+
+def _log_sum(scores: Floats) -> Floats:
+    """Log of the sum of exp over each row (D, K) -> (D,)."""
     top = scores.max(axis=1, keepdims=True, initial=-1e4)
-    total = np.log(np.exp(scores - top).sum(axis=1, keepdims=True) + 1e-9)
-    answer: npt.NDArray[np.float32] = top + total
+    total = np.log(np.exp(scores - top).sum(axis=1) + 1e-9)
+    answer: Floats = top[:, 0] + total
     return answer

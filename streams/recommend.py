@@ -1,30 +1,16 @@
-"""Recommendations: filter, cut to the top, give reasons, send only what changed."""
+"""Recommendations: filter, cut to the top, send only what changed."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.outputs import ItemReason, Recommendation, RecommendedItem, output_id
-from schemas.times import format_time_ms
-from streams.candidates import Source
-from streams.items import ItemTable
-
 COUNTERS = "counters"
 """`model_version` of answers that no model gave."""
-
-_REASONS: dict[int, list[ItemReason]] = {
-    Source.COVISITED: [ItemReason("covisited", "often looked at together with your recent items")],
-    Source.OWN_RECENT: [ItemReason("recently_viewed", "you looked at this recently")],
-    Source.POPULAR: [ItemReason("popular", "popular right now")],
-    Source.MODEL: [ItemReason("next_item_model", "expected next after your recent events")],
-}
-_RANKS = range(1, 101)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,33 +92,3 @@ class SentLists:
                 return "held"
         owners[slot], self._lists[slot], self._sent_ms[slot] = owner, shown, trigger.time_ms
         return "sent"
-
-
-def build(
-    trigger: Trigger,
-    picks: tuple[Sequence[int], Sequence[float], Sequence[int]],
-    items: ItemTable,
-    policy: Policy,
-    model_version: str,
-) -> Recommendation:
-    """The message for one user.
-
-    Parameters
-    ----------
-    picks
-        Item indices, scores and sources, best first; as many as there are indices.
-    """
-    chosen, scores, sources = picks
-    ids = items.ids
-    names = [ids[item] for item in chosen]
-    reasons = [_REASONS[source] for source in sources]
-    return Recommendation(
-        recommendation_id=output_id("recommendation", trigger.partition, trigger.offset),
-        user_id=trigger.user_id,
-        trigger_message_id=trigger.message_id,
-        items=list(map(RecommendedItem, names, _RANKS, scores, reasons)),
-        variant="model" if model_version != COUNTERS else COUNTERS,
-        model_version=model_version,
-        generated_at=format_time_ms(trigger.broker_ms),
-        expires_at=format_time_ms(trigger.broker_ms + policy.ttl_s * 1000),
-    )

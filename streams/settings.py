@@ -123,10 +123,31 @@ class Alerts(Section):
 
 
 class Model(Section):
-    """Where model versions are and which one answers."""
+    """Where model versions are, which one answers, and what runs it.
+
+    `engine`: `auto` and `tensorrt` run it on the GPU where that works, else on ONNX Runtime and
+    say why. `plans` is where TensorRT's plans are kept; they are code, so nobody else may write
+    there.
+    """
 
     registry: Path = Path("var/registry")
-    alias: str = "champion"
+    alias: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$")] = "champion"
+    engine: Literal["auto", "onnx", "tensorrt"] = "auto"
+    plans: Path = Path("var/plans")
+
+
+class Gate(Section):
+    """When a new version may answer instead of the champion (`models/gate.py`).
+
+    `window` is the newest share of the log's events, which judges and doesn't teach. Margins:
+    `ranking` and `precision` are shares of the champion's figure, `ece` is absolute.
+    """
+
+    window: Annotated[float, Field(ge=0.01, le=0.5)] = 0.1
+    ranking: Share = 0.1
+    precision: Share = 0.1
+    ece: Share = 0.02
+    latency_ms: Annotated[float, Field(gt=0)] = 1_000.0
 
 
 class Http(Section):
@@ -158,9 +179,9 @@ class Settings(BaseSettings):
     recommend: Recommend = Recommend()
     alerts: Alerts = Alerts()
     model: Model = Model()
+    gate: Gate = Gate()
     http: Http = Http()
     limits: Limits = Limits()
-    data: Path | None = None
 
     @classmethod
     def settings_customise_sources(

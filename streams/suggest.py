@@ -16,11 +16,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.kernel import kernel
 from models.windows import Windows
 from schemas.kinds import N_KINDS, Kind
 from streams.candidates import Source, Suggestions
 from streams.items import NO_ITEM
-from streams.kernel import kernel
 from streams.parts import Part
 
 RECENT = 10

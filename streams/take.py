@@ -15,121 +15,25 @@ newest event: a newer event decays them by the time passed, an older one comes i
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.windows import A_NAMES
+from models.kernel import kernel
 from schemas.kinds import Kind
 from streams.items import NO_ITEM
-from streams.kernel import kernel
 from streams.points import Task
+from streams.taken import Events, Outcome, Rules, Taken
 
 DAY_S = 86_400
 SESSION_GAP_S = 1_800
 _RATES = 1.0 / (np.array([15, 45, 120], np.float64) * DAY_S)  # of the decayed sums
 _PURCHASE, _PAYMENT, _CANCEL = int(Kind.PURCHASE), int(Kind.PAYMENT), int(Kind.CANCEL)
 _RISK, _RECOMMEND, _CHURN = int(Task.RISK), int(Task.RECOMMEND), int(Task.CHURN)
-_N_SUMS = len(A_NAMES)
-
-Ints = npt.NDArray[np.int64]
-Items = npt.NDArray[np.int32]
-Words = npt.NDArray[np.uint32]
-Floats = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
-
-
-class Outcome(IntEnum):
-    """What became of an event."""
-
-    ACCEPTED = 0
-    DUPLICATE = 1
-    LATE = 2
 
 
 _DUPLICATE, _LATE = int(Outcome.DUPLICATE), int(Outcome.LATE)
-
-
-class Events(NamedTuple):
-    """A batch of n events as a kernel reads them.
-
-    Attributes
-    ----------
-    slots
-        int64 (n,): of the user's row, negative = the event enters no history.
-    entities, messages
-        uint32 (n,): low half of the primary entity's hash and of the message id's.
-    """
-
-    slots: Ints
-    offsets: Ints
-    times_s: Ints
-    kinds: Bytes
-    items: Items
-    amounts: Floats
-    entities: Words
-    messages: Words
-    ends: Bools
-
-
-class Rules(NamedTuple):
-    """When an event is late and when it asks for a decision (`points.PointPolicy`)."""
-
-    late_s: int
-    refresh_s: int
-    watched: Bools
-    asking: Bools
-
-
-class Taken(NamedTuple):
-    """What became of n events, and the windows of those that ask for a decision: D <= n of them.
-
-    Attributes
-    ----------
-    outcomes, before, ratios
-        (n,), (n, B), (n,): as `histories.Applied`.
-    rows, tasks
-        int64, uint8 (n,): the first D entries are the decision points.
-    items, kinds, times_s, amounts, entities, lengths, now_s, accumulators
-        As `models.windows.Windows`, with n rows of which D are filled.
-    """
-
-    outcomes: Bytes
-    before: Items
-    ratios: Floats
-    rows: Ints
-    tasks: Bytes
-    items: Items
-    kinds: Bytes
-    times_s: Ints
-    amounts: Floats
-    entities: Words
-    lengths: Items
-    now_s: Ints
-    accumulators: npt.NDArray[np.float64]
-
-    @staticmethod
-    def room(n: int, length: int, before: int) -> Taken:
-        """Room for `n` events whose windows hold `length`."""
-        shape = (n, length)
-        return Taken(
-            outcomes=np.zeros(n, np.uint8),
-            before=np.full((n, before), NO_ITEM, np.int32),
-            ratios=np.ones(n, np.float32),
-            rows=np.empty(n, np.int64),
-            tasks=np.empty(n, np.uint8),
-            items=np.empty(shape, np.int32),
-            kinds=np.empty(shape, np.uint8),
-            times_s=np.empty(shape, np.int64),
-            amounts=np.empty(shape, np.float32),
-            entities=np.empty(shape, np.uint32),
-            lengths=np.empty(n, np.int32),
-            now_s=np.empty(n, np.int64),
-            accumulators=np.empty((n, _N_SUMS), np.float64),
-        )
 
 
 def take(rows: npt.NDArray[Any], events: Events, rules: Rules, taken: Taken) -> tuple[int, int]:
@@ -253,7 +157,8 @@ def _sum_up(
     The amount over the user's mean payment before it, 1 where there was none.
     """
     (_, first_s, last_s, last_purchase_s, _, events, purchases, payments, sessions, gap_days_sumsq,
-     decayed, paid_max, cancels, active_days, gap_days_max, _) = sums  # fmt: skip
+     decayed, paid_max, cancels, active_days, gap_days_max, order_days, day_gaps,
+     _) = sums  # fmt: skip
     total = decayed[slot, 7] / np.float32(max(payments[slot], 1))
     ratio = amount / total if total > 0 else np.float32(1)
     newest = int(last_s[slot])
@@ -264,6 +169,12 @@ def _sum_up(
     bought = amount if kind == _PURCHASE else np.float32(0)
     paid = amount if kind == _PAYMENT else np.float32(0)
 
+    if gap_days:
+        for j in range(day_gaps.shape[1] - 1, 0, -1):
+            day_gaps[slot, j] = day_gaps[slot, j - 1]
+        day_gaps[slot, 0] = min(gap_days, 2**16 - 1)
+    if kind == _PURCHASE and t // DAY_S > int(last_purchase_s[slot]) // DAY_S:
+        order_days[slot] = min(int(order_days[slot]) + 1, 2**16 - 1)
     first_s[slot] = t if first else min(t, int(first_s[slot]))
     last_s[slot] = max(t, newest)
     if kind == _PURCHASE:
@@ -290,6 +201,8 @@ def _sum_up(
     out[3], out[4], out[5] = events[slot], purchases[slot], payments[slot]
     out[6], out[7], out[8] = cancels[slot], sessions[slot], active_days[slot]
     out[9], out[10] = gap_days_max[slot], gap_days_sumsq[slot]
-    out[11], out[12], out[13] = decayed[slot, 6], decayed[slot, 7], paid_max[slot]
-    out[14:20] = decayed[slot, :6]
+    n = 11 + day_gaps.shape[1]
+    out[11:n], out[n] = day_gaps[slot], order_days[slot]
+    out[n + 1], out[n + 2], out[n + 3] = decayed[slot, 6], decayed[slot, 7], paid_max[slot]
+    out[n + 4 : n + 10] = decayed[slot, :6]
     return ratio

@@ -13,6 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.windows import DAY_GAPS
+
+SUMS = (
+    *(f"{what}_{days}d" for what in ("visits", "spend") for days in (15, 45, 120)),
+    "spend",
+    "paid_sum",
+)
+"""Columns of a row's `sums`."""
 MIN_CAPACITY = 1024
 EVICTED_SHARE = 16  # one in so many users goes at a time: the search is paid once for all of them
 NO_SLOT = -1
@@ -24,7 +32,7 @@ Rows = npt.NDArray[Any]
 def row_type(length: int) -> np.dtype[Any]:
     """The layout of one user's state: `length` events, oldest first, and the running sums.
 
-    21 bytes per event and 88 for the rest: 1,432 bytes at 64 events.
+    21 bytes per event and 106 for the rest: 1,450 bytes at 64 events.
     """
     return np.dtype(
         [
@@ -44,11 +52,13 @@ def row_type(length: int) -> np.dtype[Any]:
             ("payments", "<u4"),
             ("sessions", "<u4"),
             ("gap_days_sumsq", "<u4"),
-            ("sums", "<f4", 8),  # visits and spend decayed over 15, 45, 120 d; spend; paid
+            ("sums", "<f4", len(SUMS)),
             ("paid_max", "<f4"),
             ("cancels", "<u2"),
             ("active_days", "<u2"),
             ("gap_days_max", "<u2"),
+            ("order_days", "<u2"),
+            ("day_gaps", "<u2", DAY_GAPS),  # the latest first
             ("length", "<u2"),
         ]
     )

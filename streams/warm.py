@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
+import numpy as np
+
+from models.candidates import candidate_features
+from models.engine import Scores
+from models.windows import Windows
 from schemas.codec import EventDecoder
 from streams.batches import RecordBatch
+from streams.candidates import Suggestions
 from streams.counters import BLOCK_OFFSETS
 from streams.items import ItemTable
 from streams.metrics import Metrics
 from streams.plan import Plan
+from streams.pool import gather
 from streams.scoring import Scorer
 
 _EVENT = (
@@ -28,3 +37,24 @@ def warm(plan: Plan, decoder: EventDecoder) -> None:
             [offset], [1_800_000_000_000], [b"nobody"], [value], [()],
         )  # fmt: skip
         scorer.score_batch(state, batch)
+    _warm_candidates()
+
+
+def _warm_candidates() -> None:
+    """The loops over a model's candidates, which no made-up event reaches without a model."""
+    none = Windows.empty(2)  # of nothing an array's layout isn't what it is otherwise: take one
+    columns = {field.name: getattr(none, field.name) for field in fields(none)}
+    windows = Windows(
+        **{name: np.ones((1, *column.shape[1:]), column.dtype) for name, column in columns.items()}
+    )
+    one = np.zeros((1, 2), np.float32)
+    pool = gather(
+        windows,
+        Suggestions.none(1, 2),
+        Scores(np.zeros((1, 2), np.int64), one, one, one[:, 0], one[:, 0]),
+        indices=np.full(1, -1, np.int32),
+        rows=np.zeros(1, np.int64),
+        item_table=one,
+        item_bias=one[0],
+    )
+    candidate_features(pool, windows)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.windows import A_NAMES
+from models.windows import A_NAMES, DAY_GAPS
 from schemas.columns import EventColumns
 from schemas.kinds import Kind
 from streams.points import PointPolicy, Task
@@ -122,7 +122,12 @@ class Slow:
             bought = event.amount if event.kind == Kind.PURCHASE else 0
             s[f"visits_{days}d"] = s[f"visits_{days}d"] * keep + np.float32(visit)
             s[f"spend_{days}d"] = s[f"spend_{days}d"] * keep + np.float32(bought * aged)
+        if gap_days > 0:
+            for number in range(DAY_GAPS, 1, -1):
+                s[f"day_gap_{number}"] = s[f"day_gap_{number - 1}"]
+            s["day_gap_1"] = gap_days
         if event.kind == Kind.PURCHASE:
+            s["order_days"] += t // DAY_S > s["last_purchase_s"] // DAY_S
             s["spend"] = s["spend"] + event.amount
             s["last_purchase_s"] = max(s["last_purchase_s"], t)
         if event.kind == Kind.PAYMENT:

@@ -109,6 +109,13 @@ def test_the_table_has_unique_names_and_at_least_thirty_features() -> None:
         ("since_purchase_ever_s", 10 * DAY_S),
         ("gap_days_mean", 40 / 3),
         ("gap_days_max", 30),
+        ("gap_days_last", 2),
+        ("gap_days_second", 8),
+        ("gap_days_third", 30),
+        ("gap_days_median", 8),
+        ("gap_days_longer", 1),
+        ("order_days", 1),
+        ("no_order_90d", (30 + 40) / (30 + 40 + 90)),
         ("gap_days_std", math.sqrt((30**2 + 8**2 + 2**2) / 3 - (40 / 3) ** 2)),
         ("visits_15d", sum(math.exp(-d / 15) for d in (40, 10, 2)) + math.exp(-1_200 / DAY_S / 15)),
         ("spend_45d", 30 * math.exp(-10 / 45)),
@@ -131,7 +138,7 @@ def test_a_first_event_gives_the_defaults() -> None:
     }
     told |= {"since_view_s", "session_events", "sessions_window", "session_events_mean"}
     told |= {"events_5m", "events_total", "sessions_total", "active_days", "quiet_30d"}
-    told |= {"visits_15d", "visits_45d", "visits_120d", "quiet_90d"}
+    told |= {"visits_15d", "visits_45d", "visits_120d", "quiet_90d", "no_order_90d"}
     for feature in features.FEATURES:
         if feature.name not in moving | told:
             assert found[feature.name] == feature.default, feature.name
@@ -149,6 +156,8 @@ def test_recency_grows_when_now_is_later_than_the_last_event() -> None:
     assert found["recency_s"] == 20 * DAY_S
     assert found["events_7d"] == 0
     assert found["recency_over_gap_days"] == pytest.approx(20 / (40 / 3))
+    assert found["recency_over_gap_days_median"] == pytest.approx(20 / 8)
+    assert found["gap_days_longer"] == pytest.approx(1 / 3)
     assert found["visits_15d"] == pytest.approx(was["visits_15d"] * math.exp(-20 / 15))
     assert found["quiet_over_gap_max"] == pytest.approx(20 / 30)
 

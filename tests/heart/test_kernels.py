@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models import export
+from models.candidates import candidate_features
+from models.onnx_engine import OnnxEngine
 from ops.feed import feed
 from ops.simulation import simulate_events
 from schemas.codec import EventDecoder
@@ -21,11 +24,14 @@ from streams.metrics import Metrics
 from streams.parts import Part
 from streams.plan import Plan
 from streams.points import PointPolicy, Task
+from streams.pool import gather
 from streams.scoring import Scorer
 from streams.settings import Settings
 from streams.suggest import LEADERS, OWN, suggest
 from streams.warm import warm
 from tests.heart.logs import START_S, E, Record, columns
+from tests.models import world
+from tests.models.test_candidate_kernels import histories, suggestions
 
 
 def compiled() -> dict[str, int]:
@@ -33,7 +39,7 @@ def compiled() -> dict[str, int]:
     return {
         f"{module}.{name}": len(value.signatures)
         for module in list(sys.modules)
-        if module.startswith("streams.")
+        if module.startswith(("streams.", "models."))
         for name, value in vars(sys.modules[module]).items()
         if hasattr(value, "signatures")
     }
@@ -58,6 +64,31 @@ def test_nothing_compiles_once_a_worker_is_warm() -> None:
                 group.keys, group.values, [()] * n,
             ),
         )  # fmt: skip
+    assert compiled() == before
+
+
+def test_nothing_compiles_for_a_model_once_it_has_answered_its_golden_inputs() -> None:
+    settings = Settings()
+    warm(Plan.from_settings(settings), EventDecoder(settings.product_contract()))
+    table, bias = world.catalogue(80)
+    engine = OnnxEngine(export.to_onnx(world.network(), table), table, bias)
+    inputs = world.inputs(9, 80)
+    engine.score(inputs)  # what loading does with the golden inputs
+    before = compiled()
+
+    windows = histories(np.random.default_rng(0), 9, 80)
+    offered = suggestions(np.random.default_rng(1), 9).take(np.arange(9))
+    rows = np.arange(9)[::2]
+    pool = gather(
+        windows.take(rows),
+        offered.take(rows),
+        engine.score(inputs).take(rows),
+        indices=np.arange(-1, 80, dtype=np.int32),
+        rows=np.arange(1, 81),
+        item_table=table,
+        item_bias=bias,
+    )
+    candidate_features(pool, windows.take(rows))
     assert compiled() == before
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import ranker_fit
-from models.candidates import CANDIDATE_FEATURES, LOWEST, Pool, candidate_features, own_items
+from models.candidates import CANDIDATE_FEATURES, LOWEST, Pool, candidate_features
 from models.ranker import Ranker
 from models.windows import A_NAMES, C_NAMES, Windows
 from schemas.errors import ArtefactError
@@ -69,11 +69,6 @@ HISTORY = [
     (5, Kind.CART, 7_200),
     (9, Kind.VIEW, 7_300),
 ]
-
-
-def test_own_items_come_newest_first_without_repeats() -> None:
-    assert own_items(windows([HISTORY], 7_300), 3).tolist() == [[9, 5, 7]]
-    assert own_items(windows([HISTORY], 7_300), 5).tolist() == [[9, 5, 7, -1, -1]]
 
 
 def test_what_the_user_did_to_a_candidate_is_told() -> None:

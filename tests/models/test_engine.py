@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 
-from models import export
-from models.engine import Scores
+from models import export, tensorrt_engine
+from models.engine import Engine, Scores
 from models.golden import difference
+from models.gpu_buckets import ROWS_STEP
+from models.gpu_probe import Gpu, probe
 from models.network import Network
 from models.onnx_engine import OnnxEngine
+from models.plan_cache import PlanCache, plan_name
 from models.sequences import ModelInputs
+from models.tensorrt_engine import TensorRTEngine
 from schemas.errors import EngineError
-from tests.models import world
+from tests.models import emulated_gpu, world
 
 N_ITEMS = 200
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An engine to put to the test, and what opens it on another catalogue."""
+
+    engine: Engine
+    on: Callable[[int], Engine]
+
+    @property
+    def close(self) -> float:
+        """How far a logit may be from torch's."""
+        return 1e-4 if self.engine.backend == "onnx" else self.engine.tolerance.logit
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +48,66 @@ def graph(net: Network) -> bytes:
     return export.to_onnx(net, world.catalogue(N_ITEMS)[0])
 
 
-@pytest.fixture(scope="module")
-def engine(graph: bytes) -> OnnxEngine:
-    return OnnxEngine(graph, *world.catalogue(N_ITEMS))
+@pytest.fixture(
+    scope="module",
+    params=["onnx", "emulated", pytest.param("tensorrt", marks=pytest.mark.gpu)],
+)
+def opened(
+    request: pytest.FixtureRequest, net: Network, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Opened]:
+    """Every engine: ONNX Runtime, TensorRT's on a GPU made of host memory, and TensorRT's."""
+    if request.param == "onnx":
+        graph = export.to_onnx(net, world.catalogue(N_ITEMS)[0])
+        yield _opened(lambda n: OnnxEngine(graph, *world.catalogue(n)))
+        return
+    graph = export.to_onnx(net, world.catalogue(N_ITEMS)[0], torch.float16)
+    plans, sizes = tmp_path_factory.mktemp("plans"), (ROWS_STEP, 16, world.N_FEATURES)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "tensorrt":
+            try:
+                gpu = probe()
+            except EngineError as error:
+                pytest.skip(f"no GPU to run TensorRT on: {error}")
+        else:
+            gpu, cudart = Gpu("emulated", "0.0", "0.0"), emulated_gpu.Runtime()
+            PlanCache(plans).write(plan_name(graph, ROWS_STEP, gpu), graph)
+            trt = emulated_gpu.TensorRT(cudart, sizes)
+            patch.setattr(tensorrt_engine, "cuda_runtime", lambda: cudart)
+            patch.setattr(tensorrt_engine, "tensorrt_module", lambda: trt)
+        yield _opened(
+            lambda n: TensorRTEngine(
+                graph, *world.catalogue(n), n_features=sizes[2], gpu=gpu, plans=plans
+            )
+        )
+
+
+def _opened(on: Callable[[int], Engine]) -> Opened:
+    return Opened(on(N_ITEMS), on)
+
+
+@pytest.fixture
+def engine(opened: Opened) -> Engine:
+    return opened.engine
+
+
+def agree(opened: Opened, one: Scores, other: Scores) -> bool:
+    moved = opened.engine.tolerance.moved
+    return difference(one, other, moved) < opened.close
 
 
 def torch_scores(net: Network, inputs: ModelInputs) -> Scores:
     return export.torch_scores(net, inputs, *world.catalogue(N_ITEMS))
 
 
-def test_onnx_answers_like_torch(net: Network, engine: OnnxEngine) -> None:
+def test_it_answers_like_torch(net: Network, opened: Opened) -> None:
     inputs = world.inputs(300, N_ITEMS)
-    assert difference(torch_scores(net, inputs), engine.score(inputs)) < 1e-4
+    assert agree(opened, torch_scores(net, inputs), opened.engine.score(inputs))
 
 
-def test_an_answer_depends_on_its_row_alone(engine: OnnxEngine) -> None:
-    inputs = world.inputs(300, N_ITEMS)
+def test_an_answer_depends_on_its_row_alone(opened: Opened) -> None:
+    inputs, engine = world.inputs(300, N_ITEMS), opened.engine
+    # A GPU has other kernels for other shapes, and they round differently.
+    close = 1e-5 if engine.backend == "onnx" else engine.tolerance.logit
     together = engine.score(inputs)
     for row in (0, 77, 299):
         alone = engine.score(inputs.take(np.array([row])))
@@ -54,10 +118,10 @@ def test_an_answer_depends_on_its_row_alone(engine: OnnxEngine) -> None:
             together.churn_logit[[row]],
             together.risk_logit[[row]],
         )
-        assert difference(part, alone) < 1e-5
+        assert difference(part, alone, engine.tolerance.moved) < close
 
 
-def test_padding_is_never_read(engine: OnnxEngine) -> None:
+def test_padding_is_never_read(engine: Engine) -> None:
     inputs = world.inputs(50, N_ITEMS)
     outside = np.arange(64) >= inputs.lengths[:, None]
     noisy = ModelInputs(
@@ -72,19 +136,22 @@ def test_padding_is_never_read(engine: OnnxEngine) -> None:
     assert difference(engine.score(inputs), engine.score(noisy)) == 0.0
 
 
-def test_candidates_are_the_best_items_of_the_table(engine: OnnxEngine) -> None:
+def test_candidates_are_the_best_items_of_the_table(opened: Opened) -> None:
     table, bias = world.catalogue(N_ITEMS)
-    answer = engine.score(world.inputs(20, N_ITEMS))
+    answer = opened.engine.score(world.inputs(20, N_ITEMS))
     logits = answer.queries @ table.T + bias
     assert answer.candidates.shape == (20, 64)
     assert answer.candidates.min() >= 1
     best = np.argsort(-logits, axis=1)[:, :10]
     assert np.array_equal(best, answer.candidates[:, :10])
-    assert np.abs(np.take_along_axis(logits, best, axis=1) - answer.scores[:, :10]).max() < 1e-4
+    assert (
+        np.abs(np.take_along_axis(logits, best, axis=1) - answer.scores[:, :10]).max()
+        < opened.close
+    )
 
 
-def test_the_catalogue_grows_without_another_graph(graph: bytes) -> None:
-    larger = OnnxEngine(graph, *world.catalogue(5 * N_ITEMS))
+def test_the_catalogue_grows_without_another_graph(opened: Opened) -> None:
+    larger = opened.on(5 * N_ITEMS)
     assert larger.score(world.inputs(40, N_ITEMS)).candidates.max() > N_ITEMS
 
 
@@ -98,7 +165,7 @@ def test_a_catalogue_smaller_than_the_list_is_answered_whole(n_items: int) -> No
     assert (answer.candidates >= 1).all()
 
 
-def test_no_rows_have_no_answers(engine: OnnxEngine) -> None:
+def test_no_rows_have_no_answers(engine: Engine) -> None:
     answer = engine.score(world.inputs(5, N_ITEMS).take(np.zeros(0, dtype=np.int64)))
     assert len(answer.candidates) == len(answer.churn_logit) == 0
 

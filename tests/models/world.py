@@ -9,6 +9,7 @@ from models.corpus import Corpus, Points
 from models.feature_table import FEATURES
 from models.network import Network, NetworkConfig
 from models.sequences import N_GAPS, N_HOURS, ModelInputs, gap_buckets, scale
+from models.trees import Trees
 from schemas.kinds import N_KINDS
 
 N_FEATURES = len(FEATURES)
@@ -60,6 +61,14 @@ def network(seed: int = 0, **changes: int) -> Network:
         for parameter in net.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return net.eval()
+
+
+def trees(seed: int = 0) -> Trees:
+    """A few trees that look at the first three features."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(2_000, N_FEATURES)).astype(np.float32)
+    labels = features[:, :3].sum(axis=1) + rng.normal(size=2_000) > 1
+    return Trees.fit(features, labels, "churn", rounds=10)
 
 
 def corpus(users: int = 300, events: int = 40, n_items: int = 60, seed: int = 0) -> Corpus:

@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile `function` on its first call.
+    """Compile `function` on its first call; arithmetic is done as it is written.
 
     Examples
     --------
@@ -35,7 +35,19 @@ def kernel(function: F) -> F:
     >>> total(np.array([1.0, 2.5]))
     3.5
     """
+    return _compiled(function)
+
+
+def vector_kernel(function: F) -> F:
+    """The same, but sums and maxima of one call may be taken in another order, many at a time.
+
+    No number may be NaN. The order is the code's own, so the same arguments give the same answer.
+    """
+    return _compiled(function, fastmath={"nnan", "nsz", "reassoc", "contract"})
+
+
+def _compiled(function: F, **options: Any) -> F:
     try:
-        return cast("F", njit(nogil=True, cache=True)(function))
+        return cast("F", njit(nogil=True, cache=True, **options)(function))
     except RuntimeError:  # no folder for the cache
-        return cast("F", njit(nogil=True)(function))
+        return cast("F", njit(nogil=True, **options)(function))
