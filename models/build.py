@@ -39,6 +39,7 @@ from schemas.kinds import N_KINDS
 VALIDATION_SHARE = 0.1
 """Newest share of the log's events that validates the next-item loss."""
 MAX_PARITY = 1e-4
+DROPOUT = 0.2
 GOLDEN_ROWS = 32
 
 
@@ -87,6 +88,7 @@ def train_version(
     progress: Progress | None = None,
     warm: Warm | None = None,
     kept: Path | None = None,
+    dropout: float = DROPOUT,
 ) -> Trained:
     """Train, export and calibrate.
 
@@ -108,6 +110,7 @@ def train_version(
         n_kinds=N_KINDS,
         n_gaps=N_GAPS,
         n_hours=N_HOURS,
+        dropout=dropout,
     )
     table = covisitation.start_table(
         *_before(corpus, cut_s), n_items + 1, config.d, np.random.default_rng(settings.seed)

@@ -275,9 +275,8 @@ async def run(settings: Settings) -> None:
     worker = Worker(settings)
     await worker.check()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await worker.app.start()
     reporting = asyncio.create_task(worker.report(), name="hark-report")
     asked = asyncio.create_task(stop.wait())
@@ -287,5 +286,4 @@ async def run(settings: Settings) -> None:
     reporting.cancel()
     await worker.app.stop()
     if not asked.done():
-        reason = worker.app.crash_reason
-        raise HarkError(f"worker stopped: {reason!r}") from reason
+        raise HarkError(f"worker stopped: {worker.app.crash_reason!r}") from worker.app.crash_reason

@@ -69,6 +69,8 @@ class Counters:
         Bounds; `Covisits`, `Entities` and `LabelQueue` say who goes beyond them.
     label_delay_s
         When an unlabelled payment counts as good.
+    covisit_tau_s
+        Decay of co-visitation.
     """
 
     def __init__(
@@ -81,10 +83,11 @@ class Counters:
         max_entities: int = 500_000,
         max_payments: int = 500_000,
         label_delay_s: int = 7 * 86_400,
+        covisit_tau_s: float = 90 * 86_400.0,
     ) -> None:
         self.policy = policy or PointPolicy()
         self.candidates = candidates
-        self.covisits = Covisits(max_items=max_items)
+        self.covisits = Covisits(max_items=max_items, covisit_tau_s=covisit_tau_s)
         self.entities = Entities(max_entities=max_entities)
         self.queue = LabelQueue(entities, max_payments=max_payments, delay_s=label_delay_s)
         self.clock_s = 0  # newest event time of the finished blocks

@@ -53,7 +53,7 @@ class Covisits:
         window: int = 5,
         leaders: int = 128,
         popularity_tau_s: float = 7 * DAY_S,
-        hot_tau_s: float = DAY_S / 8,
+        hot_tau_s: float = DAY_S / 12,
         covisit_tau_s: float = 90 * DAY_S,
     ) -> None:
         self.max_items = max_items

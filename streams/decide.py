@@ -48,8 +48,8 @@ class Decisions:
     alerts
         (kind, severity, status) of each alert.
     probabilities
-        By "churn" and "risk": which decision points were scored, intp (n,), and the calibrated
-        probabilities, float64 (n,).
+        By "churn" and "risk", where these were scored: which decision points, intp (n,), and the
+        calibrated probabilities, float64 (n,).
     """
 
     outputs: list[Output]

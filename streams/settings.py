@@ -87,6 +87,7 @@ class State(Section):
 
     max_users: Positive = 1_000_000
     late_s: Positive = 7 * 86_400
+    covisit_days: Positive = 90
 
 
 class Recommend(Section):
