@@ -32,6 +32,8 @@ CANDIDATE_FEATURES = {
     "next_to": "log co-visitation with the newest item alone",
     "near_place": "1 / (1 + place by co-visitation)",
     "popular": "log of the item's decayed events, live",
+    "hot": "log of those of the last hours",
+    "usual": "log of those of the last months",
     "offered": "1 if the counters offered it",
     "engine": "log-probability by the network, -15 at least and for items it doesn't know",
     "engine_share": "that probability",
@@ -57,6 +59,7 @@ PARTS = {
         "engine_near",
     ),
     "popularity": ("popular",),
+    "trend": ("hot", "usual"),
     "own items": (*OWN_FEATURES, "own_near", "own_after_purchase", "own_after_cart"),
 }
 """What a list is made of, and the features that each part brings."""
@@ -73,9 +76,11 @@ class Pool:
     ----------
     items
         int32 (D, C): the worker's item index, -1 = none.
-    near, next_to, popular
-        float32 (D, C): live co-visitation with the recent items and with the newest alone, and
-        decayed events; 0 where the counters didn't offer it.
+    near, next_to
+        float32 (D, C): live co-visitation with the recent items and with the newest alone, 0
+        where the counters didn't offer it.
+    popular, hot, usual
+        float32 (D, C): events of the item in the last days, hours and months, likewise.
     offered
         bool (D, C).
     engine
@@ -94,6 +99,8 @@ class Pool:
     near: Floats
     next_to: Floats
     popular: Floats
+    hot: Floats
+    usual: Floats
     offered: npt.NDArray[np.bool_]
     engine: Floats
     engine_place: npt.NDArray[np.int64]
@@ -122,7 +129,9 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
     newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1]
     _told(
         pool.items,
-        (pool.near, pool.next_to, pool.popular, pool.engine, pool.bias),
+        (pool.near, pool.next_to),
+        (pool.popular, pool.hot, pool.usual),
+        (pool.engine, pool.bias),
         (pool.offered, pool.known),
         pool.engine_place,
         newest,
@@ -134,29 +143,40 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
 @kernel
 def _told(
     items: Items,
-    numbers: tuple[Floats, Floats, Floats, Floats, Floats],
+    nearness: tuple[Floats, Floats],
+    events: tuple[Floats, Floats, Floats],
+    network: tuple[Floats, Floats],
     flags: tuple[Bools, Bools],
     places: Ints,
     newest: Bytes,
     out: tuple[Floats, Floats, Floats],
 ) -> None:
-    """All but the own features: those before (D, C, 11) and those after (D, C, 4)."""
-    nears, next_tos, populars, engines, biases = numbers
+    """All but the own features: those before them (D, C, 13) and those after (D, C, 4)."""
+    nears, next_tos = nearness
+    populars, hots, usuals = events
+    engines, biases = network
     offered, known = flags
     before, own, after = out
+    strong = np.empty(items.shape[1], np.float32)
     for d in range(len(items)):
-        near, top = nears[d], np.float32(1e-9)
+        near, n, top = nears[d], 0, np.float32(1e-9)
         for c in range(len(near)):
-            top = max(top, near[c])
+            if near[c] > 0:
+                strong[n] = near[c]
+                top = max(top, near[c])
+                n += 1
+        at = 0  # of the candidate among the strong ones
         for c in range(len(near)):
-            if items[d, c] < 0:
-                continue
-            share, near_place, engine_place = near[c] / top, 0.0, 0.0
+            near_place, engine_place = 0.0, 0.0
             if near[c] > 0:
                 stronger = 0
-                for other in range(len(near)):
-                    stronger += near[other] > near[c] or (near[other] == near[c] and other < c)
+                for other in range(n):
+                    stronger += strong[other] > near[c] or (strong[other] == near[c] and other < at)
                 near_place = 1.0 / (1.0 + stronger)
+                at += 1
+            if items[d, c] < 0:
+                continue
+            share = near[c] / top
             if places[d, c] >= 0:
                 engine_place = 1.0 / (1.0 + places[d, c])
             told = before[d, c]
@@ -165,12 +185,14 @@ def _told(
             told[2] = np.log(next_tos[d, c] / NEAR_EPSILON + 1.0)
             told[3] = near_place
             told[4] = np.log1p(populars[d, c])
-            told[5] = offered[d, c]
-            told[6] = engines[d, c]
-            told[7] = np.exp(engines[d, c])
-            told[8] = engine_place
-            told[9] = known[d, c]
-            told[10] = biases[d, c]
+            told[5] = np.log1p(hots[d, c])
+            told[6] = np.log1p(usuals[d, c])
+            told[7] = offered[d, c]
+            told[8] = engines[d, c]
+            told[9] = np.exp(engines[d, c])
+            told[10] = engine_place
+            told[11] = known[d, c]
+            told[12] = biases[d, c]
             told = after[d, c]
             told[0] = own[d, c] * share
             told[1] = own[d, c] * (newest[d] == _PURCHASE)

@@ -24,6 +24,16 @@ RIDGE = 10.0
 MIN_DECISIONS = 50
 MAX_STEPS = 60
 NONE = -1e9
+PRIOR = {
+    "near_share": 3.0,
+    "near_place": 1.0,
+    "own_decay": 3.0,
+    "own_waits_viewing": 1.0,
+    "own_purchase": -2.0,
+    "popular": 0.3,
+    "engine_place": 0.5,
+}
+"""About the order of the counters' own lists: what is believed before any decision is seen."""
 
 
 def fit(
@@ -33,8 +43,8 @@ def fit(
     *,
     without: Collection[str] = (),
     ridge: float = RIDGE,
-) -> Ranker | None:
-    """The most likely weights, drawn towards 0; None where too few decisions can teach.
+) -> Ranker:
+    """The most likely weights, drawn towards `PRIOR`, which is all there is without decisions.
 
     Parameters
     ----------
@@ -43,32 +53,36 @@ def fit(
     items
         int32 (D, C), -1 = no candidate.
     targets
-        int64 (D,): the item each user went to next.
+        int64 (D,): the item each user went to next, -1 = none that could be a candidate.
     without
         Features whose weight stays 0.
     ridge
-        How strongly the weights, of features scaled to a standard deviation of 1, are drawn to 0.
+        How strongly the weights, of features scaled to a standard deviation of 1, are drawn.
     """
-    match = items == targets[:, None]
+    match = (items == targets[:, None]) & (items >= 0)
     teach = match.any(axis=1)
+    barred = np.array([name in without for name in CANDIDATE_FEATURES])
+    prior = np.array([PRIOR.get(name, 0.0) for name in CANDIDATE_FEATURES], np.float32)
+    prior[barred] = 0.0
     if teach.sum() < MIN_DECISIONS:
-        return None
+        return Ranker(prior)
     x = torch.from_numpy(features[teach])  # (T, C, R)
     chosen = torch.from_numpy(match[teach].argmax(axis=1))
     absent = torch.from_numpy(items[teach] < 0)
     real = ~absent
     spread = x[real].std(dim=0)
     scale = torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), torch.zeros_like(spread))
+    scale[barred] = 0.0
     scaled = x * scale
-    scale[[name in without for name in CANDIDATE_FEATURES]] = 0.0
-    weights = torch.zeros(x.shape[2], requires_grad=True)
+    start = torch.from_numpy(prior) * spread
+    weights = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([weights], max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimiser.zero_grad()
         scores = (scaled @ weights).masked_fill(absent, NONE)
         loss = torch.nn.functional.cross_entropy(scores, chosen, reduction="sum")
-        loss = (loss + ridge * weights.square().sum()) / len(chosen)
+        loss = (loss + ridge * (weights - start).square().sum()) / len(chosen)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from models import metrics, ranker_fit
 from models.build import Trained
-from models.candidates import PARTS, Pool, candidate_features
+from models.candidates import CANDIDATE_FEATURES, PARTS, Pool, candidate_features
 from models.corpus import next_distinct
 from models.ranker import Ranker
+from models.ranker_fit import PRIOR
 from models.registry import Model
 from ops.questions import Asked, pools
 from ops.ranks import SIMPLE, ranks_by, ranks_of
@@ -71,7 +72,7 @@ class Lessons:
             self.pool.take(rows), self.features[rows], self.targets[rows], self.users[rows]
         )
 
-    def fit(self, without: Collection[str] = (), ridge: float = ranker_fit.RIDGE) -> Ranker | None:
+    def fit(self, without: Collection[str] = (), ridge: float = ranker_fit.RIDGE) -> Ranker:
         """The ranker these teach, without some of the `PARTS`."""
         barred = {name for part in without for name in PARTS[part]}
         return ranker_fit.fit(
@@ -85,7 +86,7 @@ class Lessons:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A fitted ranker, None where too little could teach one, and how good the lists are.
+    """A fitted ranker and how good the lists are.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class Ranking:
         What the newer decisions chose: the pull to 0, and the parts that don't pay.
     """
 
-    ranker: Ranker | None
+    ranker: Ranker
     report: dict[str, Any]
     ridge: float = ranker_fit.RIDGE
     without: tuple[str, ...] = ()
@@ -110,8 +111,7 @@ def fit_ranker(samples: Samples, asked: Asked | None, trained: Trained, n_items:
     n_items
         Size of the rerun's item table.
     """
-    lessons = learn(samples, asked, trained, n_items)
-    return Ranking(None, {"targets": 0}) if lessons is None else choose(lessons)
+    return choose(learn(samples, asked, trained, n_items))
 
 
 def learn(samples: Samples, asked: Asked | None, trained: Trained, n_items: int) -> Lessons | None:
@@ -142,26 +142,30 @@ def learn(samples: Samples, asked: Asked | None, trained: Trained, n_items: int)
     return Lessons(pool, features, targets, users)
 
 
-def choose(lessons: Lessons) -> Ranking:
+def choose(lessons: Lessons | None) -> Ranking:
     """The ranker of `lessons`, with what their newer part says about its parts."""
+    if lessons is None:
+        return Ranking(
+            Ranker.from_json(dict.fromkeys(CANDIDATE_FEATURES, 0.0) | PRIOR), {"targets": 0}
+        )
     teach = round(TEACH_SHARE * len(lessons))
     older, newer = lessons.take(np.arange(teach)), lessons.take(np.arange(teach, len(lessons)))
 
-    def gain(without: tuple[str, ...], ridge: float) -> tuple[float, Ranker | None]:
+    def trial(without: tuple[str, ...], ridge: float) -> tuple[float, Ranker]:
         ranker = older.fit(without, ridge)
-        return (-1.0, None) if ranker is None else (metrics.ndcg(newer.ranks(ranker)), ranker)
+        return metrics.ndcg(newer.ranks(ranker)), ranker
 
-    ridge = max(RIDGES, key=lambda ridge: gain((), ridge)[0])
-    best, trial = gain((), ridge)
+    ridge = max(RIDGES, key=lambda ridge: trial((), ridge)[0])
+    best, chosen = trial((), ridge)
     without: tuple[str, ...] = ()
     worth: dict[str, float] = {}
-    for part in PARTS if trial is not None else ():
-        found, other = gain((*without, part), ridge)
+    for part in PARTS:
+        found, other = trial((*without, part), ridge)
         worth[part] = best - found
-        if found >= best and other is not None and len(without) < len(PARTS) - 1:
-            best, trial, without = found, other, (*without, part)
-    report = measure(newer, trial) | {"ridge": ridge, "worth": worth, "without": list(without)}
-    return Ranking(lessons.fit(without, ridge) if trial else None, report, ridge, without)
+        if found > best and len(without) < len(PARTS) - 1:
+            best, chosen, without = found, other, (*without, part)
+    report = measure(newer, chosen) | {"ridge": ridge, "worth": worth, "without": list(without)}
+    return Ranking(lessons.fit(without, ridge), report, ridge, without)
 
 
 def answered(
@@ -184,7 +188,7 @@ def answered(
     return asked.take(kept), targets, corpus.users[event[kept]]
 
 
-def measure(lessons: Lessons, ranker: Ranker | None) -> dict[str, Any]:
+def measure(lessons: Lessons, ranker: Ranker) -> dict[str, Any]:
     """Figures with intervals of the ranked pool and of what it is made of; a miss counts as 0."""
     pool, targets = lessons.pool, lessons.targets
     report: dict[str, Any] = {
@@ -192,8 +196,7 @@ def measure(lessons: Lessons, ranker: Ranker | None) -> dict[str, Any]:
         "among_candidates": float((pool.items == targets[:, None]).any(axis=1).mean()),
     }
     ranks = {name: ranks_by(name, pool, lessons.features, targets) for name in SIMPLE}
-    if ranker is not None:
-        ranks["hark"] = lessons.ranks(ranker)
+    ranks["hark"] = lessons.ranks(ranker)
     for name, found in ranks.items():
         report[name] = {"hr_at_10": metrics.hit_rate(found), "ndcg_at_10": metrics.ndcg(found)}
     return report

@@ -28,7 +28,7 @@ class Source(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
-    """Candidates of D decision points, best first.
+    """Candidates of D decision points: the best first, then popular items not among them.
 
     Attributes
     ----------
@@ -43,8 +43,8 @@ class Suggestions:
     near, next_to
         float32 (D, K): co-visitation with the recent items, and with the newest of them alone,
         as of now and not as a share of the row's.
-    popular
-        float32 (D, K): decayed events of the item.
+    popular, hot, usual
+        float32 (D, K): decayed events of the item, as of the last days, hours and months.
     """
 
     items: Items
@@ -54,6 +54,8 @@ class Suggestions:
     near: Floats
     next_to: Floats
     popular: Floats
+    hot: Floats
+    usual: Floats
 
     def take(self, rows: npt.NDArray[Any]) -> Suggestions:
         """The candidates of the decision points `rows`, order kept."""
@@ -62,12 +64,11 @@ class Suggestions:
     @staticmethod
     def none(rows: int, k: int) -> Suggestions:
         """No candidates for `rows` decision points."""
+        numbers = (np.zeros((rows, k), np.float32) for _ in range(5))
         return Suggestions(
             np.full((rows, k), NO_ITEM, np.int32),
             np.zeros((rows, k), np.float32),
             np.zeros((rows, k), np.uint8),
             np.zeros((rows, k), np.uint8),
-            np.zeros((rows, k), np.float32),
-            np.zeros((rows, k), np.float32),
-            np.zeros((rows, k), np.float32),
+            *numbers,
         )

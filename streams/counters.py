@@ -26,7 +26,7 @@ from streams.histories import Applied
 from streams.label_queue import LabelQueue, Payments
 from streams.pending import Pending
 from streams.points import PointPolicy, Task
-from streams.suggest import suggest
+from streams.suggest import LEADERS, suggest
 
 __all__ = ["Counters", "Live", "Source", "Suggestions"]
 
@@ -63,7 +63,7 @@ class Counters:
     entities
         E, risk entities per event.
     candidates
-        K, suggestions per decision.
+        Suggestions per decision; `suggest.LEADERS` more places are for what is popular.
     max_items, max_entities, max_payments
         Bounds; `Covisits`, `Entities` and `LabelQueue` say who goes beyond them.
     label_delay_s
@@ -75,7 +75,7 @@ class Counters:
         policy: PointPolicy | None = None,
         *,
         entities: int = 4,
-        candidates: int = 50,
+        candidates: int = 64,
         max_items: int = 100_000,
         max_entities: int = 500_000,
         max_payments: int = 500_000,
@@ -120,7 +120,7 @@ class Counters:
         points, windows = applied.points, applied.windows
         asking = points.asking(Task.RECOMMEND) & answer
         context = np.zeros((len(points), len(C_NAMES)), np.float64)
-        suggestions = Suggestions.none(len(points), self.candidates)
+        suggestions = Suggestions.none(len(points), self.candidates + LEADERS)
         for rows, opens in self._segments(columns):
             if opens:
                 self._finish_block()

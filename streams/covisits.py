@@ -34,25 +34,29 @@ class Part(NamedTuple):
     ----------
     row_of
         int32 (items,): item index -> row, -1 = none; an index beyond it has none either.
-    popularity, visits
-        float32 (R,): decayed events of the item, slower decayed ones; times their scale.
+    popularity, hot, visits
+        float32 (R,): decayed events of the item, faster and slower decayed ones; times their
+        scale.
     neighbours
         int32 (R, K).
     weights
         float32 (R, K): of the neighbours, times `visit_scale`; 0 = no neighbour.
-    leaders
-        int32 (m,): most popular items, best first.
-    popularity_scale, visit_scale
+    leaders, hottest
+        int32 (m,): items with the most popularity and the most hot ones, best first.
+    popularity_scale, hot_scale, visit_scale
         float32: what brings the numbers to the present.
     """
 
     row_of: Items
     popularity: Floats
+    hot: Floats
     visits: Floats
     neighbours: Items
     weights: Floats
     leaders: Items
+    hottest: Items
     popularity_scale: np.float32
+    hot_scale: np.float32
     visit_scale: np.float32
 
 
@@ -69,8 +73,9 @@ class Covisits:
         Items before an event that it pairs with.
     leaders
         How many of the most popular items are kept ready.
-    popularity_tau_s, covisit_tau_s
-        Decay of popularity, and of co-visitation and the visits that normalise it.
+    popularity_tau_s, hot_tau_s, covisit_tau_s
+        Decay of popularity, of what is hot, and of co-visitation and the visits that normalise
+        it.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Covisits:
         window: int = 5,
         leaders: int = 128,
         popularity_tau_s: float = 7 * DAY_S,
+        hot_tau_s: float = DAY_S / 4,
         covisit_tau_s: float = 90 * DAY_S,
     ) -> None:
         self.max_items = max_items
@@ -88,13 +94,16 @@ class Covisits:
         self.evicted = 0
         self.clock_s = 0  # newest event time taken in
         self.leaders: Items = np.empty(0, np.int32)  # most popular first
+        self.hottest: Items = np.empty(0, np.int32)
         self._n_leaders = leaders
         self._popularity_decay = Decay(popularity_tau_s)
+        self._hot_decay = Decay(hot_tau_s)
         self._visit_decay = Decay(covisit_tau_s)
         self._used = 0
         self._row_of: Items = np.full(MIN_CAPACITY, -1, np.int32)  # item index -> row
         self._items: Items = np.full(MIN_CAPACITY, NO_ITEM, np.int32)
         self._popularity: Floats = np.zeros(MIN_CAPACITY, np.float32)
+        self._hot: Floats = np.zeros(MIN_CAPACITY, np.float32)
         self._visits: Floats = np.zeros(MIN_CAPACITY, np.float32)
         self._neighbours: Items = np.full((MIN_CAPACITY, neighbours), NO_ITEM, np.int32)
         self._weights: Floats = np.zeros((MIN_CAPACITY, neighbours), np.float32)
@@ -108,8 +117,9 @@ class Covisits:
         return self._row_of.nbytes + sum(column.nbytes for column in self.columns())
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """What is kept of every item: index, popularity, visits, neighbours, their weights."""
-        used = (self._items, self._popularity, self._visits, self._neighbours, self._weights)
+        """What is kept of every item: index, three counts, neighbours, their weights."""
+        counts = self._popularity, self._hot, self._visits
+        used = (self._items, *counts, self._neighbours, self._weights)
         return tuple(column[: self._used] for column in used)
 
     def part(self) -> Part:
@@ -117,11 +127,14 @@ class Covisits:
         return Part(
             self._row_of,
             self._popularity,
+            self._hot,
             self._visits,
             self._neighbours,
             self._weights,
             self.leaders,
+            self.hottest,
             np.float32(self._popularity_decay.scale(self.clock_s)),
+            np.float32(self._hot_decay.scale(self.clock_s)),
             np.float32(self._visit_decay.scale(self.clock_s)),
         )
 
@@ -139,12 +152,13 @@ class Covisits:
             return
         self._advance_clock(times_s)
         self._make_room(items, before)
-        popularity, visits = (
+        popularity, hot, visits = (
             decay.weights(times_s).astype(np.float32)
-            for decay in (self._popularity_decay, self._visit_decay)
+            for decay in (self._popularity_decay, self._hot_decay, self._visit_decay)
         )
-        _add(items, before, popularity, visits, self.window, self.part())
-        self._lead(items)
+        _add(items, before, (popularity, hot, visits), self.window, self.part())
+        self.leaders = self._lead(self.leaders, items, self._popularity)
+        self.hottest = self._lead(self.hottest, items, self._hot)
 
     def popularity(self, items: Items) -> Floats:
         """Decayed events of each item, any shape, as of `clock_s`; 0 = unknown here."""
@@ -170,6 +184,8 @@ class Covisits:
         self.clock_s = max(self.clock_s, int(times_s.max()))
         if (factor := self._popularity_decay.renew(self.clock_s)) != 1.0:
             self._popularity *= np.float32(factor)
+        if (factor := self._hot_decay.renew(self.clock_s)) != 1.0:
+            self._hot *= np.float32(factor)
         if (factor := self._visit_decay.renew(self.clock_s)) != 1.0:
             self._visits *= np.float32(factor)
             self._weights *= np.float32(factor)
@@ -204,6 +220,7 @@ class Covisits:
     def _grow(self) -> None:
         self._items = np.concatenate([self._items, np.full_like(self._items, NO_ITEM)])
         self._popularity = np.concatenate([self._popularity, np.zeros_like(self._popularity)])
+        self._hot = np.concatenate([self._hot, np.zeros_like(self._hot)])
         self._visits = np.concatenate([self._visits, np.zeros_like(self._visits)])
         more = np.full_like(self._neighbours, NO_ITEM)
         self._neighbours = np.concatenate([self._neighbours, more])
@@ -213,7 +230,7 @@ class Covisits:
         keep = np.ones(self._used, np.bool_)
         keep[np.argsort(self._popularity[: self._used], kind="stable")[:count]] = False
         self._row_of[self._items[: self._used][~keep]] = -1
-        for column, empty in zip(self.columns(), (NO_ITEM, 0, 0, NO_ITEM, 0), strict=True):
+        for column, empty in zip(self.columns(), (NO_ITEM, 0, 0, 0, NO_ITEM, 0), strict=True):
             kept = column[keep]
             column[: len(kept)] = kept
             column[len(kept) :] = empty
@@ -221,12 +238,14 @@ class Covisits:
         self._row_of[self._items[: self._used]] = np.arange(self._used)
         self.evicted += count
 
-    def _lead(self, touched: Items) -> None:
+    def _lead(self, leaders: Items, touched: Items, counts: Floats) -> Items:
         """Untouched items keep their order, so only leaders and touched ones can lead now."""
-        rivals = np.unique(np.concatenate([self.leaders, touched]))
-        scores = self.popularity(rivals)
+        rivals = np.unique(np.concatenate([leaders, touched]))
+        rows = self._known(rivals)
+        scores = np.where(rows >= 0, counts[rows], np.float32(0))
         order = np.argsort(-scores, kind="stable")[: self._n_leaders]
-        self.leaders = rivals[order[scores[order] > 0]]
+        best: Items = rivals[order[scores[order] > 0]]
+        return best
 
 
 def merged(parts: Sequence[Part]) -> Part:
@@ -237,35 +256,48 @@ def merged(parts: Sequence[Part]) -> Part:
     items = np.unique(np.concatenate(known))
     row_of = np.full(max(len(part.row_of) for part in parts), -1, np.int32)
     row_of[items] = np.arange(len(items))
-    popularity, visits = np.zeros((2, len(items)), np.float32)
+    popularity, hot, visits = np.zeros((3, len(items)), np.float32)
     width = parts[0].weights.shape[1]
     neighbours = np.full((len(items), width * len(parts)), NO_ITEM, np.int32)
     weights = np.zeros(neighbours.shape, np.float32)
     for number, (part, mine) in enumerate(zip(parts, known, strict=True)):
         to, at = row_of[mine], part.row_of[mine]
         popularity[to] += part.popularity[at] * part.popularity_scale
+        hot[to] += part.hot[at] * part.hot_scale
         visits[to] += part.visits[at] * part.visit_scale
         here = slice(number * width, (number + 1) * width)
         neighbours[to, here] = part.neighbours[at]
         weights[to, here] = part.weights[at] * part.visit_scale
-    leaders = np.unique(np.concatenate([part.leaders for part in parts]))
-    leaders = leaders[np.argsort(-popularity[row_of[leaders]], kind="stable")]
-    now = np.float32(1)
-    return Part(row_of, popularity, visits, neighbours, weights, leaders, now, now)
+    leaders, hottest = (
+        known[np.argsort(-counts[row_of[known]], kind="stable")]
+        for counts, known in (
+            (popularity, np.unique(np.concatenate([part.leaders for part in parts]))),
+            (hot, np.unique(np.concatenate([part.hottest for part in parts]))),
+        )
+    )
+    one = np.float32(1)
+    counted = popularity, hot, visits, neighbours, weights
+    return Part(row_of, *counted, leaders, hottest, one, one, one)
 
 
 @kernel
 def _add(
-    items: Items, before: Items, popularity: Floats, visits: Floats, window: int, part: Part
+    items: Items,
+    before: Items,
+    counted: tuple[Floats, Floats, Floats],
+    window: int,
+    part: Part,
 ) -> None:
     """Add events of these weights to the items that have a row."""
-    row_of, item_popularity, item_visits, neighbours, weights, _, _, _ = part
+    popularity, hot, visits = counted
+    row_of, item_popularity, item_hot, item_visits, neighbours, weights, _, _, _, _, _ = part
     for i in range(len(items)):
         item = items[i]
         row = row_of[item]
         if row < 0:
             continue
         item_popularity[row] += popularity[i]
+        item_hot[row] += hot[i]
         item_visits[row] += visits[i]
         distance = 0
         for j in range(before.shape[1]):

@@ -12,7 +12,7 @@ from models.windows import Windows
 from streams.candidates import Source, Suggestions
 
 ENGINE_CANDIDATES = 50
-OWN_CANDIDATES = 24
+OWN_CANDIDATES = 40
 
 _OWN, _MODEL = int(Source.OWN_RECENT), int(Source.MODEL)
 
@@ -54,6 +54,8 @@ def gather(
         near=np.zeros(shape, np.float32),
         next_to=np.zeros(shape, np.float32),
         popular=np.zeros(shape, np.float32),
+        hot=np.zeros(shape, np.float32),
+        usual=np.zeros(shape, np.float32),
         offered=np.zeros(shape, np.bool_),
         engine=np.full(shape, LOWEST, np.float32),
         engine_place=np.full(shape, -1, np.int64),
@@ -61,13 +63,8 @@ def gather(
         bias=np.zeros(shape, np.float32),
         sources=np.full(shape, _MODEL, np.uint8),
     )
-    for whole, part in (
-        (pool.near, suggestions.near),
-        (pool.next_to, suggestions.next_to),
-        (pool.popular, suggestions.popular),
-        (pool.sources, suggestions.sources),
-    ):
-        whole[:, :k] = part
+    for name in ("near", "next_to", "popular", "hot", "usual", "sources"):
+        getattr(pool, name)[:, :k] = getattr(suggestions, name)
     pool.sources[:, k : k + OWN_CANDIDATES] = _OWN
     _choose(
         windows.items, windows.lengths, suggestions.items, listed, pool.items, pool.engine_place

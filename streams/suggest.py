@@ -4,6 +4,9 @@ Co-visitation at query time follows RECIPES: the last 10 distinct items, newest 
 ``.7 ** rank``; a neighbour's weight is divided by the source's visits to the .5 and its own to
 the .25, so that neither busy sources nor busy neighbours drown the rest.
 
+The last `LEADERS` places of a list are kept for what is popular and hot and not among the best.
+Of the user's own items only the `OWN` newest are candidates.
+
 The counters lag by a block, but what the user did before is known exactly: the pairs of the
 user's own window count like one more block that is always there.
 """
@@ -21,6 +24,8 @@ from streams.covisits import Part
 from streams.items import NO_ITEM
 
 RECENT = 10
+OWN = 24
+LEADERS = 16
 PAIR_WINDOW = 5  # as `Covisits.window`
 FEW_VISITS = np.float32(1.0)  # an item seen less often is not lifted any further
 COVISITED_WEIGHT, OWN_WEIGHT, POPULAR_WEIGHT = np.float32(1.0), np.float32(1.5), np.float32(0.05)
@@ -54,7 +59,7 @@ def suggest(windows: Windows, rows: Ints, part: Part, out: Suggestions) -> None:
         (windows.items, windows.kinds, windows.lengths),
         part,
         (out.items, out.scores, out.sources, out.actions),
-        (out.near, out.next_to, out.popular),
+        (out.near, out.next_to, out.popular, out.hot, out.usual),
     )
 
 
@@ -64,14 +69,15 @@ def _suggest(
     windows: tuple[Items, Bytes, Items],
     part: Part,
     out: tuple[Items, Floats, Bytes, Bytes],
-    told: tuple[Floats, Floats, Floats],
+    told: tuple[Floats, Floats, Floats, Floats, Floats],
 ) -> None:
     # Arrays, not tuples, go into the inner loops: whole tuples there cost more than the work.
     items, kinds, lengths = windows
-    row_of, popularity, visits, neighbours, weights, leaders, popularity_scale, scale = part
+    row_of, popularity, hot, visits, neighbours, weights, leaders, hottest, _, _, scale = part
     out_items, out_scores, out_sources, out_actions = out
-    out_near, out_next_to, out_popular = told
-    leaders = leaders[: out_items.shape[1]]
+    out_near, out_next_to, out_popular, out_hot, out_usual = told
+    k = max(out_items.shape[1] - LEADERS, 0)
+    leaders = leaders[:k]
     most = RECENT * weights.shape[1] + items.shape[1] + RECENT + len(leaders)
     places = 16
     while places < 2 * most:
@@ -82,13 +88,14 @@ def _suggest(
     near, next_to = np.zeros(places, np.float32), np.zeros(places, np.float32)
     own = np.zeros(places, np.float32)
     popular, did = np.zeros(places, np.float32), np.zeros(places, np.uint8)
-    recent, actions = np.empty(RECENT, np.int32), np.empty(RECENT, np.uint8)
-    best, scores = np.empty(out_items.shape[1], np.int64), np.empty(places, np.float32)
+    recent, actions = np.empty(OWN, np.int32), np.empty(OWN, np.uint8)
+    best, scores = np.empty(k, np.int64), np.empty(places, np.float32)
     top_leader = popularity[row_of[leaders[0]]] if len(leaders) else np.float32(1)
     for row in rows:
         seen = items[row, : lengths[row]]
         current = seen[-1]  # may be NO_ITEM
-        mine = recent[: _recent(seen, kinds[row], recent, actions)]
+        owned = recent[: _recent(seen, kinds[row], recent, actions)]
+        mine = owned[:RECENT]
         newest = _neighbours(mine[:1], row_of, visits, scale, neighbours, weights, listed, weight)
         near_end = _neighbours(mine, row_of, visits, scale, neighbours, weights, listed, weight)
         near_end = _own_pairs(seen, mine, row_of, visits, scale, listed, weight, near_end)
@@ -119,18 +126,25 @@ def _suggest(
         share = COVISITED_WEIGHT / top if top > 0 else np.float32(0)
         for at in found[:n]:
             scores[at] = near[at] * share + own[at] + popular[at]
-        for j in range(_best(keys, found[:n], scores, best)):
-            item = np.int32(_LAST - (best[j] & _LAST))
+        _forget(seen, owned, keys, scores)
+        n_best = _best(keys, found[:n], scores, best)
+        for j in range(n_best):
+            out_items[row, j] = _LAST - (best[j] & _LAST)
+        for j in range(_lead(leaders, hottest, current, out_items[row], n_best)):
+            item = out_items[row, j]
             at, known = _find(keys, item), _row(row_of, item)
-            out_items[row, j], out_scores[row, j] = item, scores[at]
+            out_scores[row, j] = scores[at]
             out_near[row, j], out_next_to[row, j] = near[at], next_to[at]
             out_actions[row, j] = did[at]
             if known >= 0:
-                out_popular[row, j] = popularity[known] * popularity_scale
+                out_popular[row, j] = popularity[known] * part.popularity_scale
+                out_hot[row, j] = hot[known] * part.hot_scale
+                out_usual[row, j] = visits[known] * scale
             if did[at]:
                 out_sources[row, j] = _OWN_RECENT
             else:
-                out_sources[row, j] = _COVISITED if near[at] * share >= popular[at] else _POPULAR
+                by_visits = near[at] > 0 and near[at] * share >= popular[at]
+                out_sources[row, j] = _COVISITED if by_visits else _POPULAR
         for at in found[:n]:
             keys[at] = NO_ITEM
             near[at], next_to[at], own[at], popular[at], did[at] = 0, 0, 0, 0, 0
@@ -232,6 +246,36 @@ def _best(keys: Items, found: Ints, scores: Floats, best: Ints) -> int:
             best[place] = best[place - 1]
             place -= 1
         best[place] = packed
+    return n
+
+
+@kernel
+def _forget(seen: Items, owned: Items, keys: Items, scores: Floats) -> None:
+    """Take the user's older items, those not among the `owned`, out of the candidates."""
+    if len(owned) < OWN:
+        return
+    for item in seen:
+        known = False
+        for one in owned:
+            known |= one == item
+        if not known and item >= 0:
+            scores[_find(keys, item)] = 0
+
+
+@kernel
+def _lead(leaders: Items, hottest: Items, current: int, row: Items, n: int) -> int:
+    """Add leaders in turn, popular and hot, to the `n` candidates of a row -> how many by then."""
+    end = min(n + LEADERS, len(row))
+    for place in range(2 * LEADERS):
+        several = hottest if place % 2 else leaders
+        if n < end and place // 2 < len(several):
+            item = several[place // 2]
+            known = item == current
+            for j in range(n):
+                known |= row[j] == item
+            if not known:
+                row[n] = item
+                n += 1
     return n
 
 

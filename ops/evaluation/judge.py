@@ -104,7 +104,8 @@ class Judge:
         for method in SIMPLE:
             self._keep(method + suffix, places, ranks_by(method, pool, features, targets))
         for part, ranker in self.without.items() if not suffix else ():
-            left = np.where(pool.sources == SOURCES[part], np.int32(-1), pool.items)
+            barred = SOURCES.get(part, Source.NONE)
+            left = np.where(pool.sources == barred, np.int32(-1), pool.items)
             found_at = ranks_of(left, ranker.score(features), targets)
             self._keep(f"without {part}", places, found_at)
         return pool

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from models import evaluation, metrics
 from models.train import Settings as TrainSettings
-from ops.adapters import load
+from ops.adapters import Source, load
 from ops.evaluate import Show, Task
 from ops.evaluation import popularity
 from ops.evaluation.report import HARK, Report, Row
 from ops.evaluation.temporal import Lists, ask_the_future
-from streams.candidates import Source
+from schemas.contract import Contract
+from streams.candidates import Source as From
 from streams.settings import load_settings
 
 METHODS = (HARK, "popularity", "covisitation", "own_recent", "network")
@@ -25,6 +29,10 @@ PROTOCOL = (
     "all weights from before the cut. A user's first event is a target that nobody can be asked "
     "about but popularity."
 )
+
+SECONDS_PER_EVENT, LEAST_SECONDS, MOST_SECONDS = 6e-4, 40.0, 420.0
+"""Longest training of the network."""
+WEEK_MS = 7 * 86_400_000
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -52,6 +60,30 @@ def retailrocket(task: Task, show: Show) -> Report:
         for name, without in parts.items()
     }
     return report
+
+
+def own_events(task: Task, show: Show) -> Report:
+    """The same on a file that Hark knows nothing about but which column is what."""
+    source = within_reach(load(task.file, "auto", task.mapping), Contract().oldest_ms)
+    seconds = SECONDS_PER_EVENT * len(source.events)
+    training = TrainSettings(
+        seed=task.seed, max_seconds=min(max(seconds, LEAST_SECONDS), MOST_SECONDS)
+    )
+    lists = ask_the_future(source, load_settings(), training, show)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", task.file.name.split(".")[0]) or "events"
+    return _report(name, lists, _ranks(lists), task.seed)
+
+
+def within_reach(source: Source, oldest_ms: int) -> Source:
+    """The same events by a later clock, whole weeks later, where theirs begins too early.
+
+    A file that counts its events from 0 would be refused as one from 1970.
+    """
+    first_ms = int(source.events["time_ms"].min() or 0)  # type: ignore[arg-type]
+    weeks = max(0, -(-(oldest_ms - first_ms) // WEEK_MS))
+    if not weeks:
+        return source
+    return replace(source, events=source.events.with_columns(pl.col("time_ms") + weeks * WEEK_MS))
 
 
 def _ranks(lists: Lists) -> dict[str, Ints]:
@@ -126,7 +158,7 @@ def _facts(lists: Lists) -> dict[str, Any]:
         "users": len(np.unique(timeline.users)),
         "items": int(timeline.items.max()) + 1,
         "target_among_candidates": float((judge.proposed > 0).mean()),
-        "proposed_by": {s.name.lower(): float((judge.proposed == s).mean()) for s in Source if s},
+        "proposed_by": {s.name.lower(): float((judge.proposed == s).mean()) for s in From if s},
         "slices": {name: int(rows.sum()) for name, rows in _slices(lists).items()},
         "ranker": model.ranker.to_json() if model.ranker else None,
         "ranking_before_the_cut": lists.ranking.report,

@@ -113,11 +113,10 @@ def ask_the_future(
     clock.stage("network")
     show(None, "ranker")
     lessons = ranking.learn(samples, keeper.asked(), trained, len(state.items))
-    made = ranking.Ranking(None, {"targets": 0}) if lessons is None else ranking.choose(lessons)
+    made = ranking.choose(lessons)
     without = {}
     if ablation and lessons is not None:
-        fitted = {p: lessons.fit((*made.without, p), made.ridge) for p in PARTS}
-        without = {part: ranker for part, ranker in fitted.items() if ranker is not None}
+        without = {part: lessons.fit((*made.without, part), made.ridge) for part in PARTS}
     bound = _as_worker(state, samples, trained, made)
     clock.stage("ranker")
     judge = Judge(bound, without, state.frozen() if frozen else None, len(targets))

@@ -47,6 +47,8 @@ def pool(items: list[list[int]], near: list[list[float]] | None = None) -> Pool:
         near=weights,
         next_to=np.zeros(shape, np.float32),
         popular=np.zeros(shape, np.float32),
+        hot=np.zeros(shape, np.float32),
+        usual=np.zeros(shape, np.float32),
         offered=weights > 0,
         engine=np.full(shape, LOWEST, np.float32),
         engine_place=np.full(shape, -1),
@@ -119,19 +121,30 @@ def decisions(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  
 
 
 def test_the_fit_finds_the_weights_that_made_the_choices() -> None:
-    ranker = ranker_fit.fit(*decisions(3_000, 0))
-    assert ranker is not None
-    weights = ranker.to_json()
+    weights = ranker_fit.fit(*decisions(6_000, 0)).to_json()
     assert weights["near"] == pytest.approx(2.0, abs=0.2)
     assert weights["popular"] == pytest.approx(-1.0, abs=0.15)
     others = [abs(w) for name, w in weights.items() if name not in ("near", "popular")]
     assert max(others) < 0.15
 
 
-def test_too_few_decisions_make_no_ranker() -> None:
-    assert ranker_fit.fit(*decisions(40, 0)) is None
-    features, items, _ = decisions(500, 0)
-    assert ranker_fit.fit(features, items, np.full(500, 99)) is None
+def test_without_decisions_the_counters_order_is_believed() -> None:
+    features, items, targets = decisions(500, 0)
+    for nothing in (
+        ranker_fit.fit(*decisions(40, 0)),
+        ranker_fit.fit(features, items, -targets - 2),
+    ):
+        weights = nothing.to_json()
+        assert {name: w for name, w in weights.items() if w} == pytest.approx(ranker_fit.PRIOR)
+
+
+def test_a_strong_pull_keeps_what_was_believed_and_a_part_left_out_stays_out() -> None:
+    features, items, targets = decisions(500, 0)
+    pulled = ranker_fit.fit(features, items, targets, ridge=1e6).to_json()
+    assert pulled["near_share"] == pytest.approx(ranker_fit.PRIOR["near_share"], abs=0.05)
+    without = ranker_fit.fit(features, items, targets, without=["near", "own_decay"]).to_json()
+    assert without["near"] == without["own_decay"] == 0.0
+    assert without["popular"] < -0.3
 
 
 def test_stored_weights_find_their_features_whatever_their_order() -> None:
