@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from models import registry
+from models.point_inputs import at_points
 from ops.models_cli import models
-from ops.rerun import rerun
+from ops.rerun import Step, rerun
+from ops.samples import LabelRules, collect
 from ops.train import train
 from streams.answer import BoundModel
 from streams.points import Task
@@ -92,6 +94,27 @@ def test_a_worker_ranks_with_it(runs: Runs) -> None:
     assert not np.array_equal(found.scores, without.scores)
     churn = model.probability("churn", scores, bound.inputs(windows, frame).features)
     assert ((churn > 0) & (churn < 1)).all()
+
+
+def test_a_worker_says_what_the_training_said(runs: Runs) -> None:
+    """The same version, the same events: the worker's windows and the corpus' give one answer."""
+    model = registry.load(runs.root / "registry", runs.first["version"])
+    state, steps = rerun(runs.root / "archive", Settings())
+    seen: list[Step] = []
+    corpus = collect(steps, LabelRules(), look=seen.append).corpus
+    bound = BoundModel(model, state.items)
+    first, gaps = 0, []
+    for step in seen:
+        count = len(step.windows)
+        if count and first > len(corpus.points.event) // 2:
+            rows = np.arange(first, first + count)
+            live, stored = bound.inputs(step.windows, step.features), at_points(corpus, rows)
+            online = model.probability("churn", model.engine.score(live), live.features)
+            offline = model.probability("churn", model.engine.score(stored), stored.features)
+            gaps.append(np.abs(online - offline).max())
+        first += count
+    assert len(gaps) > 5
+    assert max(gaps) < 1e-5
 
 
 def test_versions_are_listed_shown_promoted_and_rolled_back(runs: Runs) -> None:
