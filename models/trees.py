@@ -45,8 +45,11 @@ class Trees:
     """
 
     def __init__(self, text: str) -> None:
-        import lightgbm  # here: a version whose heads are the network's alone runs without it
-
+        try:
+            import lightgbm  # here: a version whose heads are the network's alone runs without it
+        except (ImportError, OSError) as error:
+            why = f"LightGBM doesn't load: {error} (on Debian: apt-get install libgomp1)"
+            raise EngineError(why) from error
         try:
             self._booster: Any = lightgbm.Booster(model_str=text)
         except lightgbm.basic.LightGBMError as error:

@@ -42,7 +42,7 @@ def test_weights_are_those_that_made_the_labels() -> None:
     assert weigh(network, trees, labels) == pytest.approx((0.5, 1.5, -1.0), abs=0.05)
 
 
-@pytest.mark.parametrize("seed", [48, 59, 122])
+@pytest.mark.parametrize("seed", [18, 20, 33])
 def test_weights_stay_sane_where_some_answers_are_far_off(seed: int) -> None:
     """Newton's whole steps overshoot here, and end at weights of 10^10."""
     rng = np.random.default_rng(seed)
