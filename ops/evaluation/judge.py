@@ -11,6 +11,7 @@ from models import metrics
 from models.candidates import Pool, candidate_features
 from models.engine import Scores
 from models.ranker import Ranker
+from ops.evaluation.report import HARK
 from ops.questions import Asked
 from ops.ranks import SIMPLE, ranks_by, ranks_of
 from streams.answer import BoundModel
@@ -58,6 +59,8 @@ class Judge:
     proposed: npt.NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
+        for method in (HARK, *SIMPLE):
+            self._keep(method, np.empty(0, np.int64), np.empty(0, np.int64))
         self.own = np.zeros(self.size, np.bool_)
         self.proposed = np.zeros(self.size, np.uint8)
 
@@ -99,7 +102,7 @@ class Judge:
         windows = asked.windows
         pool = self.bound.pool(scores, suggestions, windows)
         found = self.bound.rank(pool, suggestions, windows)
-        self._keep(f"hark{suffix}", places, ranks_of(found.items, found.scores, targets))
+        self._keep(HARK + suffix, places, ranks_of(found.items, found.scores, targets))
         features = candidate_features(pool, windows)
         for method in SIMPLE:
             self._keep(method + suffix, places, ranks_by(method, pool, features, targets))
