@@ -11,7 +11,6 @@ import numpy.typing as npt
 import polars as pl
 
 from models import evaluation, metrics, recipe
-from models.train import Settings as TrainSettings
 from ops.adapters import Source, load
 from ops.evaluate import Show, Task
 from ops.evaluation import popularity
@@ -36,6 +35,13 @@ FIRST = (
 
 SECONDS_PER_EVENT, LEAST_SECONDS, MOST_SECONDS = 1e-3, 60.0, 360.0
 """Longest training of the network."""
+QUICK: dict[str, Any] = {
+    "epochs": 4,
+    "learning_rate": 2e-3,
+    "batch_tokens": 1_024,
+    "max_seconds": 1_800.0,
+}
+"""A shop whose catalogue changes within weeks: two epochs are best, more forget the present."""
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 
@@ -46,9 +52,8 @@ Bools = npt.NDArray[np.bool_]
 def retailrocket(task: Task, show: Show) -> Report:
     """The protocol of data/README.md, with frozen counters too, slices and an ablation."""
     source = load(task.file, "retailrocket")
-    training = recipe.Recipe(
-        TrainSettings(seed=task.seed, epochs=4, max_seconds=1_800.0), dropout=0.2, loss="sampled"
-    )
+    usual = _recipe(source, task.seed)
+    training = replace(usual, settings=replace(usual.settings, **QUICK), dropout=0.2)
     lists = ask_the_future(
         source, load_settings(), training, show, first=True, frozen=True, ablation=True
     )
