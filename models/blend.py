@@ -16,8 +16,8 @@ Floats = npt.NDArray[np.float32]
 Measure = Callable[[Floats], npt.NDArray[np.float64]]
 """Scores (U, N + 1) -> how good each user's list is (U,)."""
 
-WEIGHTS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0)
-EPSILONS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+WEIGHTS = (0.0, 0.3, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
+EPSILONS = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 
 
 @dataclass(frozen=True, slots=True)

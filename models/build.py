@@ -208,6 +208,9 @@ def next_item_report(
     asked = parts.validation_items[corpus.points.event]
     rows = np.flatnonzero(asked)
     rows = np.random.default_rng(0).permutation(rows)[:limit]
+    if not len(rows):
+        return {"targets": 0, "hr_at_10": 0.0, "ndcg_at_10": 0.0,
+                "popularity_hr_at_10": 0.0, "popularity_ndcg_at_10": 0.0}  # fmt: skip
     wanted = parts.target_rows[corpus.points.event[rows]]
     scores = engine.score(at_points(corpus, rows))
     found = scores.candidates == wanted[:, None]

@@ -121,7 +121,9 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
     newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1]
     _told(
         pool.items,
-        (pool.near, pool.next_to, pool.popular, pool.hot, pool.usual, pool.engine, pool.bias),
+        (pool.near, pool.next_to),
+        (pool.popular, pool.hot, pool.usual),
+        (pool.engine, pool.bias),
         (pool.offered, pool.known),
         pool.engine_place,
         newest,
@@ -133,29 +135,40 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
 @kernel
 def _told(
     items: Items,
-    numbers: tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats],
+    nearness: tuple[Floats, Floats],
+    events: tuple[Floats, Floats, Floats],
+    network: tuple[Floats, Floats],
     flags: tuple[Bools, Bools],
     places: Ints,
     newest: Bytes,
     out: tuple[Floats, Floats, Floats],
 ) -> None:
-    """All but the own features: those before (D, C, 13) and those after (D, C, 3)."""
-    nears, next_tos, populars, hots, usuals, engines, biases = numbers
+    """All but the own features: those before them (D, C, 13) and those after (D, C, 3)."""
+    nears, next_tos = nearness
+    populars, hots, usuals = events
+    engines, biases = network
     offered, known = flags
     before, own, after = out
+    strong = np.empty(items.shape[1], np.float32)
     for d in range(len(items)):
-        near, top = nears[d], np.float32(1e-9)
+        near, n, top = nears[d], 0, np.float32(1e-9)
         for c in range(len(near)):
-            top = max(top, near[c])
+            if near[c] > 0:
+                strong[n] = near[c]
+                top = max(top, near[c])
+                n += 1
+        at = 0  # of the candidate among the strong ones
         for c in range(len(near)):
-            if items[d, c] < 0:
-                continue
-            share, near_place, engine_place = near[c] / top, 0.0, 0.0
+            near_place, engine_place = 0.0, 0.0
             if near[c] > 0:
                 stronger = 0
-                for other in range(len(near)):
-                    stronger += near[other] > near[c] or (near[other] == near[c] and other < c)
+                for other in range(n):
+                    stronger += strong[other] > near[c] or (strong[other] == near[c] and other < at)
                 near_place = 1.0 / (1.0 + stronger)
+                at += 1
+            if items[d, c] < 0:
+                continue
+            share = near[c] / top
             if places[d, c] >= 0:
                 engine_place = 1.0 / (1.0 + places[d, c])
             told = before[d, c]

@@ -76,7 +76,9 @@ def _parts(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 def _lists(manifest: Mapping[str, Any]) -> Iterator[str]:
     lists = manifest.get("ranking") or {}
-    rows = {name: row for name, row in lists.items() if isinstance(row, Mapping)}
+    rows = {
+        name: row for name, row in lists.items() if isinstance(row, Mapping) and "hr_at_10" in row
+    }
     alone = manifest.get("next_item") or {}
     yield "\n## Lists"
     if not rows and not alone:
@@ -97,7 +99,8 @@ def _heads(manifest: Mapping[str, Any]) -> Iterator[str]:
     yield "\n## Probabilities"
     yield "| head | points | base rate | AUC | AP | Brier | ECE |\n|---|---|---|---|---|---|---|"
     for name, head in sorted(manifest.get("heads", {}).items()):
-        cells = [_number(head.get(key)) for key in shown]
+        bounds = head.get("intervals") or {}
+        cells = [_number(head.get(key)) + _interval(bounds.get(key)) for key in shown]
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 
@@ -123,6 +126,10 @@ def _figure(check: Mapping[str, Any]) -> str:
     if check.get("low") is None:
         return _number(check["value"])
     return f"{check['value']:.4f} ({check['low']:.4f} to {check['high']:.4f})"
+
+
+def _interval(bounds: Any) -> str:
+    return f" ({bounds[0]:.4g} to {bounds[1]:.4g})" if bounds else ""
 
 
 def _number(value: Any) -> str:

@@ -78,7 +78,8 @@ def start_table(
     Parameters are as in `counts`. Row 0 starts at noise only.
     """
     matrix = ppmi(counts(items, users, n_rows))
-    table = _svd(matrix, min(d, n_rows - 1), rng)
+    # Nothing pairs in a log of payments alone.
+    table = _svd(matrix, min(d, n_rows - 1), rng) if matrix.nnz else np.zeros((n_rows, 0))
     if table.shape[1] < d:
         table = np.pad(table, ((0, 0), (0, d - table.shape[1])))
     norm = np.linalg.norm(table, axis=1, keepdims=True)

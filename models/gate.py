@@ -188,7 +188,7 @@ def _lists(lists: Lists, limits: Limits) -> Iterator[Check]:
         if method not in (CHALLENGER, CHAMPION):
             over = difference(ours["NDCG@10"], gains(ranks, 10), lists.users)
             better = over.value > 0
-            why = "" if better else f"{method} has the better NDCG@10 ({over})"
+            why = "" if better else f"{method} has the better NDCG@10, by {-over.value:.4f}"
             yield _measured(f"NDCG@10 over {method}", over, 0.0, better, why)
     if CHAMPION in lists.ranks:
         theirs = {

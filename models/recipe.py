@@ -44,10 +44,10 @@ def choose(events: int, items: int, *, seed: int = 0, max_seconds: float = 1_800
     return Recipe(
         Settings(
             seed=seed,
-            epochs=12 if dense else 8,
+            epochs=8 if dense else 6,
             max_seconds=max_seconds,
             learning_rate=2e-3 if dense else 1e-3,
-            batch_tokens=2_048,
+            batch_tokens=2_048 if dense else 1_024,
             patience=3,
             validation_targets=6_000,
         ),

@@ -96,7 +96,7 @@ class Served(nn.Module):
 
 def _layer(layer: Layer, asking: Tensor, events: Tensor, b: int, mask: Tensor) -> Tensor:
     """`Layer.forward` over flat tokens: `asking` (B * Q, d), `events` (B * L, d)."""
-    d = asking.shape[1]
+    d = layer.query.out_features  # of the weights, not of the tensor: a constant of the graph
     scale = (d // layer.heads) ** -0.5
     normed = layer.norm_attention(asking)
     seen = normed if asking is events else layer.norm_attention(events)

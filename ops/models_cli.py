@@ -49,16 +49,18 @@ def list_(root: Path | None, *, as_json: bool) -> None:
         click.echo(f"no versions in {root}; train one: hark train")
         return
     table = Table(
-        "version", "alias", "stored", "events", "HR@10", "churn AUC", "risk AUC", "decision",
-        box=None,
-    )  # fmt: skip
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True  # they are typed again
+        "version", "alias", "stored", "events", "HR@10", "churn AUC", "risk AUC", box=None
+    )
+    shown = ("version", "alias", "stored", "events", "hr_at_10", "churn_auc", "risk_auc")
+    for column in table.columns[:3]:  # versions and aliases are typed again
+        column.no_wrap = True
     for row in rows:
-        table.add_row(*(_cell(value) for name, value in row.items() if name != "why"))
+        table.add_row(*(_cell(value) for name, value in row.items() if name in shown))
     Console().print(table)
     for row in rows:
-        if row["why"]:
-            click.echo(f"{row['version']} {row['decision']}: {row['why']}")
+        if row["decision"]:
+            why = f" (the gate: {row['why']})" if row["why"] else ""
+            click.echo(f"{row['version']} {row['decision']}{why}")
 
 
 @models.command()

@@ -23,6 +23,7 @@ from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
+from streams.credentials import faust_credentials
 from streams.decide import Record
 from streams.garbage import settle_garbage
 from streams.health import HealthServer
@@ -105,7 +106,7 @@ class Worker:
         app = _App(
             kafka.group_id,
             broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
-            broker_credentials=_credentials(kafka),
+            broker_credentials=faust_credentials(kafka),
             broker_session_timeout=kafka.session_timeout_s,
             broker_heartbeat_interval=1.0,
             broker_commit_interval=1.0,
@@ -261,18 +262,6 @@ class _App(faust.App):
         self.worker.health.set_ready(False)
         await super().on_stop()
         await self.worker.stop()
-
-
-def _credentials(kafka: Kafka) -> Any:
-    context = kafka.ssl_context()
-    if kafka.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=kafka.username,
-            password=kafka.password.get_secret_value() if kafka.password else None,
-            ssl_context=context,
-            mechanism=kafka.sasl_mechanism,
-        )
-    return faust.SSLCredentials(context) if context else None
 
 
 async def run(settings: Settings) -> None:

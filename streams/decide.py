@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -55,7 +55,13 @@ class Decisions:
     outputs: list[Output]
     lists: Counter[str]
     alerts: list[tuple[str, str, str]]
-    probabilities: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]
+    probabilities: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]] = field(
+        default_factory=dict
+    )
+
+    def scored(self, kind: str) -> int:
+        """How many decision points "churn" or "risk" was asked at."""
+        return len(self.probabilities[kind][0]) if kind in self.probabilities else 0
 
 
 Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
@@ -129,7 +135,7 @@ class Decider:
         EngineError
             Before anything was advanced.
         """
-        decisions = Decisions([], Counter(), [], {})
+        decisions = Decisions([], Counter(), [])
         points = applied.points
         if not len(points):
             return decisions

@@ -63,15 +63,8 @@ def gather(
         bias=np.zeros(shape, np.float32),
         sources=np.full(shape, _MODEL, np.uint8),
     )
-    for whole, part in (
-        (pool.near, suggestions.near),
-        (pool.next_to, suggestions.next_to),
-        (pool.popular, suggestions.popular),
-        (pool.hot, suggestions.hot),
-        (pool.usual, suggestions.usual),
-        (pool.sources, suggestions.sources),
-    ):
-        whole[:, :k] = part
+    for name in ("near", "next_to", "popular", "hot", "usual", "sources"):
+        getattr(pool, name)[:, :k] = getattr(suggestions, name)
     pool.sources[:, k : k + OWN_CANDIDATES] = _OWN
     _choose(
         windows.items, windows.lengths, suggestions.items, listed, pool.items, pool.engine_place

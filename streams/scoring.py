@@ -207,7 +207,7 @@ def _counts(
         out_of_order=applied.disordered,
         unkeyed=decoded.unkeyed,
         recommend=int(points.asking(Task.RECOMMEND).sum()),
-        churn=int(points.asking(Task.CHURN).sum()) if "churn" in decisions.probabilities else 0,
-        risk=int(points.asking(Task.RISK).sum()) if "risk" in decisions.probabilities else 0,
+        churn=decisions.scored("churn"),
+        risk=decisions.scored("risk"),
         **decisions.lists,
     )

@@ -41,6 +41,8 @@ USERS_AT_ONCE = 512
 BLEND_USERS = 4_000
 """Users whose validation items choose the blend."""
 TOP = 10
+NEAR, FROZEN = "covisitation", "covisitation_frozen"
+"""Neighbours counted on everything but the test items, and on the training items only."""
 
 
 def ml1m(task: Task, show: Show) -> Report:
@@ -63,9 +65,10 @@ def leave_one_out(name: str, task: Task, show: Show) -> Report:
     table, bias = fitted.item_table, fitted.item_bias
     engine = OnnxEngine(export.to_onnx(fitted.network, table), table, bias)
     show(None, "choosing the blend")
-    blend = _blend(Asker(training, training, engine, fitted), known)
+    blend = _blend(Asker({NEAR: training}, training, engine, fitted), known)
     show(None, "testing")
-    ranked = _rank(Asker(known, known, engine, fitted), blend, everything)
+    counted = {NEAR: known, FROZEN: training}
+    ranked = _rank(Asker(counted, known, engine, fitted), blend, everything)
     rows = [Row(method, ranked.figures(method, slice(None))) for method in ranked.ranks]
     return Report(
         name=name,
@@ -136,18 +139,23 @@ class Asker:
     Parameters
     ----------
     counted
-        What popularity and neighbours are counted on.
+        What neighbours are counted on, by the method's name; popularity on the first of them.
     histories
         What each user is known to have had: context of the question, filtered from the answer.
     """
 
-    def __init__(self, counted: Orders, histories: Orders, engine: Engine, fitted: Fitted) -> None:
-        rows = counted.n_items + 1
+    def __init__(
+        self, counted: dict[str, Orders], histories: Orders, engine: Engine, fitted: Fitted
+    ) -> None:
+        rows = histories.n_items + 1
         self._histories, self._engine = histories, engine
         self._table, self._bias = fitted.item_table, fitted.item_bias
         self._inputs = orders.newest(histories, fitted.network.config.length)
-        self._near = Neighbours(counted.items, counted.users, rows)
-        self._visits = np.bincount(counted.items, minlength=rows).astype(np.float32)
+        self._near = {
+            name: Neighbours(part.items, part.users, rows) for name, part in counted.items()
+        }
+        first = next(iter(counted.values()))
+        self._visits = np.bincount(first.items, minlength=rows).astype(np.float32)
 
     def parts(self, users: Ints) -> Iterator[Part]:
         """The answers for `users`, ascending, `USERS_AT_ONCE` at a time."""
@@ -159,8 +167,11 @@ class Asker:
                 some,
                 {
                     "popularity": np.broadcast_to(self._visits, logits.shape),
-                    "covisitation": self._near.scores(inputs.item_rows, inputs.lengths),
                     "network": _log_softmax(logits),
+                    **{
+                        name: near.scores(inputs.item_rows, inputs.lengths)
+                        for name, near in self._near.items()
+                    },
                 },
                 self._histories.seen(some),
             )
@@ -186,10 +197,11 @@ def _blend(asker: Asker, known: Orders) -> Blend:
     for part in asker.parts(np.sort(users)):
         wanted = targets[part.users]
 
-        def measure(scores: Floats, part: Part = part, wanted: Ints = wanted) -> evaluation.Floats:
-            return evaluation.gains(_ranks(part.filtered(scores), wanted), TOP)
+        def measure(scores: Floats, wanted: Ints = wanted) -> evaluation.Floats:
+            return evaluation.gains(places(scores, wanted), TOP)
 
-        choice.see(part.scores["network"], part.scores["covisitation"], measure)
+        # What is filtered from the one is filtered from the blend.
+        choice.see(part.filtered(part.scores["network"]), part.scores[NEAR], measure)
     return choice.best()
 
 
@@ -198,10 +210,13 @@ def _rank(asker: Asker, blend: Blend, everything: Orders) -> Ranked:
     ranks: dict[str, list[Ints]] = {}
     shown: dict[str, npt.NDArray[np.bool_]] = {}
     for part in asker.parts(np.arange(len(targets))):
-        blended = blend.scores(part.scores["network"], part.scores["covisitation"])
-        for method, scores in {HARK: blended, **part.scores}.items():
+        blends = {
+            name: blend.scores(part.scores["network"], part.scores[near])
+            for name, near in ((HARK, NEAR), (f"{HARK}_frozen", FROZEN))
+        }
+        for method, scores in {**blends, **part.scores}.items():
             left = part.filtered(scores)
-            ranks.setdefault(method, []).append(_ranks(left, targets[part.users]))
+            ranks.setdefault(method, []).append(places(left, targets[part.users]))
             best = np.argpartition(left, -TOP, axis=1)[:, -TOP:]
             shown.setdefault(method, np.zeros(left.shape[1], np.bool_))[best] = True
     return Ranked(
@@ -231,12 +246,12 @@ def _slices(ranked: Ranked, training: Orders, everything: Orders) -> dict[str, l
     }
 
 
-def _ranks(scores: Floats, wanted: Ints) -> Ints:
+def places(scores: Floats, wanted: Ints) -> Ints:
     """Place of each wanted item from 1; of equals, half come before -> int64 (U,)."""
     own = scores[np.arange(len(wanted)), wanted][:, None]
     above, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
-    ranks: Ints = 1 + above + equal // 2
-    return ranks
+    found: Ints = 1 + above + equal // 2
+    return found
 
 
 def _log_softmax(logits: Floats) -> Floats:

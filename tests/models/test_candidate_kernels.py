@@ -45,7 +45,8 @@ def suggestions(rng: np.random.Generator, d: int) -> Suggestions:
         found.items[row, :n] = rng.permutation(WORKER_ITEMS)[:n]
         found.near[row, :n] = rng.integers(0, 3, n)
         found.next_to[row, :n] = rng.random(n)
-        found.popular[row, :n] = rng.random(n)
+        for name in ("popular", "hot", "usual"):
+            getattr(found, name)[row, :n] = rng.random(n)
         found.sources[row, :n] = rng.integers(1, 4, n)
     return found
 
@@ -101,7 +102,8 @@ def test_the_pool_holds_each_source_once(seed: int, d: int, most: int) -> None:
             assert pool.engine_place[at, c] == place
         real = [item >= 0 for item, _ in wanted]
         assert pool.offered[at].tolist() == real[:K] + [False] * (len(real) - K)
-        assert np.array_equal(pool.near[at, :K], offered.near[at])
+        for name in ("near", "next_to", "popular", "hot", "usual"):
+            assert np.array_equal(getattr(pool, name)[at, :K], getattr(offered, name)[at])
 
 
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(1, 4), most=st.sampled_from([1, 4, 40]))
@@ -117,6 +119,8 @@ def test_features_are_what_they_say(seed: int, d: int, most: int) -> None:
         near=(rng.integers(0, 4, shape) * 0.7).astype(np.float32),
         next_to=rng.random(shape).astype(np.float32),
         popular=rng.random(shape).astype(np.float32),
+        hot=rng.random(shape).astype(np.float32),
+        usual=rng.random(shape).astype(np.float32),
         offered=rng.random(shape) < 0.5,
         engine=-rng.random(shape).astype(np.float32),
         engine_place=rng.integers(-1, 5, shape),
@@ -150,6 +154,8 @@ def by_the_book(pool: Pool, windows: Windows, at: int, c: int) -> dict[str, floa
         "next_to": math.log(pool.next_to[at, c] / NEAR_EPSILON + 1),
         "near_place": near_place,
         "popular": math.log1p(pool.popular[at, c]),
+        "hot": math.log1p(pool.hot[at, c]),
+        "usual": math.log1p(pool.usual[at, c]),
         "offered": float(pool.offered[at, c]),
         "engine": float(pool.engine[at, c]),
         "engine_share": math.exp(pool.engine[at, c]),

@@ -25,7 +25,7 @@ def trained(path: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
-    corpus = world.corpus(users=60)
+    corpus = world.corpus(users=40)
     table = np.random.default_rng(0).normal(0, 0.2, (N_ITEMS + 1, 16)).astype(np.float32)
     settings = Settings(epochs=3, batch_tokens=256, warm_up_steps=5, learning_rate=5e-3)
     config = world.config(dropout=0)
