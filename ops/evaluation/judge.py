@@ -41,7 +41,8 @@ class Judge:
     without
         Rankers fitted without a part of the list, by the part's name.
     frozen
-        Item counters as they were when the version was made; None: don't ask with them.
+        Item counters as they were when the version was made, ranked without the trend; None:
+        don't ask with them.
     ranks
         By method, int64 (n,): `metrics.MISSING` until asked.
     own
@@ -101,9 +102,12 @@ class Judge:
     ) -> Pool:
         windows = asked.windows
         pool = self.bound.pool(scores, suggestions, windows)
-        found = self.bound.rank(pool, suggestions, windows)
-        self._keep(HARK + suffix, places, ranks_of(found.items, found.scores, targets))
         features = candidate_features(pool, windows)
+        if suffix and "trend" in self.without:  # who doesn't count can't know what is hot
+            scored = self.without["trend"].score(features)
+        else:
+            scored = self.bound.rank(pool, suggestions, windows).scores
+        self._keep(HARK + suffix, places, ranks_of(pool.items, scored, targets))
         for method in SIMPLE:
             self._keep(method + suffix, places, ranks_by(method, pool, features, targets))
         for part, ranker in self.without.items() if not suffix else ():
