@@ -44,20 +44,12 @@ CANDIDATE_FEATURES = {
     "own_near": "own and co-visited: the product of own and near_share",
     "own_after_purchase": "own, if the newest event was a purchase",
     "own_after_cart": "own, if the newest event was a cart",
-    "engine_near": "the product of engine_place and near_place",
 }
 """Name -> meaning, in the order of the feature array's last axis."""
 
 PARTS = {
-    "network": ("engine", "engine_share", "engine_place", "known", "bias", "engine_near"),
-    "covisitation": (
-        "near",
-        "near_share",
-        "next_to",
-        "near_place",
-        "own_near",
-        "engine_near",
-    ),
+    "network": ("engine", "engine_share", "engine_place", "known", "bias"),
+    "covisitation": ("near", "near_share", "next_to", "near_place", "own_near"),
     "popularity": ("popular",),
     "trend": ("hot", "usual"),
     "own items": (*OWN_FEATURES, "own_near", "own_after_purchase", "own_after_cart"),
@@ -151,7 +143,7 @@ def _told(
     newest: Bytes,
     out: tuple[Floats, Floats, Floats],
 ) -> None:
-    """All but the own features: those before them (D, C, 13) and those after (D, C, 4)."""
+    """All but the own features: those before them (D, C, 13) and those after (D, C, 3)."""
     nears, next_tos = nearness
     populars, hots, usuals = events
     engines, biases = network
@@ -197,4 +189,3 @@ def _told(
             told[0] = own[d, c] * share
             told[1] = own[d, c] * (newest[d] == _PURCHASE)
             told[2] = own[d, c] * (newest[d] == _CART)
-            told[3] = engine_place * near_place

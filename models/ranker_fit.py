@@ -22,6 +22,8 @@ from models.ranker import Ranker
 
 RIDGE = 10.0
 MIN_DECISIONS = 50
+MAX_DECISIONS = 3_000
+"""Of more that teach, so many, evenly spread, are taken: the weights are a few dozen."""
 MAX_STEPS = 60
 NONE = -1e9
 PRIOR = {
@@ -66,9 +68,11 @@ def fit(
     prior[barred] = 0.0
     if teach.sum() < MIN_DECISIONS:
         return Ranker(prior)
-    x = torch.from_numpy(features[teach])  # (T, C, R)
-    chosen = torch.from_numpy(match[teach].argmax(axis=1))
-    absent = torch.from_numpy(items[teach] < 0)
+    rows = np.flatnonzero(teach)
+    rows = rows[:: -(-len(rows) // MAX_DECISIONS)]
+    x = torch.from_numpy(features[rows])  # (T, C, R)
+    chosen = torch.from_numpy(match[rows].argmax(axis=1))
+    absent = torch.from_numpy(items[rows] < 0)
     real = ~absent
     spread = x[real].std(dim=0)
     scale = torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), torch.zeros_like(spread))

@@ -43,6 +43,8 @@ Floats = npt.NDArray[np.float32]
 BATCH = 512
 TEACH_SHARE = 0.65
 """Of the decisions, the oldest, that teach while the others choose."""
+MORE = 1.005
+"""What a list must gain without a part for the part to go: less is chance."""
 RIDGES = (3.0, 10.0, 30.0, 100.0)
 
 
@@ -162,7 +164,7 @@ def choose(lessons: Lessons | None) -> Ranking:
     for part in PARTS:
         found, other = trial((*without, part), ridge)
         worth[part] = best - found
-        if found > best and len(without) < len(PARTS) - 1:
+        if found > MORE * best and len(without) < len(PARTS) - 1:
             best, chosen, without = found, other, (*without, part)
     report = measure(newer, chosen) | {"ridge": ridge, "worth": worth, "without": list(without)}
     return Ranking(lessons.fit(without, ridge), report, ridge, without)

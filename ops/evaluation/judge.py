@@ -11,6 +11,7 @@ from models import metrics
 from models.candidates import Pool, candidate_features
 from models.engine import Scores
 from models.ranker import Ranker
+from ops.evaluation.report import HARK
 from ops.questions import Asked
 from ops.ranks import SIMPLE, ranks_by, ranks_of
 from streams.answer import BoundModel
@@ -40,7 +41,8 @@ class Judge:
     without
         Rankers fitted without a part of the list, by the part's name.
     frozen
-        Item counters as they were when the version was made; None: don't ask with them.
+        Item counters as they were when the version was made, ranked without the trend; None:
+        don't ask with them.
     ranks
         By method, int64 (n,): `metrics.MISSING` until asked.
     own
@@ -58,6 +60,8 @@ class Judge:
     proposed: npt.NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
+        for method in (HARK, *SIMPLE):
+            self._keep(method, np.empty(0, np.int64), np.empty(0, np.int64))
         self.own = np.zeros(self.size, np.bool_)
         self.proposed = np.zeros(self.size, np.uint8)
 
@@ -98,9 +102,12 @@ class Judge:
     ) -> Pool:
         windows = asked.windows
         pool = self.bound.pool(scores, suggestions, windows)
-        found = self.bound.rank(pool, suggestions, windows)
-        self._keep(f"hark{suffix}", places, ranks_of(found.items, found.scores, targets))
         features = candidate_features(pool, windows)
+        if suffix and "trend" in self.without:  # who doesn't count can't know what is hot
+            scored = self.without["trend"].score(features)
+        else:
+            scored = self.bound.rank(pool, suggestions, windows).scores
+        self._keep(HARK + suffix, places, ranks_of(pool.items, scored, targets))
         for method in SIMPLE:
             self._keep(method + suffix, places, ranks_by(method, pool, features, targets))
         for part, ranker in self.without.items() if not suffix else ():

@@ -71,6 +71,7 @@ def ask_the_future(
     training: Recipe,
     show: Show,
     *,
+    first: bool = False,
     frozen: bool = False,
     ablation: bool = False,
 ) -> Lists:
@@ -78,6 +79,8 @@ def ask_the_future(
 
     Parameters
     ----------
+    first
+        Users' first events are targets too, that nobody can be asked about.
     frozen
         Ask with the counters as they were at the cut, too.
     ablation
@@ -85,7 +88,7 @@ def ask_the_future(
     """
     clock = _Clock()
     timeline = Timeline.of(source.events)
-    targets, answers = timeline.test(), timeline.answers()
+    targets, answers = timeline.test(first=first), timeline.answers()
     state, steps = rerun_file(
         source,
         settings,

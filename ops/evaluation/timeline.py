@@ -78,9 +78,10 @@ class Timeline:
         answer[self.asked_at[asked]] = asked
         return answer
 
-    def test(self) -> Ints:
-        """Rows of the test's targets."""
-        return self.cut + np.flatnonzero(self.targets[self.cut :])
+    def test(self, *, first: bool = True) -> Ints:
+        """Rows of the test's targets, with the users' first events or without."""
+        rows = self.cut + np.flatnonzero(self.targets[self.cut :])
+        return rows if first else rows[self.asked_at[rows] >= 0]
 
 
 def _numbers(column: pl.Series) -> Ints:

@@ -162,7 +162,6 @@ def by_the_book(pool: Pool, windows: Windows, at: int, c: int) -> dict[str, floa
         "engine_place": engine_place,
         "known": float(pool.known[at, c]),
         "bias": float(pool.bias[at, c]),
-        "engine_near": engine_place * near_place,
     }
     if item not in seen:
         return told
