@@ -14,7 +14,8 @@ COPY streams streams
 COPY ops ops
 # Models live in a volume, shared by the trainer and the workers.
 ENV HARK_MODEL__REGISTRY=/var/lib/hark/registry \
-    HARK_HTTP__HOST=0.0.0.0
+    HARK_HTTP__HOST=0.0.0.0 \
+    NUMBA_CACHE_DIR=/tmp/numba
 WORKDIR /var/lib/hark
 EXPOSE 9464
 ENTRYPOINT ["hark"]

@@ -4,6 +4,7 @@
 
     <root>/<version>/model.onnx        the graph, fp32
                      model.fp16.onnx   the same in fp16, for a GPU
+                     network.safetensors  its weights by name: a training goes on from them
                      item_table.npy    float32 (N + 1, d)
                      item_bias.npy     float32 (N + 1,)
                      items.json        N item ids; row r of the table is items[r - 1]
@@ -14,9 +15,12 @@
                      ranker.json       candidate weights, or null
                      golden.npz        inputs and the outputs that any engine must repeat
                      manifest.json     sha256 of each of these, and how the version was made
+                     decision.json     what the gate and the operator said about it since
+                     card.md           both for people
 
 The version is the hash of the manifest, so a changed byte anywhere is another version, or a
-refusal. Nothing is opened before its hash is right, and nothing is pickled.
+refusal. Nothing is opened before its hash is right, and nothing is pickled. The last two are
+about a version and not part of it (ADR 0007).
 """
 
 from __future__ import annotations
@@ -26,16 +30,19 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from models import lock
 from schemas.errors import ArtefactError
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+PARTIAL = ".partial"
 FILES = (
     "model.onnx",
     "model.fp16.onnx",
@@ -48,6 +55,9 @@ FILES = (
     "ranker.json",
     "golden.npz",
 )
+
+WEIGHTS = "network.safetensors"
+"""Part of a version like the others, but only the trainer reads it; a version may lack it."""
 
 
 def to_json_bytes(value: Any) -> bytes:
@@ -73,7 +83,7 @@ def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
 
     The directory appears under its name complete or not at all.
     """
-    missing = set(FILES) ^ set(files)
+    missing = set(FILES) ^ (set(files) - {WEIGHTS})
     if missing:
         raise ArtefactError(f"an artefact is {', '.join(FILES)}; differs in {sorted(missing)}")
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -83,21 +93,39 @@ def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
     if target.is_dir():
         return version
     root.mkdir(parents=True, exist_ok=True)
-    partial = root / f".{version}.{os.getpid()}.partial"
+    partial = root / f".{version}.{os.getpid()}{PARTIAL}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    for name, data in {**files, MANIFEST: text}.items():
-        write_durably(partial / name, data)
-    sync_directory(partial)
-    try:
-        partial.rename(target)
-    except OSError:
-        # Someone else stored the same content first.
-        shutil.rmtree(partial)
-        if not target.is_dir():
-            raise
+    with lock.directory_lock(partial):  # so that nobody takes it for a killed writer's
+        for name, data in {**files, MANIFEST: text}.items():
+            write_durably(partial / name, data)
+        sync_directory(partial)
+        try:
+            partial.rename(target)
+        except OSError:
+            # Someone else stored the same content first.
+            shutil.rmtree(partial)
+            if not target.is_dir():
+                raise
     sync_directory(root)
     return version
+
+
+def sweep(root: Path) -> None:
+    """Remove what writers that were killed left behind; one that still writes keeps its own."""
+    for partial in root.glob(f".*{PARTIAL}"):
+        if partial.is_dir():
+            if lock.is_free(partial):
+                shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def remove(root: Path, version: str) -> None:
+    """Delete a version: gone from its name at once, then from the disk."""
+    hidden = root / f".{version}.{os.getpid()}{PARTIAL}"
+    (root / version).rename(hidden)
+    shutil.rmtree(hidden)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -111,16 +139,23 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     text = _read(directory / MANIFEST)
     if hashlib.sha256(text).hexdigest()[:12] != directory.name:
         raise ArtefactError(f"{directory / MANIFEST} was changed: its hash isn't its version")
-    manifest = json.loads(text)
+    try:
+        manifest = json.loads(text)
+    except ValueError:
+        raise ArtefactError(f"{directory / MANIFEST} isn't JSON") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtefactError(f"{directory} is not of artefact format {FORMAT}; update Hark")
+    if not isinstance(manifest.get("files"), dict) or "feature_set_hash" not in manifest:
+        raise ArtefactError(f"{directory / MANIFEST} lists no files or no feature set")
     return manifest
 
 
-def read_files(directory: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
-    """Every file's bytes, each checked against the manifest before anything uses it."""
+def read_files(
+    directory: Path, manifest: dict[str, Any], names: Sequence[str] = FILES
+) -> dict[str, bytes]:
+    """The files' bytes, each checked against the manifest before anything uses it."""
     files = {}
-    for name in FILES:
+    for name in names:
         data = _read(directory / name)
         if hashlib.sha256(data).hexdigest() != manifest["files"].get(name):
             raise ArtefactError(
@@ -137,6 +172,14 @@ def write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Write beside `path`, then rename over it: a reader sees the old content or the new."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    write_durably(partial, data)
+    partial.replace(path)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -11,7 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models import artefact, covisitation, export, golden, head_fit, labels, metrics, train
+from models import (
+    artefact,
+    covisitation,
+    export,
+    golden,
+    head_fit,
+    labels,
+    metrics,
+    train,
+    warm_start,
+)
 from models.corpus import Corpus, Ints
 from models.engine import Engine
 from models.features import FEATURE_SET_HASH, NAMES
@@ -22,13 +32,14 @@ from models.point_inputs import at_points
 from models.ranker import Ranker
 from models.sequences import N_GAPS, N_HOURS, ModelInputs, unscale
 from models.splits import Split, split_items
-from models.train import Fitted, Progress, Settings
+from models.train import Fitted, Progress, Settings, Warm
 from schemas.errors import ArtefactError
 from schemas.kinds import N_KINDS
 
 VALIDATION_SHARE = 0.1
 """Newest share of the log's events that validates the next-item loss."""
 MAX_PARITY = 1e-4
+DROPOUT = 0.2
 GOLDEN_ROWS = 32
 
 
@@ -75,6 +86,9 @@ def train_version(
     horizon_s: int,
     label_delay_s: int,
     progress: Progress | None = None,
+    warm: Warm | None = None,
+    kept: Path | None = None,
+    dropout: float = DROPOUT,
 ) -> Trained:
     """Train, export and calibrate.
 
@@ -82,6 +96,8 @@ def train_version(
     ----------
     n_items
         N; the corpus' item rows are 1..N.
+    warm, kept
+        As in `train.fit`.
 
     Raises
     ------
@@ -94,11 +110,14 @@ def train_version(
         n_kinds=N_KINDS,
         n_gaps=N_GAPS,
         n_hours=N_HOURS,
+        dropout=dropout,
     )
     table = covisitation.start_table(
         *_before(corpus, cut_s), n_items + 1, config.d, np.random.default_rng(settings.seed)
     )
-    fitted = train.fit(corpus, parts, config, table, settings, progress)
+    fitted = train.fit(
+        corpus, parts, config, table, settings, progress, warm=usable(warm, cut_s), kept=kept
+    )
     graph = export.to_onnx(fitted.network, fitted.item_table)
     engine = OnnxEngine(graph, fitted.item_table, fitted.item_bias)
     newest = np.argsort(corpus.points.event, kind="stable")[-GOLDEN_ROWS:]
@@ -125,6 +144,11 @@ def train_version(
     )
 
 
+def usable(warm: Warm | None, cut_s: int) -> Warm | None:
+    """The start, unless its version was taught by what validates now: that would flatter it."""
+    return warm if warm is not None and warm.start.cut_s <= cut_s else None
+
+
 def store(
     root: Path,
     trained: Trained,
@@ -145,6 +169,7 @@ def store(
     files = {
         "model.onnx": trained.graph,
         "model.fp16.onnx": trained.gpu_graph,
+        artefact.WEIGHTS: warm_start.to_bytes(fitted.network),
         "item_table.npy": artefact.to_npy_bytes(fitted.item_table),
         "item_bias.npy": artefact.to_npy_bytes(fitted.item_bias),
         "items.json": artefact.to_json_bytes(item_ids),
@@ -166,6 +191,8 @@ def store(
         "parity": trained.parity,
         "epochs": [{"epoch": e.number, "loss": e.train_loss, "mrr": e.mrr} for e in fitted.curve],
         "cut_short": fitted.cut_short,
+        "cut_s": trained.cut_s,
+        "warm_start": {"version": fitted.started_from, "known_items": fitted.known_items},
         "heads": {name: head.report for name, head in heads.items()},
         "next_item": trained.next_item,
         "feature_medians": trained.feature_medians,
@@ -181,6 +208,9 @@ def next_item_report(
     asked = parts.validation_items[corpus.points.event]
     rows = np.flatnonzero(asked)
     rows = np.random.default_rng(0).permutation(rows)[:limit]
+    if not len(rows):
+        return {"targets": 0, "hr_at_10": 0.0, "ndcg_at_10": 0.0,
+                "popularity_hr_at_10": 0.0, "popularity_ndcg_at_10": 0.0}  # fmt: skip
     wanted = parts.target_rows[corpus.points.event[rows]]
     scores = engine.score(at_points(corpus, rows))
     found = scores.candidates == wanted[:, None]

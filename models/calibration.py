@@ -111,19 +111,29 @@ def logistic(design: Floats, targets: npt.NDArray[Any]) -> Floats:
     targets
         (n,): 0 to 1, not all the same.
     """
-    # From the flat line Newton's steps can't overshoot as they do from a steep wrong one.
     weights = np.zeros(design.shape[1])
     weights[-1] = np.log(targets.mean()) - np.log1p(-targets.mean())
     ridge = 1e-9 * len(targets) * np.eye(len(weights))
+    loss = _log_loss(design @ weights, targets)
     for _ in range(50):
         guess = sigmoid(design @ weights)
         gradient = design.T @ (guess - targets)
         hessian = (design * (guess * (1 - guess))[:, None]).T @ design + ridge
         step = np.linalg.solve(hessian, gradient)
-        weights = weights - step
+        # A whole step may overshoot, with a rare class or a part that knows nothing.
+        while (after := _log_loss(design @ (weights - step), targets)) > loss + 1e-12:
+            step = step / 2
+            if np.abs(step).max() < 1e-9:
+                return weights
+        weights, loss = weights - step, after
         if np.abs(step).max() < 1e-9:
             break
     return weights
+
+
+def _log_loss(logits: Floats, targets: npt.NDArray[Any]) -> float:
+    """Mean log loss of logits (n,), without overflow."""
+    return float((np.logaddexp(0.0, logits) - targets * logits).mean())
 
 
 def fit_isotonic(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:

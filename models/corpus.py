@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from models.sequences import gap_buckets
 
 Ints = npt.NDArray[np.int64]
 
@@ -55,6 +57,26 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def before(self, cut_s: int) -> tuple[Corpus, Ints]:
+        """The corpus as it was at `cut_s`, labels excepted.
+
+        Returns
+        -------
+        tuple
+            The events before `cut_s` with users numbered anew, and which points are left, (P',).
+        """
+        kept = self.times_s < cut_s
+        number = np.cumsum(kept) - 1
+        points = np.flatnonzero(kept[self.points.event])
+        columns = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name != "points"}
+        _, columns["users"] = np.unique(columns["users"], return_inverse=True)
+        users = columns["users"]
+        newest = np.append(users[1:] != users[:-1], True)[: len(users)]
+        columns["gaps"] = np.where(newest, gap_buckets(np.zeros(1, np.int64))[0], columns["gaps"])
+        left = {f.name: getattr(self.points, f.name)[points] for f in fields(self.points)}
+        left["event"] = number[left["event"]]
+        return replace(self, **columns, points=replace(self.points, **left)), points
 
 
 def next_distinct(users: Ints, item_rows: Ints) -> Ints:

@@ -25,7 +25,15 @@ NOISE = 0.02
 def counts(
     items: npt.NDArray[np.int64], users: npt.NDArray[np.int64], n_rows: int, window: int = WINDOW
 ) -> Any:
-    """Symmetric co-visitation (n_rows, n_rows), weight 1 / distance within a user's order.
+    """Symmetric co-visitation (n_rows, n_rows): `forward_counts` both ways."""
+    total = forward_counts(items, users, n_rows, window)
+    return total + total.T
+
+
+def forward_counts(
+    items: npt.NDArray[np.int64], users: npt.NDArray[np.int64], n_rows: int, window: int = WINDOW
+) -> Any:
+    """How often column follows row (n_rows, n_rows), weight 1 / distance in a user's order.
 
     Parameters
     ----------
@@ -44,7 +52,7 @@ def counts(
         total = total + sparse.csr_matrix(
             (weight, (left[pair], right[pair])), shape=(n_rows, n_rows)
         )
-    return total + total.T
+    return total
 
 
 def ppmi(pairs: Any) -> Any:
@@ -70,7 +78,8 @@ def start_table(
     Parameters are as in `counts`. Row 0 starts at noise only.
     """
     matrix = ppmi(counts(items, users, n_rows))
-    table = _svd(matrix, min(d, n_rows - 1), rng)
+    # Nothing pairs in a log of payments alone.
+    table = _svd(matrix, min(d, n_rows - 1), rng) if matrix.nnz else np.zeros((n_rows, 0))
     if table.shape[1] < d:
         table = np.pad(table, ((0, 0), (0, d - table.shape[1])))
     norm = np.linalg.norm(table, axis=1, keepdims=True)

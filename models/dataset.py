@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from models.corpus import Corpus, Ints, chunks
+from models.splits import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,10 @@ class Batch:
         int64 (P,): flat positions b * L + t that have a next item, and its row.
     points, point_rows
         int64 (Q,): flat positions of decision points, and their rows in `Corpus.points`.
+    features
+        float32 (Q, F): what is known at the points.
+    churn, risk
+        int8 (Q,): their labels, -1 where none may be used.
     """
 
     item_rows: Tensor
@@ -37,6 +41,15 @@ class Batch:
     targets: Tensor
     points: Tensor
     point_rows: Tensor
+    features: Tensor
+    churn: Tensor
+    risk: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on `device`."""
+        if device.type == "cpu":
+            return self
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +62,78 @@ class Goals:
         int64 (n,): row of the next item, 0 where none may be used.
     points
         int64 (n,): row in `Corpus.points`, -1 where there is no point.
+    churn, risk
+        int8 (P,): labels of the points, -1 where none may be used.
     """
 
     target_rows: Ints
     points: Ints
+    churn: npt.NDArray[np.int8]
+    risk: npt.NDArray[np.int8]
+
+    @staticmethod
+    def training(corpus: Corpus, split: Split) -> Goals:
+        """What the split's training part allows."""
+        return Goals(
+            np.where(split.train_items, split.target_rows, 0),
+            _points(corpus),
+            np.where(split.train_churn, corpus.points.churn, -1).astype(np.int8),
+            np.where(split.train_risk, corpus.points.risk, -1).astype(np.int8),
+        )
+
+    @staticmethod
+    def items(target_rows: Ints, corpus: Corpus) -> Goals:
+        """Next items only, without the points' features."""
+        none = np.full(len(corpus.points.event), -1, dtype=np.int8)
+        return Goals(target_rows, np.full(len(corpus), -1), none, none)
+
+    @staticmethod
+    def states(corpus: Corpus) -> Goals:
+        """The decision points themselves; nothing is asked there."""
+        none = np.full(len(corpus.points.event), -1, dtype=np.int8)
+        return Goals(np.zeros(len(corpus), dtype=np.int64), _points(corpus), none, none)
 
 
-def batches(
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over a corpus: which pieces of histories make up each batch.
+
+    Attributes
+    ----------
+    starts, sizes
+        int64 (C,): pieces of at most `length` events.
+    parts
+        Rows of `starts` and `sizes`, one array a batch.
+    """
+
+    corpus: Corpus
+    goals: Goals
+    starts: Ints
+    sizes: Ints
+    parts: list[Ints]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def batch(self, number: int, rank: int = 0, size: int = 1) -> Batch:
+        """Batch `number`, or the share of it that process `rank` of `size` takes.
+
+        Every share has a piece: where there are fewer than processes, the others repeat the
+        first one without its questions.
+        """
+        rows = self.parts[number]
+        mine = rows[rank::size]
+        if len(mine):
+            return gather(self.corpus, self.goals, self.starts[mine], self.sizes[mine])
+        first = rows[:1]
+        nothing = Goals.items(np.zeros(len(self.corpus), dtype=np.int64), self.corpus)
+        return gather(self.corpus, nothing, self.starts[first], self.sizes[first])
+
+
+def one_pass(
     corpus: Corpus, goals: Goals, *, length: int, tokens: int, rng: np.random.Generator | None
-) -> Iterator[Batch]:
-    """One pass over the corpus.
+) -> Pass:
+    """Plan one pass over the corpus.
 
     Parameters
     ----------
@@ -84,9 +159,7 @@ def batches(
         parts.append(order[begin:end])
         begin = end
     turns = rng.permutation(len(parts)) if rng is not None else np.arange(len(parts))
-    for turn in turns:
-        rows = parts[turn]
-        yield gather(corpus, goals, starts[rows], sizes[rows])
+    return Pass(corpus, goals, starts, sizes, [parts[turn] for turn in turns])
 
 
 def gather(corpus: Corpus, goals: Goals, starts: Ints, sizes: Ints) -> Batch:
@@ -102,6 +175,7 @@ def gather(corpus: Corpus, goals: Goals, starts: Ints, sizes: Ints) -> Batch:
     targets = np.where(real_flat, goals.target_rows[flat], 0)
     points = np.where(real_flat, goals.points[flat], -1)
     asked, at = np.flatnonzero(targets), np.flatnonzero(points >= 0)
+    rows = points[at]
     return Batch(
         item_rows=tokens(corpus.item_rows),
         kinds=tokens(corpus.kinds),
@@ -111,5 +185,15 @@ def gather(corpus: Corpus, goals: Goals, starts: Ints, sizes: Ints) -> Batch:
         asked=torch.from_numpy(asked),
         targets=torch.from_numpy(targets[asked]),
         points=torch.from_numpy(at),
-        point_rows=torch.from_numpy(points[at]),
+        point_rows=torch.from_numpy(rows),
+        features=torch.from_numpy(corpus.points.features[rows]),
+        churn=torch.from_numpy(goals.churn[rows]),
+        risk=torch.from_numpy(goals.risk[rows]),
     )
+
+
+def _points(corpus: Corpus) -> Ints:
+    """Row in `Corpus.points` of each event, -1 where there is none -> int64 (n,)."""
+    points = np.full(len(corpus), -1, dtype=np.int64)
+    points[corpus.points.event] = np.arange(len(corpus.points.event))
+    return points

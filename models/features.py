@@ -5,7 +5,7 @@ look at the events is reduced in `aggregates`; everything derived from those num
 here, on whole columns. A row's values are the same, bit for bit, whatever rows it is computed with.
 
 The columns are numpy's until the frame is made of them: as 115 Polars expressions the same lines
-gave the same numbers, and cost a batch of one or two decisions two thirds of its time (ADR 0009).
+gave the same numbers, and cost a batch of one or two decisions two thirds of its time (ADR 0010).
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models import artefact
 from models.engine import FP32, Engine, Scores
@@ -26,10 +28,8 @@ def to_bytes(inputs: ModelInputs, outputs: Scores, heads: Mapping[str, Stack]) -
 
 def from_bytes(stored: bytes) -> tuple[ModelInputs, Scores]:
     """The inputs and outputs of `to_bytes`."""
-    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    inputs = ModelInputs(**{n[3:]: a for n, a in arrays.items() if n.startswith("in_")})
-    return inputs, Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})
+    arrays = _arrays(stored)
+    return _inputs(arrays), _outputs(arrays)
 
 
 def difference(one: Scores, other: Scores, moved_share: float = FP32.moved) -> float:
@@ -54,15 +54,28 @@ def check_golden(stored: bytes, engine: Engine, heads: Mapping[str, Stack], vers
     ArtefactError
         If the answers differ from the stored ones by more than the engine's tolerance.
     """
-    inputs, wanted = from_bytes(stored)
+    arrays = _arrays(stored)
+    inputs, wanted = _inputs(arrays), _outputs(arrays)
     found = engine.score(inputs)
     gap = difference(wanted, found, engine.tolerance.moved)
-    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
-        for name, head in heads.items():
-            logits = head.logit(found.logit(name), inputs.features)
-            gap = max(gap, float(np.abs(logits - archive[f"head_{name}"]).max(initial=0.0)))
+    for name, head in heads.items():
+        logits = head.logit(found.logit(name), inputs.features)
+        gap = max(gap, float(np.abs(logits - arrays[f"head_{name}"]).max(initial=0.0)))
     if not gap <= engine.tolerance.logit:
         raise ArtefactError(
             f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine: "
             "refused"
         )
+
+
+def _arrays(stored: bytes) -> dict[str, npt.NDArray[Any]]:
+    with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _inputs(arrays: dict[str, npt.NDArray[Any]]) -> ModelInputs:
+    return ModelInputs(**{n[3:]: a for n, a in arrays.items() if n.startswith("in_")})
+
+
+def _outputs(arrays: dict[str, npt.NDArray[Any]]) -> Scores:
+    return Scores(**{n[4:]: a for n, a in arrays.items() if n.startswith("out_")})

@@ -1,27 +1,36 @@
-"""The training loop: batches in, the epoch that validated best out."""
+"""The training loop: batches in, the epoch that validated best out.
+
+Randomness is a function of the seed and the position: every epoch plans its batches from (seed,
+epoch), every step draws from (seed, step, process). So a run that was killed goes on from a
+checkpoint without stored generators, and comes out the same as one that wasn't.
+"""
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - torch's own idiom
+from torch.nn.parallel import DistributedDataParallel
 
-from models import heads
-from models import loss as losses
+from models import checkpoint
 from models.corpus import Corpus
-from models.dataset import Batch, Goals, batches
-from models.network import Network
+from models.dataset import Batch, Goals, Pass, one_pass
+from models.learner import Learner
+from models.processes import Group
 from models.splits import Split
+from models.validation import Validation
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0 to 1) and a line on how it goes."""
+
+FINAL_RATE = 0.05
+"""The learning rate decays to this share of itself, linearly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class Settings:
     batch_tokens: int = 1_024
     patience: int = 3
     validation_targets: int = 2_000
+    checkpoint_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,213 +64,177 @@ class Epoch:
     mrr: float
 
 
+@dataclass(slots=True)
+class Position:
+    """Where a run is, beside its weights.
+
+    Attributes
+    ----------
+    epochs
+        How many it will make: fewer than asked for on a machine too slow for all in time.
+    step, batch
+        Steps made in all, and batches of the current epoch.
+    total
+        Sum of the current epoch's losses.
+    seconds
+        Time it took, pauses left out.
+    """
+
+    epochs: int
+    step: int = 0
+    batch: int = 0
+    total: float = 0.0
+    seconds: float = 0.0
+    best_mrr: float = -math.inf
+    since_best: int = 0
+    cut_short: bool = False
+    finished: bool = False
+    curve: list[Epoch] = field(default_factory=list)
+
+
 class Loop:
-    """The loop's state: parameters, optimiser, clock and the best epoch so far."""
+    """The loop's state: weights, the best so far, optimiser and position.
+
+    Parameters
+    ----------
+    kept
+        File that a killed run goes on from; None keeps nothing.
+    """
 
     def __init__(
         self,
-        network: Network,
-        table: nn.Parameter,
-        bias: nn.Parameter,
+        learner: Learner,
         corpus: Corpus,
         split: Split,
         settings: Settings,
+        group: Group | None = None,
+        kept: Path | None = None,
     ) -> None:
-        self.network, self.table, self.bias = network, table, bias
-        self.corpus, self.split, self.settings = corpus, split, settings
-        self.goals = _goals(corpus, split)
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        self.features = torch.from_numpy(corpus.points.features)
-        self.heads = _head_labels(corpus, split)
-        self.has_items = bool(split.train_items.any())
-        self.curve: list[Epoch] = []
-        self.cut_short = False
-        decay: list[nn.Parameter] = []
-        plain: list[nn.Parameter] = [table, bias]
-        for parameter in network.parameters():
-            (decay if parameter.ndim > 1 else plain).append(parameter)
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": decay, "weight_decay": settings.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=settings.learning_rate,
-            betas=(0.9, 0.98),
-        )
+        self.group = group or Group()
+        self.learner = learner.to(self.group.device)
+        self.corpus, self.settings = corpus, settings
+        self.goals = Goals.training(corpus, split)
+        self.validation = Validation(corpus, split, settings.validation_targets)
+        self.optimiser = _optimiser(self.learner, settings)
+        self.position = Position(settings.epochs)
+        self.best = self._copy()
+        self.start = checkpoint.digest(self.best)  # of the weights that the run begins with
+        self.kept = kept
+        if kept is not None:
+            checkpoint.restore(kept, self)
+        self._asks = self._joined()
+        self._written = time.monotonic()
 
-    def parts(self, rng: np.random.Generator | None) -> Iterator[Batch]:
-        return batches(
+    def run(self, progress: Progress) -> None:
+        """Train to the end and leave the learner as it was at its best."""
+        at = self.position
+        started = time.monotonic() - at.seconds
+        while not at.finished:
+            planned = self.planned(len(at.curve))
+            self._epoch(planned, started, progress)
+            loss = at.total / max(at.batch, 1)
+            mrr = self.validation.mrr(self.learner, self.group)
+            mrr = -loss if mrr is None else mrr
+            at.seconds = time.monotonic() - started
+            at.curve.append(Epoch(len(at.curve) + 1, at.seconds, loss, mrr))
+            at.batch, at.total, at.since_best = 0, 0.0, at.since_best + 1
+            if mrr > at.best_mrr:
+                self.best, at.best_mrr, at.since_best = self._copy(), mrr, 0
+            self._end()
+            self._keep()
+        self.learner.load_state_dict(self.best)
+
+    def planned(self, epoch: int) -> Pass:
+        """The batches of an epoch: the same ones whenever it is asked."""
+        return one_pass(
             self.corpus,
             self.goals,
-            length=self.network.config.length,
+            length=self.learner.network.config.length,
             tokens=self.settings.batch_tokens,
-            rng=rng,
+            rng=np.random.default_rng([self.settings.seed, epoch]),
         )
 
-    def run(self, rng: np.random.Generator, progress: Progress) -> None:
-        settings = self.settings
-        started = time.monotonic()
-        best, best_mrr, since_best, step = self._copy(), -math.inf, 0, 0
-        number, epochs = 0, settings.epochs
-        while number < epochs:
-            total, seen = 0.0, 0
-            parts = list(self.parts(rng))
-            for i, batch in enumerate(parts):
-                if time.monotonic() - started >= settings.max_seconds:
-                    self.cut_short = True
-                    break
-                share = (number + i / len(parts)) / epochs
-                total += self._step(batch, step, share)
-                step, seen = step + 1, seen + 1
-                progress(share, f"epoch {number + 1} of {epochs}, loss {total / seen:.3f}")
-            mrr = self.validate()
-            number += 1
-            seconds = time.monotonic() - started
-            self.curve.append(Epoch(number, seconds, total / max(seen, 1), mrr))
-            since_best += 1
-            if mrr > best_mrr:
-                best, best_mrr, since_best = self._copy(), mrr, 0
-            if since_best >= settings.patience or seconds >= settings.max_seconds:
-                break
-            # On a machine too slow for all of them, decay over the epochs that do fit.
-            fit_in = int(settings.max_seconds / (seconds / number))
-            if fit_in < epochs:
-                epochs, self.cut_short = max(fit_in, number), True
-        self._restore(best)
+    def _epoch(self, planned: Pass, started: float, progress: Progress) -> None:
+        at, settings, group = self.position, self.settings, self.group
+        done = len(at.curve)
+        while at.batch < len(planned):
+            at.seconds = time.monotonic() - started
+            if group.agreed(at.seconds >= settings.max_seconds):
+                at.cut_short = True
+                return
+            share = (done + at.batch / len(planned)) / at.epochs
+            batch = planned.batch(at.batch, group.rank, group.size)
+            at.total += self.step(batch.to(group.device), share)
+            at.batch += 1
+            progress(share, f"epoch {done + 1} of {at.epochs}, loss {at.total / at.batch:.3f}")
+            if time.monotonic() - self._written >= settings.checkpoint_s:
+                self._keep()
 
-    def _step(self, batch: Batch, step: int, share: float) -> float:
-        warm = min(1.0, (step + 1) / self.settings.warm_up_steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * warm * (1.0 - 0.95 * min(share, 1.0))
-        self.network.train()
+    def step(self, batch: Batch, share: float) -> float:
+        """One step at `share` of the whole run; the loss before it, over all processes."""
+        settings, group, at = self.settings, self.group, self.position
+        warm = min(1.0, (at.step + 1) / settings.warm_up_steps)
+        for parameters in self.optimiser.param_groups:
+            rate = settings.learning_rate * warm
+            parameters["lr"] = rate * (1.0 - (1.0 - FINAL_RATE) * min(share, 1.0))
+        torch.manual_seed(_seed(settings.seed, at.step, group.rank))
+        self.learner.train()
         self.optimiser.zero_grad()
-        loss = self._loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_([*self.network.parameters(), self.table], self.settings.clip)
+        sums, counts = self._asks(batch)
+        counts = group.total(counts).clamp(min=1)
+        # Each process has its share of every mean; the gradients are averaged, hence the factor.
+        loss = (sums / counts).sum()
+        (loss * group.size).backward()
+        nn.utils.clip_grad_norm_(self.learner.parameters(), settings.clip)
         self.optimiser.step()
-        return float(loss.detach())
+        at.step += 1
+        return float(group.total(loss.detach()))
 
-    def _loss(self, batch: Batch) -> Tensor:
-        network = self.network
-        known = network.standardise(self.features[batch.point_rows])
-        states = self.states(batch, known)
-        total = states.sum() * 0.0
-        if len(batch.asked):
-            queries = network.item(states[batch.asked])
-            total = total + losses.next_item(
-                queries, batch.targets, self.table, self.bias, self.generator
-            )
-        if self.has_items:
-            return total
-        at_points = states[batch.points]
-        for head, labels in ((network.churn, self.heads[0]), (network.risk, self.heads[1])):
-            answers = labels[batch.point_rows]
-            use = answers >= 0
-            if use.any():
-                logits = head(at_points[use], known[use])
-                answer = F.binary_cross_entropy_with_logits(logits, answers[use])
-                total = total + answer
-        return total
-
-    def states(self, batch: Batch, known: Tensor) -> Tensor:
-        """Answer states, flat (B * L, d); `known` (Q, F) are the points' features."""
-        network = self.network
-        events = network.encode(
-            batch.item_rows, batch.kinds, batch.gaps, batch.hours, batch.amounts, self.table
-        )
-        b, length, d = events.shape
-        just_now = torch.ones((), dtype=torch.int64)
-        asked = (network.no_features + network.since(just_now)).expand(b * length, d)
-        given = network.features(known) - network.no_features
-        asked = asked.index_add(0, batch.points, given)
-        return network.states(events, asked.view(b, length, d)).view(b * length, d)
-
-    def fit_heads(self) -> None:
-        """Replace both heads by ones fitted to the encoder as it now is, where labels exist."""
-        network, split = self.network, self.split
-        parts = {
-            "churn": (self.corpus.points.churn, split.train_churn, split.validation_churn),
-            "risk": (self.corpus.points.risk, split.train_risk, split.validation_risk),
-        }
-        if not any(train.any() for _, train, _ in parts.values()):
-            return
-        states, known = self.point_states()
-        for name, (labels, train, validation) in parts.items():
-            if train.any():
-                samples = heads.HeadSamples(
-                    states, known, torch.from_numpy(labels.astype(np.float32)), train, validation
-                )
-                setattr(network, name, heads.fit_head(network.config, samples, self.settings.seed))
-
-    @torch.no_grad()
-    def point_states(self) -> tuple[Tensor, Tensor]:
-        """Answer states (P, d) and standardised features (P, F) of all decision points."""
-        network = self.network.eval()
-        known = network.standardise(self.features)
-        states = torch.zeros(len(known), network.config.d)
-        goals = Goals(np.zeros_like(self.goals.target_rows), self.goals.points)
-        for batch in batches(
-            self.corpus,
-            goals,
-            length=network.config.length,
-            tokens=16 * self.settings.batch_tokens,
-            rng=None,
-        ):
-            states[batch.point_rows] = self.states(batch, known[batch.point_rows])[batch.points]
-        return states, known
-
-    @torch.no_grad()
-    def validate(self) -> float:
-        """Mean reciprocal rank of the next item on the validation part, whole catalogue."""
-        self.network.eval()
-        rows = self.split.validation_items
-        if not rows.any():
-            return -self.curve[-1].train_loss if self.curve else 0.0
-        rng = np.random.default_rng(0)
-        asked = np.flatnonzero(rows)
-        asked = rng.permutation(asked)[: self.settings.validation_targets]
-        targets = np.zeros_like(self.split.target_rows)
-        targets[asked] = self.split.target_rows[asked]
-        goals = Goals(targets, np.full(len(self.corpus), -1))
-        ranks: list[Tensor] = []
-        none = torch.zeros(0, self.network.config.n_features)
-        for batch in batches(
-            self.corpus,
-            goals,
-            length=self.network.config.length,
-            tokens=16 * self.settings.batch_tokens,
-            rng=None,
-        ):
-            states = self.states(batch, none)[batch.asked]
-            logits = self.network.item_logits(states, self.table, self.bias)[:, 1:]
-            wanted = logits.gather(1, batch.targets[:, None] - 1)
-            ranks.append((logits > wanted).sum(1) + 1)
-        return float((1.0 / torch.cat(ranks)).mean())
-
-    def _copy(self) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        return (
-            copy.deepcopy(self.network.state_dict()),
-            self.table.detach().clone(),
-            self.bias.detach().clone(),
+    def _end(self) -> None:
+        """Decide whether another epoch follows."""
+        at, settings = self.position, self.settings
+        # On a machine too slow for all of them, decay over the epochs that do fit.
+        fit_in = int(settings.max_seconds / max(at.seconds / len(at.curve), 1e-9))
+        slow = self.group.agreed(fit_in < at.epochs)
+        if slow:
+            at.epochs, at.cut_short = max(fit_in, len(at.curve)), True
+        at.finished = (
+            len(at.curve) >= at.epochs
+            or at.since_best >= settings.patience
+            or self.group.agreed(at.seconds >= settings.max_seconds)
         )
 
-    def _restore(self, best: tuple[dict[str, Tensor], Tensor, Tensor]) -> None:
-        self.network.load_state_dict(best[0])
-        with torch.no_grad():
-            self.table.copy_(best[1])
-            self.bias.copy_(best[2])
+    def _keep(self) -> None:
+        if self.kept is not None and self.group.leads:
+            checkpoint.write(self.kept, self)
+        self._written = time.monotonic()
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.learner.state_dict().items()}
+
+    def _joined(self) -> nn.Module:
+        if self.group.size == 1:
+            return self.learner
+        # Which heads answer depends on the batch.
+        return DistributedDataParallel(self.learner, find_unused_parameters=True)
 
 
-def _goals(corpus: Corpus, split: Split) -> Goals:
-    points = np.full(len(corpus), -1, dtype=np.int64)
-    points[corpus.points.event] = np.arange(len(corpus.points.event))
-    return Goals(np.where(split.train_items, split.target_rows, 0), points)
-
-
-def _head_labels(corpus: Corpus, split: Split) -> tuple[Tensor, Tensor]:
-    churn = np.where(split.train_churn, corpus.points.churn, -1)
-    risk = np.where(split.train_risk, corpus.points.risk, -1)
-    return (
-        torch.from_numpy(churn.astype(np.float32)),
-        torch.from_numpy(risk.astype(np.float32)),
+def _optimiser(learner: Learner, settings: Settings) -> torch.optim.AdamW:
+    decay: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = [learner.table, learner.bias]
+    for parameter in learner.network.parameters():
+        (decay if parameter.ndim > 1 else plain).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": decay, "weight_decay": settings.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
     )
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    """A seed of its own for every step and process."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,20 +1,65 @@
-"""Next-item losses: full softmax in chunks for small catalogues, sampled above."""
+"""Next-item losses: full softmax for catalogues that allow it, sampled above."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
-from torch.utils.checkpoint import checkpoint
 
-FULL_SOFTMAX_ITEMS = 4_000
+NextItemLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(queries, targets, table, bias) -> the summed loss."""
+
+FULL_SOFTMAX_ITEMS = 20_000
 """Above this many items the sampled softmax is faster than it is worse."""
-CHUNK_ROWS = 1_024
-NEGATIVES = 1_024
+CHUNK_LOGITS = 1_600_000
+"""Logits that exist at a time: they fit a core's share of the cache."""
+NEGATIVES = 2_048
+LEAST = 1e-30
+"""Probability below which the loss (not its gradient) stops growing."""
+
+
+class _SummedCrossEntropy(torch.autograd.Function):
+    """Cross-entropy over all rows of a table, its gradient made in the same pass.
+
+    The gradient of a softmax needs nothing but the softmax, so each chunk of logits is used up
+    where it arises: nothing of size (P, N) is stored, and nothing is computed twice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+        rows = max(1, min(len(queries), CHUNK_LOGITS // len(table)))
+        logits = queries.new_empty(rows, len(table))
+        shares = torch.empty_like(logits)
+        d_queries = torch.empty_like(queries)
+        d_table, d_bias = torch.zeros_like(table), torch.zeros_like(bias)
+        total = queries.new_zeros(())
+        for start in range(0, len(queries), rows):
+            part = queries[start : start + rows]
+            wanted = targets[start : start + rows, None]
+            logit, share = logits[: len(part)], shares[: len(part)]
+            torch.addmm(bias, part, table.T, out=logit)
+            torch.softmax(logit, dim=1, out=share)
+            right = share.gather(1, wanted)
+            total -= right.clamp(min=LEAST).log().sum()
+            share.scatter_(1, wanted, right - 1.0)  # now the gradient with respect to the logits
+            torch.mm(share, table, out=d_queries[start : start + rows])
+            d_table.addmm_(share.T, part)
+            d_bias += share.sum(0)
+        ctx.save_for_backward(d_queries, d_table, d_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
+        d_queries, d_table, d_bias = ctx.saved_tensors
+        return d_queries * grad, None, d_table * grad, d_bias * grad
 
 
 def full_softmax(queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor) -> Tensor:
-    """Mean cross-entropy over the whole catalogue.
+    """Summed cross-entropy over the whole catalogue.
 
     Parameters
     ----------
@@ -28,52 +73,37 @@ def full_softmax(queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor) 
     Returns
     -------
     Tensor
-        float32 scalar. Logits of `CHUNK_ROWS` rows exist at a time: they are computed again
-        in the backward pass instead of being stored.
+        float32 scalar.
     """
-
-    def chunk(part: Tensor, wanted: Tensor) -> Tensor:
-        logits = F.linear(part, table[1:], bias[1:])
-        return F.cross_entropy(logits, wanted - 1, reduction="sum")
-
-    total = queries.new_zeros(())
-    for start in range(0, len(targets), CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        loss = checkpoint(chunk, queries[rows], targets[rows], use_reentrant=False)
-        total = total + loss
-    return total / max(len(targets), 1)
+    total: Tensor = _SummedCrossEntropy.apply(queries, targets - 1, table[1:], bias[1:])
+    return total
 
 
-def sampled_softmax(
-    queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Mean cross-entropy against shared negatives, half uniform, half from the batch's targets.
+def sampled_softmax(queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    """`full_softmax`, most of the catalogue estimated from a sample.
 
-    Each logit is lowered by the log of how often its item is expected among the candidates
-    (logQ), which makes the sampled gradient an estimate of the full one.
+    Every question competes with all targets of the batch, popular items nearly always among
+    them, exactly; what the others add to the denominator is estimated from `NEGATIVES` uniform
+    draws, each raised by the log of how many items it stands for (logQ). Given the batch, the
+    denominator is unbiased.
 
     References
     ----------
     Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations",
     RecSys 2019.
     """
-    n_items, half = len(table) - 1, NEGATIVES // 2
-    uniform = torch.randint(1, n_items + 1, (half,), generator=generator)
-    in_batch = targets[torch.randint(0, len(targets), (half,), generator=generator)]
-    negatives = torch.cat([uniform, in_batch])  # (S,)
-    share = torch.bincount(targets, minlength=n_items + 1).float() / len(targets)
-    log_expected = torch.log(half / n_items + half * share)  # (N + 1,)
-    positive = (queries * table[targets]).sum(-1) + bias[targets] - log_expected[targets]
-    logits = F.linear(queries, table[negatives], bias[negatives] - log_expected[negatives])
-    logits = logits.masked_fill(negatives[None, :] == targets[:, None], -torch.inf)
-    both = torch.cat([positive[:, None], logits], dim=1)  # (P, 1 + S)
-    return F.cross_entropy(both, torch.zeros_like(targets))
+    n_items = len(table) - 1
+    wanted, place = torch.unique(targets, return_inverse=True)
+    drawn = torch.unique(torch.randint(1, n_items + 1, (NEGATIVES,), device=targets.device))
+    drawn = drawn[~torch.isin(drawn, wanted)]
+    stands_for = (n_items - len(wanted)) / max(len(drawn), 1)
+    rows = torch.cat([wanted, drawn])  # (S,)
+    raised = bias[rows] + F.pad(bias.new_full((len(drawn),), math.log(max(stands_for, 1.0))),
+                                (len(wanted), 0))  # fmt: skip
+    total: Tensor = _SummedCrossEntropy.apply(queries, place, table[rows], raised)
+    return total
 
 
-def next_item(
-    queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor, generator: torch.Generator
-) -> Tensor:
+def for_catalogue(n_items: int) -> NextItemLoss:
     """The loss that fits the catalogue's size."""
-    if len(table) - 1 <= FULL_SOFTMAX_ITEMS:
-        return full_softmax(queries, targets, table, bias)
-    return sampled_softmax(queries, targets, table, bias, generator)
+    return full_softmax if n_items <= FULL_SOFTMAX_ITEMS else sampled_softmax

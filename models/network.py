@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
+from models.dropout import Dropout
+
 MASKED = -1e4
 """Added where a query may not look; exp() of it is 0 in fp32 and it fits fp16."""
 
@@ -57,7 +59,7 @@ class Layer(nn.Module):
         self.norm_mlp = nn.LayerNorm(d)
         self.up = nn.Linear(d, 4 * d)
         self.down = nn.Linear(4 * d, d)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         steps = torch.arange(config.length)
         self.register_buffer("distance", steps[:, None] - steps[None, :], persistent=False)
         # Half of the heads start by looking at recent events, the others everywhere.
@@ -99,7 +101,7 @@ class Head(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(config.d + config.n_features, config.head_width)
         self.out = nn.Linear(config.head_width, 1)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
 
     def forward(self, state: Tensor, features: Tensor) -> Tensor:
         both = self.drop(torch.cat([state, features], dim=-1))
@@ -130,7 +132,7 @@ class Network(nn.Module):
         self.item = nn.Linear(d, d)
         self.churn = Head(config)
         self.risk = Head(config)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.register_buffer("feature_mean", torch.zeros(config.n_features))
         self.register_buffer("feature_scale", torch.ones(config.n_features))
         for embedding in (self.kind, self.gap, self.hour, self.since):

@@ -1,16 +1,9 @@
-"""Model versions on disk, and which of them answers.
-
-An alias is a small text file, `<root>/champion`, that holds a version's name; it is swapped
-atomically, so a reader sees the old version or the new one. `previous` remembers the champion
-before, for the way back.
-"""
+"""Model versions on disk, verified before they are opened. `models/aliases.py` names them."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models import artefact
+from models import aliases, artefact, lock
+from models.aliases import CHAMPION, is_version, resolve
 from models.engine import Engine, Scores
 from models.engines import EngineFactory, open_onnx
 from models.features import FEATURE_SET_HASH
 from models.golden import check_golden
 from models.ranker import Ranker
 from models.stack import HEADS, Stack
-from schemas.errors import ArtefactError
+from schemas.errors import ArtefactError, EngineError
 
-CHAMPION = "champion"
-PREVIOUS = "previous"
-_VERSION = re.compile(r"[0-9a-f]{12}")
+TRAINING_LOCK = ".training.lock"
+"""Held in a registry by whoever writes versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +86,20 @@ def versions(root: Path) -> list[str]:
     """Versions on disk, oldest first."""
     if not root.is_dir():
         return []
-    found = [path for path in root.iterdir() if path.is_dir() and _VERSION.fullmatch(path.name)]
-    found.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return [path.name for path in found]
+    found = [path.name for path in root.iterdir() if path.is_dir() and is_version(path.name)]
+    found.sort(key=lambda version: (stored_at_s(root, version), version))
+    return found
 
 
-def resolve(root: Path, name: str) -> str | None:
-    """The version that an alias stands for, a version itself, or None if there is no such."""
-    if _VERSION.fullmatch(name):
-        return name if (root / name).is_dir() else None
+def stored_at_s(root: Path, version: str) -> float:
+    """Unix time at which a version was stored, 0 if it has lost its manifest.
+
+    Not in the manifest, which is a function of data and seed.
+    """
     try:
-        version = (root / name).read_text().strip()
+        return (root / version / artefact.MANIFEST).stat().st_mtime
     except OSError:
-        return None
-    if not _VERSION.fullmatch(version):
-        raise ArtefactError(f"alias {root / name} doesn't hold a version: {version[:40]!r}")
-    return version
+        return 0.0
 
 
 def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx) -> Model:
@@ -126,7 +117,36 @@ def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx)
     if version is None:
         raise ArtefactError(f"no model {name!r} in {root}; train one: hark train")
     directory = root / version
-    manifest = artefact.read_manifest(directory)
+    try:
+        return _open(directory, engine)
+    except (ArtefactError, EngineError):
+        raise
+    except Exception as error:
+        raise ArtefactError(
+            f"model {version} is not what this code reads: {type(error).__name__}: {error}"
+        ) from error
+
+
+def prune(root: Path, keep: int) -> list[str]:
+    """Delete old versions -> which. Kept: the newest `keep` and whatever an alias names.
+
+    Raises
+    ------
+    BusyError
+        A training goes on: what it has just written has no name yet.
+    """
+    with lock.held(root / TRAINING_LOCK, "hark models prune"), aliases.changing(root):
+        artefact.sweep(root)
+        named = set(aliases.named(root).values())
+        found = versions(root)
+        gone = [version for version in found[: len(found) - keep] if version not in named]
+        for version in gone:
+            artefact.remove(root, version)
+        return gone
+
+
+def _open(directory: Path, engine: EngineFactory) -> Model:
+    version, manifest = directory.name, artefact.read_manifest(directory)
     if manifest["feature_set_hash"] != FEATURE_SET_HASH:
         raise ArtefactError(
             f"model {version} was trained on feature set {manifest['feature_set_hash'][:12]}, "
@@ -151,37 +171,6 @@ def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx)
         feature_set_hash=manifest["feature_set_hash"],
         manifest=manifest,
     )
-
-
-def promote(root: Path, name: str) -> str:
-    """Make a version the champion; the old champion becomes `previous`. Returns the version.
-
-    `previous` is written first: a kill between the two leaves the old champion in charge.
-    """
-    version = resolve(root, name)
-    if version is None:
-        raise ArtefactError(f"no model {name!r} in {root}; hark models list shows what there is")
-    artefact.read_files(root / version, artefact.read_manifest(root / version))
-    champion = resolve(root, CHAMPION)
-    if champion is not None and champion != version:
-        _point(root, PREVIOUS, champion)
-    _point(root, CHAMPION, version)
-    return version
-
-
-def rollback(root: Path) -> str:
-    """Make the previous champion the champion again; doing it twice swaps them back."""
-    previous = resolve(root, PREVIOUS)
-    if previous is None:
-        raise ArtefactError(f"no previous champion in {root} to go back to")
-    return promote(root, previous)
-
-
-def _point(root: Path, alias: str, version: str) -> None:
-    partial = root / f".{alias}.{os.getpid()}.partial"
-    artefact.write_durably(partial, f"{version}\n".encode())
-    partial.replace(root / alias)
-    artefact.sync_directory(root)
 
 
 def _array(data: bytes) -> npt.NDArray[np.float32]:

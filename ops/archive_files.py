@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,10 +117,14 @@ class PartitionArchive:
         partial.replace(path)
         return path
 
-    def read(self, max_records: int = 4_000) -> Iterator[RecordBatch]:
-        """Every archived record in log order."""
+    def read(self, max_records: int = 4_000, end: int | None = None) -> Iterator[RecordBatch]:
+        """Every archived record in log order, up to offset `end`."""
         for span in self.spans():
+            if end is not None and span.first >= end:
+                return
             frame = pl.read_parquet(self.path(span))
+            if end is not None and span.next > end:
+                frame = frame.filter(pl.col("offset") < end)
             for start in range(0, len(frame), max_records):
                 yield self._batch(frame.slice(start, max_records))
 
@@ -153,6 +157,21 @@ def partitions(root: Path, topic: str) -> list[PartitionArchive]:
         int(path.name.partition("=")[2]) for path in (root / topic).glob("partition=*")
     )
     return [PartitionArchive(root, topic, number) for number in numbers]
+
+
+Ends = Mapping[str, Mapping[int, int]]
+"""Topic -> partition -> offset to read up to."""
+
+
+def archived_ends(root: Path, topics: Sequence[str]) -> dict[str, dict[int, int]]:
+    """How far each partition of each topic is archived."""
+    return {
+        topic: {
+            part.partition: max((span.next for span in part.spans()), default=0)
+            for part in partitions(root, topic)
+        }
+        for topic in topics
+    }
 
 
 def archived_records(root: Path, topic: str) -> int:

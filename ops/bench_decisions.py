@@ -25,7 +25,6 @@ from ops.bench_shop import ShopSize, batches
 from schemas.codec import EventDecoder
 from schemas.columns import EventColumns
 from streams.candidates import Suggestions
-from streams.covisits import merged
 from streams.decide import Decider
 from streams.histories import BEFORE, Applied
 from streams.ingest import BatchDecoder
@@ -34,9 +33,9 @@ from streams.metrics import Metrics
 from streams.plan import Plan
 from streams.points import Points, Task
 from streams.recommend import SentLists
-from streams.reorder import Outcome
 from streams.settings import AlertRule, Alerts, Settings
 from streams.suggest import suggest
+from streams.taken import Outcome
 
 MIXED = "mixed"
 """History lengths as they come in the shop's log."""
@@ -140,7 +139,7 @@ def _measure(
         before = _spent(metrics)
         used, started = time.process_time(), time.perf_counter()
         suggestions = Suggestions.none(len(windows), counters.candidates)
-        suggest(windows, every, merged([counters.covisits.part()]), suggestions)
+        suggest(windows, every, counters.covisits.part(), suggestions)
         suggested = time.perf_counter()
         decided = decider.decide(shop.state, columns, applied, windows, suggestions)
         done, used = time.perf_counter(), time.process_time() - used

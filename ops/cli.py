@@ -34,7 +34,7 @@ COMMANDS = {
     "evaluate": Entry(
         "ops.evaluate:evaluate", "Measure Hark against simpler methods on a data set."
     ),
-    "models": Entry("ops.models_cli:models", "List, promote and roll back model versions."),
+    "models": Entry("ops.models_cli:models", "List, show, promote, roll back and prune versions."),
     "simulate": Entry("ops.simulate:simulate", "Publish the events of a synthetic shop."),
     "replay": Entry("ops.replay:replay", "Publish a file's events."),
     "tail": Entry("ops.tail:tail", "Print recommendations, alerts or dead letters."),

@@ -1,4 +1,4 @@
-"""`hark models`: what versions there are, which one answers, and the way back."""
+"""`hark models`: what versions there are, which one answers and why, and the way back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from models import artefact, registry
+from models import aliases, artefact, decisions, registry
 from schemas.errors import ArtefactError
 from streams.settings import load_settings
 
@@ -23,7 +23,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def models() -> None:
-    """Model versions: list, show, promote, roll back."""
+    """Model versions: list, show, promote, roll back, prune."""
 
 
 @models.command("list")
@@ -32,12 +32,16 @@ def models() -> None:
 def list_(root: Path | None, *, as_json: bool) -> None:
     """Versions on disk, oldest first, with what they were measured at."""
     root = root or load_settings().model.registry
-    aliases = {
-        version: alias
-        for alias in (registry.PREVIOUS, registry.CHAMPION)
-        if (version := registry.resolve(root, alias))
-    }
-    rows = [_row(root, version, aliases.get(version, "")) for version in registry.versions(root)]
+    names: dict[str, list[str]] = {}
+    try:
+        for alias, version in aliases.named(root).items():
+            names.setdefault(version, []).append(alias)
+    except ArtefactError as error:
+        click.echo(f"{error}; hark models promote puts it right", err=True)
+    rows = [
+        _row(root, version, ", ".join(names.get(version, [])))
+        for version in registry.versions(root)
+    ]
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -47,46 +51,85 @@ def list_(root: Path | None, *, as_json: bool) -> None:
     table = Table(
         "version", "alias", "stored", "events", "HR@10", "churn AUC", "risk AUC", box=None
     )
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True  # they are typed again
+    shown = ("version", "alias", "stored", "events", "hr_at_10", "churn_auc", "risk_auc")
+    for column in table.columns[:3]:  # versions and aliases are typed again
+        column.no_wrap = True
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(_cell(value) for name, value in row.items() if name in shown))
     Console().print(table)
+    for row in rows:
+        if row["decision"]:
+            why = f" (the gate: {row['why']})" if row["why"] else ""
+            click.echo(f"{row['version']} {row['decision']}{why}")
 
 
 @models.command()
-@click.argument("name", default=registry.CHAMPION)
+@click.argument("name", default=aliases.CHAMPION)
 @ROOT
-def show(name: str, root: Path | None) -> None:
-    """The whole manifest of a version or alias, its files' hashes checked."""
+@AS_JSON
+def show(name: str, root: Path | None, *, as_json: bool) -> None:
+    """The model card of a version or alias, its files' hashes checked.
+
+    With --json the manifest and the decision.
+    """
     root = root or load_settings().model.registry
-    version = registry.resolve(root, name)
+    version = aliases.resolve(root, name)
     if version is None:
         raise ArtefactError(f"no model {name!r} in {root}; hark models list shows what there is")
-    manifest = artefact.read_manifest(root / version)
-    artefact.read_files(root / version, manifest)
-    click.echo(json.dumps({"version": version, **manifest}, indent=2))
+    directory = root / version
+    manifest = artefact.read_manifest(directory)
+    artefact.read_files(directory, manifest)
+    if as_json:
+        found = {"version": version, **manifest, "decision": decisions.read(directory)}
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(decisions.card_of(directory), nl=False)
 
 
 @models.command()
-@click.argument("version")
+@click.argument("name")
 @ROOT
-def promote(version: str, root: Path | None) -> None:
-    """Make VERSION the champion; workers take it within seconds."""
+@AS_JSON
+def promote(name: str, root: Path | None, *, as_json: bool) -> None:
+    """Make version or alias NAME the champion, whatever the gate said; noted as yours."""
     root = root or load_settings().model.registry
-    registry.load(root, version)
-    click.echo(f"champion: {registry.promote(root, version)}")
+    registry.load(root, name)
+    _made_champion(root, aliases.promote(root, name), "promoted", as_json=as_json)
 
 
 @models.command()
 @ROOT
-def rollback(root: Path | None) -> None:
-    """Make the previous champion the champion again."""
+@AS_JSON
+def rollback(root: Path | None, *, as_json: bool) -> None:
+    """Make the previous champion the champion again; twice swaps them back."""
     root = root or load_settings().model.registry
-    click.echo(f"champion: {registry.rollback(root)}")
+    _made_champion(root, aliases.rollback(root), "rolled back to", as_json=as_json)
+
+
+@models.command()
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=7, show_default=True, help="So many newest ones."
+)
+@ROOT
+@AS_JSON
+def prune(keep: int, root: Path | None, *, as_json: bool) -> None:
+    """Delete old versions, but none that has an alias and none that is being written."""
+    root = root or load_settings().model.registry
+    gone = registry.prune(root, keep)
+    left = registry.versions(root)
+    if as_json:
+        click.echo(json.dumps({"deleted": gone, "kept": left}))
+    else:
+        click.echo(f"deleted {len(gone)}, kept {len(left)}" + "".join(f"\n  {v}" for v in gone))
+
+
+def _made_champion(root: Path, version: str, how: str, *, as_json: bool) -> None:
+    decisions.record(root / version, how)
+    click.echo(json.dumps({"champion": version}) if as_json else f"champion: {version}")
 
 
 def _row(root: Path, version: str, alias: str) -> dict[str, Any]:
-    stored = datetime.fromtimestamp((root / version).stat().st_mtime, UTC)
+    stored = datetime.fromtimestamp(registry.stored_at_s(root, version), UTC)
     row: dict[str, Any] = {
         "version": version,
         "alias": alias,
@@ -95,11 +138,14 @@ def _row(root: Path, version: str, alias: str) -> dict[str, Any]:
         "hr_at_10": None,
         "churn_auc": None,
         "risk_auc": None,
+        "decision": None,
+        "why": None,
     }
     try:
         manifest = artefact.read_manifest(root / version)
     except ArtefactError:
-        return row | {"alias": "damaged"}
+        return row | {"alias": ", ".join(filter(None, [alias, "damaged"]))}
+    decision = decisions.read(root / version)
     heads = manifest.get("heads", {})
     # Of the lists as they are published; without a ranker, of the network alone.
     lists = (manifest.get("ranking") or {}).get("hark") or manifest.get("next_item") or {}
@@ -108,6 +154,8 @@ def _row(root: Path, version: str, alias: str) -> dict[str, Any]:
         "hr_at_10": lists.get("hr_at_10"),
         "churn_auc": heads.get("churn", {}).get("auc"),
         "risk_auc": heads.get("risk", {}).get("auc"),
+        "decision": decisions.in_a_word(decision) or None,
+        "why": (decision.get("gate") or {}).get("why"),
     }
 
 

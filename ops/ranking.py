@@ -189,7 +189,7 @@ def answered(
 
 
 def measure(lessons: Lessons, ranker: Ranker) -> dict[str, Any]:
-    """Figures with intervals of the ranked pool and of what it is made of; a miss counts as 0."""
+    """HR@10 and NDCG@10 of the ranked pool and of what it is made of; a miss counts as 0."""
     pool, targets = lessons.pool, lessons.targets
     report: dict[str, Any] = {
         "targets": len(targets),

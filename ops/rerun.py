@@ -17,7 +17,7 @@ import polars as pl
 
 from models import features
 from models.windows import Windows
-from ops.archive_files import partitions
+from ops.archive_files import Ends, partitions
 from schemas.codec import EventDecoder
 from schemas.columns import EventColumns
 from schemas.errors import ConfigError
@@ -25,11 +25,11 @@ from schemas.events import ItemUpsert
 from schemas.topics import EVENTS, ITEMS
 from streams.batches import RecordBatch
 from streams.counters import Live
-from streams.covisits import Part, merged
 from streams.histories import Applied
 from streams.ingest import BatchDecoder
 from streams.items import ItemTable
 from streams.partition import PartitionState
+from streams.parts import Part, merged
 from streams.plan import Plan
 from streams.points import PointPolicy
 from streams.settings import Settings
@@ -72,44 +72,43 @@ class Rerun:
     ----------
     settings
         The worker's.
+    before_ms
+        Events of this time and later are passed over; None takes all.
     items
         Filled from the archived catalogue and the events.
     suggest
         False leaves the counters' candidates out, where nobody reads them.
     """
 
-    def __init__(self, settings: Settings, *, suggest: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, before_ms: int | None = None, *, suggest: bool = True
+    ) -> None:
         self._suggest = suggest
         self.items = ItemTable()
+        self._before_ms = before_ms
         self._decoder = BatchDecoder(EventDecoder(settings.product_contract()))
         self._plan = Plan.from_settings(settings)
         self._states: dict[int, PartitionState] = {}
 
     def feed(self, batch: RecordBatch) -> Step:
         """Take in one batch."""
-        decoded = self._decoder.decode(batch)
+        columns = self._decoder.decode(batch).columns
+        if self._before_ms is not None:
+            columns = columns.select(columns.time_ms < self._before_ms)
         if batch.partition not in self._states:
             self._states[batch.partition] = self._plan.new_state(batch.partition, self.items)
         state = self._states[batch.partition]
-        applied = state.histories.apply(decoded.columns)
-        live = state.counters.advance(decoded.columns, applied, answer=self._suggest)
+        applied = state.histories.apply(columns)
+        live = state.counters.advance(columns, applied, answer=self._suggest)
         windows = applied.windows.with_context(live.context)
         return Step(
             batch.partition,
-            decoded.columns,
+            columns,
             applied,
             live,
             windows,
             features.compute(windows),
         )
-
-    def decide_at(self, points: PointPolicy) -> None:
-        """Ask for decisions as `points` says, not as the settings do; before the first batch."""
-        self._plan = replace(self._plan, points=points)
-
-    def frozen(self) -> Part:
-        """Everybody's item counters as they are now, a copy that stays so."""
-        return copy.deepcopy(merged([s.counters.covisits.part() for s in self._states.values()]))
 
     def standing(self, now_s: int) -> Standing:
         """Every known user as asked at `now_s`, not at an event; at or after all events so far.
@@ -124,6 +123,18 @@ class Rerun:
             parts.append(state.histories.standing(known, now_s))
         windows = Windows.concat(parts)
         return Standing(users, windows, features.compute(windows))
+
+    def decide_at(self, points: PointPolicy) -> None:
+        """Ask for decisions as `points` says, not as the settings do; before the first batch."""
+        self._plan = replace(self._plan, points=points)
+
+    def state(self, partition: int) -> PartitionState:
+        """The state of a partition that was fed."""
+        return self._states[partition]
+
+    def frozen(self) -> Part:
+        """Everybody's item counters as they are now, a copy that stays so."""
+        return copy.deepcopy(merged([s.counters.covisits.part() for s in self._states.values()]))
 
     def take_catalogue(self, batches: Iterator[RecordBatch]) -> None:
         """Apply item upserts and tombstones; unreadable entries are skipped, as the worker does."""
@@ -147,14 +158,23 @@ class Rerun:
 
 
 def rerun(
-    root: Path, settings: Settings, progress: Callable[[int], None] | None = None
+    root: Path,
+    settings: Settings,
+    progress: Callable[[int], None] | None = None,
+    *,
+    ends: Ends | None = None,
+    before_ms: int | None = None,
 ) -> tuple[Rerun, Iterator[Step]]:
-    """Everything archived under `root`, partitions interleaved by broker time.
+    """What is archived under `root`, partitions interleaved by broker time.
 
     Parameters
     ----------
     progress
         Called with the number of records taken in so far.
+    ends
+        Offsets to read up to; None reads everything.
+    before_ms
+        Event time from which events are passed over, ms.
 
     Raises
     ------
@@ -162,14 +182,35 @@ def rerun(
         Nothing is archived there.
     """
     prefix = settings.kafka.topic_prefix
-    parts = partitions(root, prefix + EVENTS.name)
-    if not any(part.spans() for part in parts):
+    if not any(part.spans() for part in partitions(root, prefix + EVENTS.name)):
         raise ConfigError(f"no events of topic {prefix + EVENTS.name} are archived in {root}")
-    state = Rerun(settings)
-    for part in partitions(root, prefix + ITEMS.name):
-        state.take_catalogue(part.read())
-    logs = [part.read(BATCH_RECORDS) for part in parts]
+    state = Rerun(settings, before_ms)
+    for catalogue in _read(root, prefix + ITEMS.name, ends):
+        state.take_catalogue(catalogue)
+    logs = _read(root, prefix + EVENTS.name, ends, BATCH_RECORDS)
     return state, _steps(state, logs, progress or (lambda done: None))
+
+
+def count_before(root: Path, settings: Settings, ends: Ends | None, before_ms: int) -> int:
+    """How many archived events are older than `before_ms`."""
+    decoder = BatchDecoder(EventDecoder(settings.product_contract()))
+    logs = _read(root, settings.kafka.topic_prefix + EVENTS.name, ends)
+    return sum(
+        int((decoder.decode(batch).columns.time_ms < before_ms).sum())
+        for log in logs
+        for batch in log
+    )
+
+
+def _read(
+    root: Path, topic: str, ends: Ends | None, max_records: int = 4_000
+) -> list[Iterator[RecordBatch]]:
+    """A reader per partition of a topic."""
+    until = None if ends is None else ends.get(topic, {})
+    return [
+        part.read(max_records, None if until is None else until.get(part.partition, 0))
+        for part in partitions(root, topic)
+    ]
 
 
 def _steps(

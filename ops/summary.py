@@ -93,6 +93,13 @@ def _trained(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _gate(training: Mapping[str, Any]) -> str:
+    """Why the new version answers, or why it doesn't."""
+    decision = training.get("decision", {})
+    verdict = "promoted" if training.get("promoted") else "not promoted, the counters answer"
+    return f"{verdict}: {decision.get('why', 'no decision')}"
+
+
 def _counts(values: Mapping[str, float]) -> dict[str, int]:
     return {name: round(value) for name, value in values.items() if value}
 
@@ -117,6 +124,7 @@ def show(
         ("latency of the live part", f"p50 {latency['p50']} ms, p99 {latency['p99']} ms"),
         ("catching up", f"{summary['events_per_s']:,.0f} events/s"),
         ("model", summary["model_version"]),
+        ("the gate", _gate(summary["training"])),
         *_trained(summary["training"]),
         ("took", ", ".join(f"{name} {took:.0f} s" for name, took in summary["seconds"].items())),
     ):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.compiled import compile_event, path_getter, read_paths
+from schemas.compiled import compile_event, path_columns, read_paths
 from schemas.contract import Contract
 from schemas.errors import Reason, RejectedRecord
 from schemas.kinds import Kind
@@ -54,9 +54,11 @@ class EventDecoder:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
-        self._decoder = msgspec.json.Decoder(compile_event(contract))
+        event = compile_event(contract)
+        self._decoder = msgspec.json.Decoder(event)
+        self.no_properties = event().properties
         self.entities = read_paths(contract.entities)
-        self._get_entities = path_getter(contract.entities)
+        self._entity_columns = path_columns(contract.entities)
         self._reference = read_paths([contract.reference])
 
     def decode(self, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> EventRow:
@@ -126,12 +128,12 @@ class EventDecoder:
             known,
         )
 
-    def entities_of(self, events: list[Any]) -> list[tuple[str | int | None, ...]]:
-        """`entities` of many events, faster."""
+    def entity_columns(self, events: Sequence[Any]) -> list[list[str | int | None]]:
+        """`entities` of many events, one list per entity."""
         try:
-            return list(map(self._get_entities, events))
+            return self._entity_columns(events)
         except AttributeError:  # an explicit null on the way
-            return [self.entities(event) for event in events]
+            return [list(column) for column in zip(*map(self.entities, events), strict=True)]
 
     def reference(self, event: Any) -> str | int | None:
         """The message id that a label event confirms."""

@@ -28,6 +28,10 @@ class TransientError(HarkError):
     """Something outside failed and may work again: a broker, a full disk."""
 
 
+class BusyError(HarkError):
+    """Another process is at it; its text says which."""
+
+
 class EngineError(HarkError):
     """The engine can't score: the worker answers from its counters instead."""
 

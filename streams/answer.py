@@ -74,6 +74,10 @@ class BoundModel:
             item_bias=self.model.item_bias,
         )
 
+    def candidates(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Candidates:
+        """The candidates of every source, scored; arguments as of `pool`."""
+        return self.rank(self.pool(scores, suggestions, windows), suggestions, windows)
+
     def rank(self, pool: Pool, suggestions: Suggestions, windows: Windows) -> Candidates:
         """The pool's candidates, scored by the model's ranker.
 
@@ -97,5 +101,5 @@ def usual_features(model: Model) -> npt.NDArray[np.float64]:
 
 def head_quantiles(model: Model, kind: str) -> dict[str, float]:
     """Calibrated probability by quantile of the model's validation; empty if not recorded."""
-    quantiles: dict[str, float] = model.manifest["heads"][kind].get("quantiles", {})
+    quantiles: dict[str, float] = model.manifest.get("heads", {}).get(kind, {}).get("quantiles", {})
     return quantiles

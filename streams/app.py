@@ -14,6 +14,7 @@ import structlog
 from aiokafka import TopicPartition
 from faust.types import StreamT
 
+from models.registry import Model, stored_at_s
 from schemas.codec import EventDecoder
 from schemas.errors import ConfigError, HarkError
 from schemas.topics import ALERTS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
@@ -22,6 +23,9 @@ from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
+from streams.credentials import faust_credentials
+from streams.decide import Record
+from streams.garbage import settle_garbage
 from streams.health import HealthServer
 from streams.items import ItemTable
 from streams.metrics import Metrics
@@ -50,9 +54,11 @@ class Worker:
     ----------
     settings
         Validated settings.
+    record
+        Shown the decisions of every batch.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, record: Record | None = None) -> None:
         self.settings = settings
         kafka = settings.kafka
         self._client = kafka.client()
@@ -64,7 +70,8 @@ class Worker:
         self.metrics = Metrics()
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
-        self.scorer = Scorer(Plan.from_settings(settings), self._decoder, self.items, self.metrics)
+        plan = Plan.from_settings(settings)
+        self.scorer = Scorer(plan, self._decoder, self.items, self.metrics, record)
         self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
         self.pipeline = Pipeline(
             self.scorer,
@@ -81,7 +88,12 @@ class Worker:
         )
         model = settings.model
         self.champion = Champion(
-            model.registry, model.alias, self._swap, engine=model.engine, plans=model.plans
+            model.registry,
+            model.alias,
+            self._swap,
+            self.metrics,
+            engine=model.engine,
+            plans=model.plans,
         )
         self.health = HealthServer(
             self.metrics.registry, self._check, settings.http.host, settings.http.port
@@ -94,7 +106,7 @@ class Worker:
         app = _App(
             kafka.group_id,
             broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
-            broker_credentials=_credentials(kafka),
+            broker_credentials=faust_credentials(kafka),
             broker_session_timeout=kafka.session_timeout_s,
             broker_heartbeat_interval=1.0,
             broker_commit_interval=1.0,
@@ -125,6 +137,7 @@ class Worker:
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
+        settle_garbage()
         self._serve_health()
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
@@ -151,14 +164,13 @@ class Worker:
         self.health.stop()
         self._folder.cleanup()
 
-    async def _swap(self, model: Any) -> None:
+    async def _swap(self, model: Model) -> None:
         await self.pipeline.in_scorer(lambda: self.scorer.use(model))
         self.metrics.set_model(
             model.version,
             model.engine.backend,
             loaded_at_s=time.time(),
-            # Not in the manifest, which is a function of data and seed: when it was written.
-            trained_at_s=model.directory.stat().st_mtime,
+            trained_at_s=stored_at_s(model.directory.parent, model.version),
         )
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
@@ -252,18 +264,6 @@ class _App(faust.App):
         await self.worker.stop()
 
 
-def _credentials(kafka: Kafka) -> Any:
-    context = kafka.ssl_context()
-    if kafka.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=kafka.username,
-            password=kafka.password.get_secret_value() if kafka.password else None,
-            ssl_context=context,
-            mechanism=kafka.sasl_mechanism,
-        )
-    return faust.SSLCredentials(context) if context else None
-
-
 async def run(settings: Settings) -> None:
     """Run a worker until SIGTERM, SIGINT or a failure.
 
@@ -275,9 +275,8 @@ async def run(settings: Settings) -> None:
     worker = Worker(settings)
     await worker.check()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await worker.app.start()
     reporting = asyncio.create_task(worker.report(), name="hark-report")
     asked = asyncio.create_task(stop.wait())
@@ -287,5 +286,4 @@ async def run(settings: Settings) -> None:
     reporting.cancel()
     await worker.app.stop()
     if not asked.done():
-        reason = worker.app.crash_reason
-        raise HarkError(f"worker stopped: {reason!r}") from reason
+        raise HarkError(f"worker stopped: {worker.app.crash_reason!r}") from worker.app.crash_reason

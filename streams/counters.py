@@ -20,10 +20,11 @@ import numpy.typing as npt
 from models.windows import C_NAMES
 from schemas.columns import EventColumns
 from streams.candidates import Source, Suggestions
-from streams.covisits import Covisits, merged
+from streams.covisits import Covisits
 from streams.entities import NONE, Entities
 from streams.histories import Applied
 from streams.label_queue import LabelQueue, Payments
+from streams.parts import merged
 from streams.pending import Pending
 from streams.points import PointPolicy, Task
 from streams.suggest import LEADERS, suggest
@@ -68,6 +69,8 @@ class Counters:
         Bounds; `Covisits`, `Entities` and `LabelQueue` say who goes beyond them.
     label_delay_s
         When an unlabelled payment counts as good.
+    covisit_tau_s
+        Decay of co-visitation.
     """
 
     def __init__(
@@ -80,10 +83,11 @@ class Counters:
         max_entities: int = 500_000,
         max_payments: int = 500_000,
         label_delay_s: int = 7 * 86_400,
+        covisit_tau_s: float = 90 * 86_400.0,
     ) -> None:
         self.policy = policy or PointPolicy()
         self.candidates = candidates
-        self.covisits = Covisits(max_items=max_items)
+        self.covisits = Covisits(max_items=max_items, covisit_tau_s=covisit_tau_s)
         self.entities = Entities(max_entities=max_entities)
         self.queue = LabelQueue(entities, max_payments=max_payments, delay_s=label_delay_s)
         self.clock_s = 0  # newest event time of the finished blocks
@@ -103,6 +107,7 @@ class Counters:
         others: Sequence[Counters] = (),
         *,
         answer: bool = True,
+        context: bool = True,
     ) -> Live:
         """What the counters say at the batch's decision points; then take its events in.
 
@@ -115,17 +120,20 @@ class Counters:
             depend on how far the others have come, no longer on this partition's log alone.
         answer
             False leaves the suggestions empty, where nobody reads them (a restore).
+        context
+            False leaves the context 0: only a model reads it.
         """
         counted = [self.covisits, *(other.covisits for other in others)]
         points, windows = applied.points, applied.windows
         asking = points.asking(Task.RECOMMEND) & answer
-        context = np.zeros((len(points), len(C_NAMES)), np.float64)
+        contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
         suggestions = Suggestions.none(len(points), self.candidates + LEADERS)
         for rows, opens in self._segments(columns):
             if opens:
                 self._finish_block()
             here = slice(*np.searchsorted(points.rows, (rows.start, rows.stop)))
-            context[here] = self._context(columns, points.rows[here])
+            if context:
+                contexts[here] = self._context(columns, points.rows[here])
             asked = here.start + np.flatnonzero(asking[here])
             if len(asked):
                 part = merged([one.part() for one in counted])
@@ -133,7 +141,7 @@ class Counters:
             pending = Pending.of(columns, applied, rows, self.policy.watched)
             if pending is not None:
                 self._pending.append(pending)
-        return Live(context, suggestions)
+        return Live(contexts, suggestions)
 
     def _segments(self, columns: EventColumns) -> Iterator[tuple[slice, bool]]:
         """Rows of the batch that share a block, and whether a new block opens with them."""

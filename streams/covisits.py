@@ -8,8 +8,7 @@ coming back gets in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from models.kernel import kernel
 from streams.decay import Decay
 from streams.items import NO_ITEM
+from streams.parts import Part
 
 DAY_S = 86_400.0
 MIN_CAPACITY = 1024
@@ -25,39 +25,6 @@ EVICTED_SHARE = 8  # one in so many items goes at a time
 Ints = npt.NDArray[np.int64]
 Items = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
-
-
-class Part(NamedTuple):
-    """The counters of some items as a kernel reads them: R rows, K neighbours.
-
-    Attributes
-    ----------
-    row_of
-        int32 (items,): item index -> row, -1 = none; an index beyond it has none either.
-    popularity, hot, visits
-        float32 (R,): decayed events of the item, faster and slower decayed ones; times their
-        scale.
-    neighbours
-        int32 (R, K).
-    weights
-        float32 (R, K): of the neighbours, times `visit_scale`; 0 = no neighbour.
-    leaders, hottest
-        int32 (m,): items with the most popularity and the most hot ones, best first.
-    popularity_scale, hot_scale, visit_scale
-        float32: what brings the numbers to the present.
-    """
-
-    row_of: Items
-    popularity: Floats
-    hot: Floats
-    visits: Floats
-    neighbours: Items
-    weights: Floats
-    leaders: Items
-    hottest: Items
-    popularity_scale: np.float32
-    hot_scale: np.float32
-    visit_scale: np.float32
 
 
 class Covisits:
@@ -86,7 +53,7 @@ class Covisits:
         window: int = 5,
         leaders: int = 128,
         popularity_tau_s: float = 7 * DAY_S,
-        hot_tau_s: float = DAY_S / 4,
+        hot_tau_s: float = DAY_S / 12,
         covisit_tau_s: float = 90 * DAY_S,
     ) -> None:
         self.max_items = max_items
@@ -246,38 +213,6 @@ class Covisits:
         order = np.argsort(-scores, kind="stable")[: self._n_leaders]
         best: Items = rivals[order[scores[order] > 0]]
         return best
-
-
-def merged(parts: Sequence[Part]) -> Part:
-    """The part of everybody's events together: counters add up, neighbours lie side by side."""
-    if len(parts) == 1:
-        return parts[0]
-    known = [np.flatnonzero(part.row_of >= 0) for part in parts]
-    items = np.unique(np.concatenate(known))
-    row_of = np.full(max(len(part.row_of) for part in parts), -1, np.int32)
-    row_of[items] = np.arange(len(items))
-    popularity, hot, visits = np.zeros((3, len(items)), np.float32)
-    width = parts[0].weights.shape[1]
-    neighbours = np.full((len(items), width * len(parts)), NO_ITEM, np.int32)
-    weights = np.zeros(neighbours.shape, np.float32)
-    for number, (part, mine) in enumerate(zip(parts, known, strict=True)):
-        to, at = row_of[mine], part.row_of[mine]
-        popularity[to] += part.popularity[at] * part.popularity_scale
-        hot[to] += part.hot[at] * part.hot_scale
-        visits[to] += part.visits[at] * part.visit_scale
-        here = slice(number * width, (number + 1) * width)
-        neighbours[to, here] = part.neighbours[at]
-        weights[to, here] = part.weights[at] * part.visit_scale
-    leaders, hottest = (
-        known[np.argsort(-counts[row_of[known]], kind="stable")]
-        for counts, known in (
-            (popularity, np.unique(np.concatenate([part.leaders for part in parts]))),
-            (hot, np.unique(np.concatenate([part.hottest for part in parts]))),
-        )
-    )
-    one = np.float32(1)
-    counted = popularity, hot, visits, neighbours, weights
-    return Part(row_of, *counted, leaders, hottest, one, one, one)
 
 
 @kernel

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -20,6 +20,7 @@ from schemas.codec import encode
 from schemas.columns import EventColumns
 from schemas.outputs import Alert
 from streams.alerts import Observation, Thresholds
+from streams.allowed import top_allowed
 from streams.answer import Answers, BoundModel, head_quantiles, usual_features
 from streams.candidates import Suggestions
 from streams.explain import Explainer
@@ -30,7 +31,8 @@ from streams.outputs import Output
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.points import Points, Task
-from streams.recommend import COUNTERS, Candidates, Trigger, build, top_allowed
+from streams.recommend import COUNTERS, Candidates, Trigger
+from streams.recommendation_writer import Lists, RecommendationWriter
 
 
 @dataclass(slots=True)
@@ -45,15 +47,25 @@ class Decisions:
         Recommendation points by outcome: sent, unchanged, held, empty.
     alerts
         (kind, severity, status) of each alert.
-    churn, risk
-        Whether these were scored.
+    probabilities
+        By "churn" and "risk", where these were scored: which decision points, intp (n,), and the
+        calibrated probabilities, float64 (n,).
     """
 
     outputs: list[Output]
     lists: Counter[str]
     alerts: list[tuple[str, str, str]]
-    churn: bool
-    risk: bool
+    probabilities: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]] = field(
+        default_factory=dict
+    )
+
+    def scored(self, kind: str) -> int:
+        """How many decision points "churn" or "risk" was asked at."""
+        return len(self.probabilities[kind][0]) if kind in self.probabilities else 0
+
+
+Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
+"""Shown a partition, the offsets (D,) of a batch's decision points, and what was decided."""
 
 
 class Decider:
@@ -73,6 +85,7 @@ class Decider:
         self._plan = plan
         self._items = items
         self._metrics = metrics
+        self._writer = RecommendationWriter(items, plan.recommend.ttl_s)
         self._bound: BoundModel | None = None
         self._explainers: dict[str, Explainer] = {}
         self._thresholds: dict[str, Thresholds] = {}
@@ -84,17 +97,19 @@ class Decider:
 
     def use(self, model: Model | None) -> None:
         """Answer with `model` from now on; None: with the counters."""
-        self._bound = BoundModel(model, self._items) if model else None
-        self._explainers = {
+        bound = BoundModel(model, self._items) if model else None
+        explainers = {
             kind: Explainer(usual_features(model), partial(_logits, model, kind))
             for kind in self._plan.alert_policies
             if model and model.ships(kind)
         }
-        self._thresholds = {
+        thresholds = {
             kind: policy.thresholds(head_quantiles(model, kind))
             for kind, policy in self._plan.alert_policies.items()
             if model
         }
+        # All or nothing: a model that one of these refuses leaves the one before whole.
+        self._bound, self._explainers, self._thresholds = bound, explainers, thresholds
 
     def decide(
         self,
@@ -120,7 +135,7 @@ class Decider:
         EngineError
             Before anything was advanced.
         """
-        decisions = Decisions([], Counter(), [], churn=False, risk=False)
+        decisions = Decisions([], Counter(), [])
         points = applied.points
         if not len(points):
             return decisions
@@ -134,11 +149,23 @@ class Decider:
             order = top_allowed(candidates, seen, self._items, self._plan.recommend)
         with self._metrics.stage("decide"):
             asking = [triggers[i] for i in asked.tolist()]
-            self._recommend(decisions, state, candidates, order, asking, slots)
+            sent, lists = self._admit(decisions, state, candidates, order, asking, slots)
+            alerts: list[Alert] = []
             if answers is not None:
                 frame_row = answers.frame.row
                 for kind, at in self._asked(points).items():
-                    self._alert(decisions, state, kind, answers, at, triggers, frame_row)
+                    decisions.probabilities[kind] = at, answers.probabilities[kind]
+                    alerts += self._alerts(state, kind, answers, at, triggers, frame_row)
+        with self._metrics.stage("encode"):
+            messages = self._writer.write(sent, lists, self.model_version)
+            decisions.outputs += [
+                Output(self._plan.recommendations, trigger.user_id.encode(), message)
+                for trigger, message in zip(sent, messages, strict=True)
+            ]
+            decisions.outputs += [
+                Output(self._plan.alerts, alert.subject.encode(), encode(alert)) for alert in alerts
+            ]
+        decisions.alerts += [(alert.kind, alert.severity, alert.status) for alert in alerts]
         return decisions
 
     def _asked(self, points: Points) -> dict[str, npt.NDArray[np.intp]]:
@@ -177,43 +204,49 @@ class Decider:
         with self._metrics.stage("rank"):
             return self._bound.rank(pool, mine, seen)
 
-    def _recommend(
+    def _admit(
         self,
         decisions: Decisions,
         state: PartitionState,
         candidates: Candidates,
-        order: npt.NDArray[np.intp],
+        order: npt.NDArray[np.int64],
         triggers: list[Trigger],
         slots: list[int],
-    ) -> None:
-        places = np.arange(len(order))[:, None]
-        found = order >= 0
-        items = candidates.items[places, order].tolist()
-        scores = candidates.scores[places, order].astype(np.float64).round(6).tolist()
-        sources = candidates.sources[places, order].tolist()
-        sizes = found.sum(axis=1).tolist()
+    ) -> tuple[list[Trigger], Lists]:
+        """The lists that go out, and whose they are."""
+        found = order >= 0  # (D, top_k), the places without an item last
+        items = np.take_along_axis(candidates.items, order, axis=1)
         policy = self._plan.recommend
-        for i, (trigger, slot, size) in enumerate(zip(triggers, slots, sizes, strict=True)):
-            outcome = state.sent.admit(slot, trigger, tuple(items[i][:size]), policy)
-            decisions.lists[outcome] += 1
-            if outcome == "sent":
-                picks = items[i][:size], scores[i][:size], sources[i][:size]
-                message = build(trigger, picks, self._items, policy, self.model_version)
-                decisions.outputs.append(
-                    Output(self._plan.recommendations, trigger.user_id.encode(), encode(message))
-                )
+        outcomes = [
+            state.sent.admit(slot, trigger, tuple(row[:size]), policy)
+            for slot, trigger, row, size in zip(
+                slots, triggers, items.tolist(), found.sum(axis=1).tolist(), strict=True
+            )
+        ]
+        decisions.lists.update(outcomes)
+        news = [i for i, outcome in enumerate(outcomes) if outcome == "sent"]
+        found, order = found[news], order[news]
+        scores = np.take_along_axis(candidates.scores[news], order, axis=1)[found]
+        sources = np.take_along_axis(candidates.sources[news], order, axis=1)[found]
+        lists = Lists(
+            sizes=found.sum(axis=1).tolist(),
+            items=items[news][found].tolist(),
+            scores=scores.astype(np.float64).round(6).tolist(),
+            sources=sources.tolist(),
+        )
+        return [triggers[i] for i in news], lists
 
-    def _alert(
+    def _alerts(
         self,
-        decisions: Decisions,
         state: PartitionState,
         kind: str,
         answers: Answers,
         at: npt.NDArray[np.intp],
         triggers: list[Trigger],
         frame_row: Callable[[int], tuple[Any, ...]],
-    ) -> None:
-        setattr(decisions, kind, True)
+    ) -> Iterator[Alert]:
+        """`at`: the decision points that ask for this kind."""
+        assert self._bound is not None
         book, at_probability = state.books[kind], self._thresholds[kind]
         probabilities = answers.probabilities[kind].tolist()
         for i, probability in zip(at.tolist(), probabilities, strict=True):
@@ -234,11 +267,7 @@ class Decider:
             )
             alert = book.observe(seen, at_probability, self.model_version, why)
             if alert is not None:
-                decisions.outputs.append(self._alert_output(alert))
-                decisions.alerts.append((alert.kind, alert.severity, alert.status))
-
-    def _alert_output(self, alert: Alert) -> Output:
-        return Output(self._plan.alerts, alert.subject.encode(), encode(alert))
+                yield alert
 
 
 def _triggers(

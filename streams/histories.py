@@ -1,13 +1,7 @@
 """Histories: one partition's users, each with the last L events and a handful of running sums.
 
 State is a pure function of the partition's log: `apply` gives the same answers and leaves the same
-state however the log is cut into batches. Where a user's events are new and in order, which is the
-rule, whole batches are appended with array operations; all others go through `reorder`, event by
-event.
-
-Inside `apply`, events are grouped by user. A touched user's old events and the batch's new ones
-lie in one flat array, so that the window at any event is a list of positions in it: nothing is
-written per event, and the state is stored once per user and batch.
+state however the log is cut into batches, because `take` goes event by event.
 """
 
 from __future__ import annotations
@@ -21,12 +15,11 @@ import numpy.typing as npt
 from models.windows import C_NAMES, Windows
 from schemas.columns import EventColumns
 from schemas.kinds import Kind
-from streams.accumulators import Steps, Sums, advance
-from streams.grouped import Grouped
-from streams.items import NO_ITEM, ItemTable
+from streams.items import ItemTable
 from streams.points import PointPolicy, Points
-from streams.reorder import Outcome
 from streams.standing import windows_of
+from streams.take import take
+from streams.taken import Events, Outcome, Rules, Taken
 from streams.user_rows import NO_SLOT, Rows, UserRows
 
 BEFORE = 8
@@ -199,65 +192,38 @@ class Histories:
         return slots if len(assigned) == len(behaviour) else slots[: behaviour[len(assigned)]]
 
     def _apply(self, columns: EventColumns, slots: Ints) -> Applied:
+        n = len(columns)
         items = self.items.indices(columns.item_ids)
-        group = Grouped.of(columns, items, slots, self._users.rows)
-        group.take(self.late_s)
-        outcomes = np.zeros(len(columns), np.uint8)
-        outcomes[group.rows] = group.outcomes
-        before = np.full((len(columns), BEFORE), NO_ITEM, np.int32)
-        ratios = np.ones(len(columns), np.float32)
-
-        events = np.flatnonzero(group.outcomes == Outcome.ACCEPTED)
-        points, windows = Points.none(), Windows.empty(self.length)
-        if len(events):
-            before[group.rows[events]] = group.before(events, BEFORE)
-            sums, users, last = self._advance(group, events)
-            ratios[group.rows[events]] = sums.ratios
-            asked = np.flatnonzero(sums.tasks)
-            asked = asked[np.argsort(group.rows[events[asked]])]  # log order
-            points = Points(group.rows[events[asked]], sums.tasks[asked])
-            windows = self._windows(group, events[asked], sums.accumulators(asked))
-            group.store()
-            sums.store(group.old, users, last)
-        if len(group.old):
-            group.old["applied"] = columns.offsets[group.touched]
-            self._users.rows[slots[group.touched]] = group.old
-        return Applied(outcomes, slots, items, before, ratios, points, windows, group.disordered)
-
-    def _advance(self, group: Grouped, events: Ints) -> tuple[Sums, Ints, Ints]:
-        """The running sums after each accepted event; users (V,) that have one; their last."""
-        user = group.user[events]
-        opens = np.ones(len(user), np.bool_)
-        np.not_equal(user[1:], user[:-1], out=opens[1:])
-        start = np.flatnonzero(opens)
-        users = user[start]
-        steps = Steps(
-            user=np.cumsum(opens) - 1,
-            times_s=group.times_s[events],
-            kinds=group.kinds[events],
-            amounts=group.amounts[events],
-            finals=group.finals(events),
-            start=start,
-            last=np.append(start[1:], len(user)) - 1,
-        )
-        rows = group.old if len(users) == len(group.old) else group.old[users]
-        return advance(rows, steps, self.policy), users, steps.last
-
-    def _windows(
-        self, group: Grouped, events: Ints, accumulators: npt.NDArray[np.float64]
-    ) -> Windows:
-        """The windows that end with `events` (D,)."""
-        positions, lengths = group.windows(events)
-        items = group.flat["item"][positions]
-        return Windows(
+        primary = columns.entities[:, 0] if columns.entities.shape[1] else np.zeros(n, np.uint64)
+        events = Events(
+            slots=slots,
+            offsets=columns.offsets,
+            times_s=np.maximum(columns.time_ms // 1000, 0),
+            kinds=columns.kinds,
             items=items,
-            kinds=group.flat["kind"][positions],
-            times_s=group.flat["time"][positions].astype(np.int64),
-            amounts=group.flat["amount"][positions],
-            entities=group.flat["entity"][positions],
-            categories=self.items.category_of(items),
-            lengths=lengths,
-            now_s=group.times_s[events],
-            accumulators=accumulators,
-            context=np.zeros((len(events), len(C_NAMES)), np.float64),
+            amounts=columns.amounts,
+            entities=primary.astype(np.uint32),
+            messages=columns.message_hashes.astype(np.uint32),
+            ends=columns.ends,
+        )
+        policy = self.policy
+        rules = Rules(self.late_s, policy.refresh_s, policy.watched, policy.asking)
+        taken = Taken.room(n, self.length, BEFORE)
+        d, disordered = take(self._users.rows, events, rules, taken)
+        seen = taken.items[:d]
+        windows = Windows(
+            items=seen,
+            kinds=taken.kinds[:d],
+            times_s=taken.times_s[:d],
+            amounts=taken.amounts[:d],
+            entities=taken.entities[:d],
+            categories=self.items.category_of(seen),
+            lengths=taken.lengths[:d],
+            now_s=taken.now_s[:d],
+            accumulators=taken.accumulators[:d],
+            context=np.zeros((d, len(C_NAMES)), np.float64),
+        )
+        points = Points(taken.rows[:d], taken.tasks[:d])
+        return Applied(
+            taken.outcomes, slots, items, taken.before, taken.ratios, points, windows, disordered
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from schemas.errors import RejectedRecord
 from schemas.kinds import Kind
 from schemas.times import parse_time_ms
 
-_MAX_CACHED = 100_000
 _LARGEST = 1e30
 _STAMP = len("2026-11-22T12:00:00.000Z")
 _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 22]
@@ -52,7 +50,6 @@ class WholeDecoder:
 
     def __init__(self, decoder: EventDecoder) -> None:
         self._decoder = decoder
-        self._hashes: list[dict[str | int | None, int]] = [{} for _ in decoder.contract.entities]
         names = decoder.contract.event_names
         self._kinds: dict[Any, int] = {
             **names,
@@ -102,49 +99,39 @@ class WholeDecoder:
         if None in properties:
             return None
         item_ids = [one.product_id for one in properties]
-        prices = [one.price for one in properties]
-        quantities = [one.quantity for one in properties]
-        if not (
-            _TEXT_OR_NONE.issuperset(map(type, item_ids))
-            and _NUMBER_OR_NONE.issuperset(map(type, prices))
-            and _NUMBER_OR_NONE.issuperset(map(type, quantities))
-        ):
+        if not _TEXT_OR_NONE.issuperset(map(type, item_ids)):
             return None
-        try:
-            price = np.array(prices, np.float64)  # None becomes NaN
-            quantity = np.array(quantities, np.float64)
-        except OverflowError:
-            return None
-        if (np.abs(price) > _LARGEST).any() or (np.abs(quantity) > _LARGEST).any():
+        price = _numbers([one.price for one in properties])
+        quantity = _numbers([one.quantity for one in properties])
+        if price is None or quantity is None:
             return None
         amounts = np.where(np.isnan(quantity), price, price * quantity)
         odd = np.isnan(price)
         odd |= np.array([not item for item in item_ids], np.bool_)
+        empty = self._decoder.no_properties
         for row in np.flatnonzero(odd).tolist():
+            found = properties[row]
+            if found is empty:  # what an event without properties shares with all others
+                amounts[row] = 0.0
+                continue
             try:
-                found = self._decoder.items(properties[row])
+                pairs = self._decoder.items(found)
             except RejectedRecord:
                 return None
-            if len(found) != 1:
+            if len(pairs) != 1:
                 return None
-            item_ids[row], amounts[row] = found[0]
+            item_ids[row], amounts[row] = pairs[0]
         return item_ids, amounts.astype(np.float32)
 
     def _entities(self, events: list[Any]) -> npt.NDArray[np.uint64]:
-        width = len(self._hashes)
-        if not width:
-            return np.zeros((len(events), 0), np.uint64)
         digest = xxhash.xxh3_64_intdigest
-        hashed = np.zeros((len(events), width), np.uint64)
-        flat = list(chain.from_iterable(self._decoder.entities_of(events)))
-        for number, known in enumerate(self._hashes):
-            column = flat[number::width]
-            if len(known) > _MAX_CACHED:
-                known.clear()
-            for new in set(column).difference(known):
-                known[new] = 0 if new is None else digest(str(new).encode(), seed=number)
-            if len(known) > 1 or None not in known:
-                hashed[:, number] = [known[one] for one in column]
+        hashed = np.zeros((len(events), len(self._decoder.contract.entities)), np.uint64)
+        for number, column in enumerate(self._decoder.entity_columns(events)):
+            if column.count(None) < len(column):
+                hashed[:, number] = np.array(
+                    [0 if one is None else digest(str(one).encode(), number) for one in column],
+                    np.uint64,
+                )
         return hashed
 
     def _references(
@@ -160,6 +147,19 @@ class WholeDecoder:
 
 _IDENTIFY, _PAGE, _SCREEN = object(), object(), object()
 _MARKERS = {"identify": _IDENTIFY, "page": _PAGE, "screen": _SCREEN}
+
+
+def _numbers(values: list[Any]) -> npt.NDArray[np.float64] | None:
+    """float64 (n,), NaN for None; None if one is a text or too large."""
+    if values.count(None) == len(values):
+        return np.full(len(values), np.nan)
+    if not _NUMBER_OR_NONE.issuperset(map(type, values)):
+        return None
+    try:
+        numbers = np.array(values, np.float64)
+    except OverflowError:
+        return None
+    return None if (np.abs(numbers) > _LARGEST).any() else numbers
 
 
 def _all_text(ids: list[Any]) -> bool:

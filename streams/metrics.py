@@ -116,6 +116,9 @@ class Metrics:
         self._model_trained = self._gauge(
             "hark_model_trained_timestamp_seconds", "When the model was trained, 0 without a model"
         )
+        self._refused_models = self._counter(
+            "hark_refused_models", "Versions the alias named that failed a check before the swap"
+        )
         self._rebalances = self._counter("hark_rebalances", "Rebalances completed")
         self._restored = self._counter(
             "hark_restored_events", "Events applied without output to restore state"
@@ -214,6 +217,9 @@ class Metrics:
         self._model.labels(version, engine).set(1)
         self._model_loaded.set(loaded_at_s)
         self._model_trained.set(trained_at_s)
+
+    def count_refused_model(self) -> None:
+        self._refused_models.inc()
 
     def count_evicted(self, users: int) -> None:
         self._evicted.inc(users)

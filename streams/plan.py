@@ -44,6 +44,7 @@ class Plan:
     entities: int
     max_users: int
     late_s: int
+    covisit_tau_s: float
     recommendations: str
     alerts: str
     dead_letters: str
@@ -69,6 +70,7 @@ class Plan:
             entities=len(settings.contract.entities),
             max_users=settings.state.max_users,
             late_s=settings.state.late_s,
+            covisit_tau_s=settings.state.covisit_days * 86_400.0,
             recommendations=prefix + RECOMMENDATIONS.name,
             alerts=prefix + ALERTS.name,
             dead_letters=prefix + DEAD_LETTERS.name,
@@ -80,7 +82,7 @@ class Plan:
         return PartitionState(
             partition,
             Histories(items, self.points, max_users=self.max_users, late_s=self.late_s),
-            Counters(self.points, entities=self.entities),
+            Counters(self.points, entities=self.entities, covisit_tau_s=self.covisit_tau_s),
             {kind: AlertBook(kind, p.cooldown_s) for kind, p in self.alert_policies.items()},
         )
 

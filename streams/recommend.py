@@ -1,33 +1,16 @@
-"""Recommendations: filter, cut to the top, give reasons, send only what changed."""
+"""Recommendations: filter, cut to the top, send only what changed."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.windows import Windows
-from schemas.kinds import Kind
-from schemas.outputs import ItemReason, Recommendation, RecommendedItem, output_id
-from schemas.times import format_time_ms
-from streams.candidates import Source
-from streams.items import ItemTable
-
-_CHUNK = 256  # bounds the (rows, K, L) comparison to a few MB
 COUNTERS = "counters"
 """`model_version` of answers that no model gave."""
-
-_REASONS: dict[int, list[ItemReason]] = {
-    Source.COVISITED: [ItemReason("covisited", "often looked at together with your recent items")],
-    Source.OWN_RECENT: [ItemReason("recently_viewed", "you looked at this recently")],
-    Source.POPULAR: [ItemReason("popular", "popular right now")],
-    Source.MODEL: [ItemReason("next_item_model", "expected next after your recent events")],
-}
-_RANKS = range(1, 101)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +53,6 @@ class Policy:
     exclude_bought: bool
 
 
-def top_allowed(
-    candidates: Candidates, windows: Windows, items: ItemTable, policy: Policy
-) -> npt.NDArray[np.intp]:
-    """Columns of the `top_k` best candidates that may be shown, -1 where there are fewer.
-
-    Parameters
-    ----------
-    candidates, windows
-        Of the same D decision points.
-    items
-        Knows what is available.
-    policy
-        Whether items the user already bought are left out.
-
-    Returns
-    -------
-    intp (D, top_k)
-        Best first; ties keep the candidates' order.
-    """
-    allowed = candidates.items >= 0  # (D, K)
-    allowed[allowed] = items.available[candidates.items[allowed]]
-    if policy.exclude_bought:
-        bought = np.where(windows.kinds == Kind.PURCHASE, windows.items, -1)  # (D, L)
-        for begin in range(0, len(allowed), _CHUNK):
-            rows = begin + np.flatnonzero((bought[begin : begin + _CHUNK] >= 0).any(axis=1))
-            owned = bought[rows, None, :] == candidates.items[rows, :, None]  # (r, K, L)
-            allowed[rows] &= ~owned.any(axis=2)
-    scores = np.where(allowed, candidates.scores, -np.inf)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, : policy.top_k]
-    return np.where(np.take_along_axis(allowed, order, axis=1), order, -1)
-
-
 class SentLists:
     """What each user was last sent and when, so that only news goes out; by history slot."""
 
@@ -141,33 +92,3 @@ class SentLists:
                 return "held"
         owners[slot], self._lists[slot], self._sent_ms[slot] = owner, shown, trigger.time_ms
         return "sent"
-
-
-def build(
-    trigger: Trigger,
-    picks: tuple[Sequence[int], Sequence[float], Sequence[int]],
-    items: ItemTable,
-    policy: Policy,
-    model_version: str,
-) -> Recommendation:
-    """The message for one user.
-
-    Parameters
-    ----------
-    picks
-        Item indices, scores and sources, best first; as many as there are indices.
-    """
-    chosen, scores, sources = picks
-    ids = items.ids
-    names = [ids[item] for item in chosen]
-    reasons = [_REASONS[source] for source in sources]
-    return Recommendation(
-        recommendation_id=output_id("recommendation", trigger.partition, trigger.offset),
-        user_id=trigger.user_id,
-        trigger_message_id=trigger.message_id,
-        items=list(map(RecommendedItem, names, _RANKS, scores, reasons)),
-        variant="model" if model_version != COUNTERS else COUNTERS,
-        model_version=model_version,
-        generated_at=format_time_ms(trigger.broker_ms),
-        expires_at=format_time_ms(trigger.broker_ms + policy.ttl_s * 1000),
-    )

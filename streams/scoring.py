@@ -17,7 +17,7 @@ from schemas.codec import EventDecoder, dead_letter_headers
 from schemas.errors import EngineError, Reason
 from schemas.outputs import DeadLetterHeaders
 from streams.batches import RecordBatch
-from streams.decide import Decider, Decisions
+from streams.decide import Decider, Decisions, Record
 from streams.histories import Applied
 from streams.ingest import BatchDecoder, Decoded, Rejection
 from streams.items import ItemTable
@@ -27,6 +27,7 @@ from streams.outputs import Output
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.points import Task
+from streams.recommend import COUNTERS
 
 _LATE = "older than the user's newest event by more than state.late_s"
 _RANK = np.array([3, 1, 2], np.int8)  # by Outcome: a record is accepted if any of its rows is
@@ -75,16 +76,24 @@ class Scorer:
         The worker's item table.
     metrics
         Times the stages.
+    record
+        Shown the decisions of every batch.
     """
 
     def __init__(
-        self, plan: Plan, decoder: EventDecoder, items: ItemTable, metrics: Metrics
+        self,
+        plan: Plan,
+        decoder: EventDecoder,
+        items: ItemTable,
+        metrics: Metrics,
+        record: Record | None = None,
     ) -> None:
         self.plan = plan
         self._decoder = BatchDecoder(decoder)
         self._items = items
         self._metrics = metrics
         self._decider = Decider(plan, items, metrics)
+        self._record = record
 
     def use(self, model: Model | None) -> None:
         """Answer with `model` from the next batch on."""
@@ -101,7 +110,8 @@ class Scorer:
         columns = decoded.columns
         with self._metrics.stage("histories"):
             applied = state.histories.apply(columns)
-            live = state.counters.advance(columns, applied)
+            by_model = self._decider.model_version != COUNTERS
+            live = state.counters.advance(columns, applied, context=by_model)
         windows = applied.windows.with_context(live.context)
         engine_error = ""
         try:
@@ -110,6 +120,9 @@ class Scorer:
             engine_error = str(error)
             self._decider.use(None)
             decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
+        if self._record is not None:
+            offsets = columns.offsets[applied.points.rows]
+            self._record(state.partition, offsets, decisions)
         self._advance(state, batch)
         outcomes = _outcomes(len(batch), decoded, applied)
         late = [
@@ -137,7 +150,7 @@ class Scorer:
         """Advance `state` without output (restore) -> events accepted."""
         columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
-        state.counters.advance(columns, applied, answer=False)
+        state.counters.advance(columns, applied, answer=False, context=False)
         self._advance(state, batch)
         return int(applied.accepted.sum())
 
@@ -194,7 +207,7 @@ def _counts(
         out_of_order=applied.disordered,
         unkeyed=decoded.unkeyed,
         recommend=int(points.asking(Task.RECOMMEND).sum()),
-        churn=int(points.asking(Task.CHURN).sum()) if decisions.churn else 0,
-        risk=int(points.asking(Task.RISK).sum()) if decisions.risk else 0,
+        churn=decisions.scored("churn"),
+        risk=decisions.scored("risk"),
         **decisions.lists,
     )

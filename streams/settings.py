@@ -87,6 +87,7 @@ class State(Section):
 
     max_users: Positive = 1_000_000
     late_s: Positive = 7 * 86_400
+    covisit_days: Positive = 90
 
 
 class Recommend(Section):
@@ -131,9 +132,23 @@ class Model(Section):
     """
 
     registry: Path = Path("var/registry")
-    alias: str = "champion"
+    alias: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$")] = "champion"
     engine: Literal["auto", "onnx", "tensorrt"] = "auto"
     plans: Path = Path("var/plans")
+
+
+class Gate(Section):
+    """When a new version may answer instead of the champion (`models/gate.py`).
+
+    `window` is the newest share of the log's events, which judges and doesn't teach. Margins:
+    `ranking` and `precision` are shares of the champion's figure, `ece` is absolute.
+    """
+
+    window: Annotated[float, Field(ge=0.01, le=0.5)] = 0.1
+    ranking: Share = 0.1
+    precision: Share = 0.1
+    ece: Share = 0.02
+    latency_ms: Annotated[float, Field(gt=0)] = 1_000.0
 
 
 class Http(Section):
@@ -165,9 +180,9 @@ class Settings(BaseSettings):
     recommend: Recommend = Recommend()
     alerts: Alerts = Alerts()
     model: Model = Model()
+    gate: Gate = Gate()
     http: Http = Http()
     limits: Limits = Limits()
-    data: Path | None = None
 
     @classmethod
     def settings_customise_sources(

@@ -10,10 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.windows import A_NAMES, C_NAMES, Windows
-from streams import day_gaps
-from streams.accumulators import SUMS
 from streams.items import NO_ITEM, ItemTable
-from streams.user_rows import Rows
+from streams.user_rows import SUMS, Rows
 
 
 def windows_of(rows: Rows, items: ItemTable, now_s: int) -> Windows:
@@ -37,13 +35,13 @@ def windows_of(rows: Rows, items: ItemTable, now_s: int) -> Windows:
 
 
 def _accumulators(rows: Rows) -> npt.NDArray[np.float64]:
-    """`Windows.accumulators` (D, A), as `Sums.store` left them."""
+    """`Windows.accumulators` (D, A), as `take` writes them."""
     out = np.empty((len(rows), len(A_NAMES)), np.float64)
     for column, name in enumerate(A_NAMES):
         if name in SUMS:
             out[:, column] = rows["sums"][:, SUMS.index(name)]
-        elif name in day_gaps.NAMES:
-            out[:, column] = rows["day_gaps"][:, day_gaps.NAMES.index(name)]
+        elif name.startswith("day_gap_"):
+            out[:, column] = rows["day_gaps"][:, int(name.removeprefix("day_gap_")) - 1]
         else:
             out[:, column] = rows[name]
     return out

@@ -20,12 +20,11 @@ from models.kernel import kernel
 from models.windows import Windows
 from schemas.kinds import N_KINDS, Kind
 from streams.candidates import Source, Suggestions
-from streams.covisits import Part
 from streams.items import NO_ITEM
+from streams.parts import Part
 
 RECENT = 10
-OWN = 24
-LEADERS = 16
+OWN, LEADERS = 24, 32
 PAIR_WINDOW = 5  # as `Covisits.window`
 FEW_VISITS = np.float32(1.0)  # an item seen less often is not lifted any further
 COVISITED_WEIGHT, OWN_WEIGHT, POPULAR_WEIGHT = np.float32(1.0), np.float32(1.5), np.float32(0.05)

@@ -15,6 +15,12 @@ import numpy.typing as npt
 
 from models.windows import DAY_GAPS
 
+SUMS = (
+    *(f"{what}_{days}d" for what in ("visits", "spend") for days in (15, 45, 120)),
+    "spend",
+    "paid_sum",
+)
+"""Columns of a row's `sums`."""
 MIN_CAPACITY = 1024
 EVICTED_SHARE = 16  # one in so many users goes at a time: the search is paid once for all of them
 NO_SLOT = -1
@@ -46,7 +52,7 @@ def row_type(length: int) -> np.dtype[Any]:
             ("payments", "<u4"),
             ("sessions", "<u4"),
             ("gap_days_sumsq", "<u4"),
-            ("sums", "<f4", 8),  # accumulators.SUMS
+            ("sums", "<f4", len(SUMS)),
             ("paid_max", "<f4"),
             ("cancels", "<u2"),
             ("active_days", "<u2"),

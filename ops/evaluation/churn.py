@@ -178,24 +178,25 @@ def _standing(
         suggest=False,
         stops_ms=[cut * 1000 for cut in cuts],
     )
-    stops = dict(zip(np.searchsorted(source.events["time_ms"].to_numpy() // 1000, cuts), cuts,
-                     strict=True))  # fmt: skip
+    times_s = source.events["time_ms"].to_numpy() // 1000
+    # Before the first event there is nobody to ask.
+    waiting = list(zip(np.searchsorted(times_s, cuts).tolist(), cuts, strict=True))
+    waiting = [(events, cut) for events, cut in waiting if events]
     fed = 0
     for step in steps:
         fed += len(step.columns)
-        if fed not in stops:
-            continue
-        now_s = stops.pop(fed)
-        seen = state.standing(now_s)
-        since = seen.features["since_purchase_ever_s"].to_numpy()
-        active = np.flatnonzero(since <= ACTIVE_DAYS * DAY_S)
-        users = [numbers.setdefault(user, len(numbers)) for user in seen.users]
-        yield (
-            np.array(users, np.int64)[active],
-            np.full(len(active), now_s, np.int64),
-            scale(seen.features)[active],
-        )
-        if not stops:
+        while waiting and waiting[0][0] == fed:
+            _, now_s = waiting.pop(0)
+            seen = state.standing(now_s)
+            since = seen.features["since_purchase_ever_s"].to_numpy()
+            active = np.flatnonzero(since <= ACTIVE_DAYS * DAY_S)
+            users = [numbers.setdefault(user, len(numbers)) for user in seen.users]
+            yield (
+                np.array(users, np.int64)[active],
+                np.full(len(active), now_s, np.int64),
+                scale(seen.features)[active],
+            )
+        if not waiting:
             return
 
 

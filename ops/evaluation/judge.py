@@ -15,7 +15,7 @@ from ops.questions import Asked
 from ops.ranks import SIMPLE, ranks_by, ranks_of
 from streams.answer import BoundModel
 from streams.candidates import Source, Suggestions
-from streams.covisits import Part
+from streams.parts import Part
 from streams.suggest import suggest
 
 Ints = npt.NDArray[np.int64]

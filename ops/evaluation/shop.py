@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models import evaluation, metrics
-from models.train import Settings as TrainSettings
+from models import evaluation, metrics, recipe
 from ops.adapters import Source, load
 from ops.evaluate import Show, Task
 from ops.evaluation import popularity
 from ops.evaluation.report import HARK, Report, Row
 from ops.evaluation.temporal import Lists, ask_the_future
+from ops.evaluation.timeline import ITEM
 from schemas.contract import Contract
 from streams.candidates import Source as From
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
 
 METHODS = (HARK, "popularity", "covisitation", "own_recent", "network")
 PROTOCOL = (
@@ -32,7 +32,8 @@ PROTOCOL = (
 
 SECONDS_PER_EVENT, LEAST_SECONDS, MOST_SECONDS = 6e-4, 40.0, 420.0
 """Longest training of the network."""
-WEEK_MS = 7 * 86_400_000
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -40,14 +41,9 @@ Bools = npt.NDArray[np.bool_]
 
 def retailrocket(task: Task, show: Show) -> Report:
     """The protocol of data/README.md, with frozen counters too, slices and an ablation."""
-    lists = ask_the_future(
-        load(task.file, "retailrocket"),
-        load_settings(),
-        TrainSettings(seed=task.seed, max_seconds=240.0),
-        show,
-        frozen=True,
-        ablation=True,
-    )
+    source = load(task.file, "retailrocket")
+    training = _recipe(source, task.seed)
+    lists = ask_the_future(source, load_settings(), training, show, frozen=True, ablation=True)
     ranks, users = _ranks(lists), lists.timeline.users[lists.targets]
     report = _report("retailrocket", lists, ranks, task.seed)
     frozen = _rows({n: r for n, r in ranks.items() if n.endswith("_frozen")}, users, task.seed)
@@ -65,11 +61,7 @@ def retailrocket(task: Task, show: Show) -> Report:
 def own_events(task: Task, show: Show) -> Report:
     """The same on a file that Hark knows nothing about but which column is what."""
     source = within_reach(load(task.file, "auto", task.mapping), Contract().oldest_ms)
-    seconds = SECONDS_PER_EVENT * len(source.events)
-    training = TrainSettings(
-        seed=task.seed, max_seconds=min(max(seconds, LEAST_SECONDS), MOST_SECONDS)
-    )
-    lists = ask_the_future(source, load_settings(), training, show)
+    lists = ask_the_future(source, settled(source), _recipe(source, task.seed), show)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", task.file.name.split(".")[0]) or "events"
     return _report(name, lists, _ranks(lists), task.seed)
 
@@ -84,6 +76,24 @@ def within_reach(source: Source, oldest_ms: int) -> Source:
     if not weeks:
         return source
     return replace(source, events=source.events.with_columns(pl.col("time_ms") + weeks * WEEK_MS))
+
+
+def settled(source: Source) -> Settings:
+    """The worker's settings for events that span years: what goes together is kept as long."""
+    settings = load_settings()
+    times_ms = source.events["time_ms"]
+    span_days = (int(times_ms.max() or 0) - int(times_ms.min() or 0)) // DAY_MS  # type: ignore[arg-type]
+    days = max(settings.state.covisit_days, span_days)
+    state = settings.state.model_copy(update={"covisit_days": days})
+    return settings.model_copy(update={"state": state})
+
+
+def _recipe(source: Source, seed: int) -> recipe.Recipe:
+    """How to train, by the size of the log; long enough, but not for ever."""
+    events = source.events
+    seconds = min(max(SECONDS_PER_EVENT * len(events), LEAST_SECONDS), MOST_SECONDS)
+    items = events[ITEM].n_unique() if ITEM in events.columns else 0
+    return recipe.choose(len(events), items, seed=seed, max_seconds=seconds)
 
 
 def _ranks(lists: Lists) -> dict[str, Ints]:

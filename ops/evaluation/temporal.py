@@ -21,7 +21,7 @@ import numpy.typing as npt
 from models import build, registry
 from models.candidates import PARTS
 from models.labels import UNKNOWN
-from models.train import Settings as TrainSettings
+from models.recipe import Recipe
 from ops import ranking
 from ops.adapters import Source
 from ops.evaluation.file_log import rerun_file
@@ -68,7 +68,7 @@ class Lists:
 def ask_the_future(
     source: Source,
     settings: Settings,
-    training: TrainSettings,
+    training: Recipe,
     show: Show,
     *,
     frozen: bool = False,
@@ -105,10 +105,11 @@ def ask_the_future(
     trained = build.train_version(
         samples.corpus,
         len(samples.item_index),
-        training,
+        training.settings,
         horizon_s=samples.horizon_s,
         label_delay_s=samples.label_delay_s,
         progress=show,
+        dropout=training.dropout,
     )
     clock.stage("network")
     show(None, "ranker")

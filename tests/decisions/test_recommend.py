@@ -8,9 +8,10 @@ import numpy as np
 
 from models.windows import Windows
 from schemas.kinds import Kind
+from streams.allowed import top_allowed
 from streams.candidates import Source
 from streams.items import ItemTable
-from streams.recommend import Candidates, Policy, SentLists, Trigger, build, top_allowed
+from streams.recommend import Candidates, Policy, SentLists, Trigger
 
 POLICY = Policy(top_k=2, min_interval_s=30, ttl_s=60, exclude_bought=True)
 
@@ -84,15 +85,3 @@ def test_a_slot_given_to_another_user_starts_afresh() -> None:
     assert sent.admit(3, trigger("a"), (1,), POLICY) == "sent"
     assert sent.admit(3, trigger("b"), (1,), POLICY) == "sent"
     assert sent.admit(5_000, trigger("c"), (1,), POLICY) == "sent"
-
-
-def test_a_message_says_who_what_why_and_until_when() -> None:
-    message = build(trigger(), ([2, 0], [0.5, 0.25], [1, 3]), table(), POLICY, "v1")
-    assert [(place.item_id, place.rank) for place in message.items] == [("c", 1), ("a", 2)]
-    assert [place.reasons[0].code for place in message.items] == ["covisited", "popular"]
-    assert (message.generated_at, message.expires_at) == (
-        "1970-01-01T00:00:01.000Z",
-        "1970-01-01T00:01:01.000Z",
-    )
-    again = build(trigger(), ([1], [1.0], [1]), table(), POLICY, "v2")
-    assert again.recommendation_id == message.recommendation_id

@@ -77,6 +77,7 @@ def test_settings_reach_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
         HARK_CONTRACT__ENTITIES='["context.ip"]',
         HARK_STATE__MAX_USERS="7",
         HARK_STATE__LATE_S="60",
+        HARK_STATE__COVISIT_DAYS="5",
         HARK_RECOMMEND__TOP_K="3",
         HARK_RECOMMEND__REFRESH_S="9",
         HARK_RECOMMEND__MIN_INTERVAL_S="11",
@@ -89,6 +90,7 @@ def test_settings_reach_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert changed.recommendations == "a.recommendations"
     assert (changed.entities, changed.max_users, changed.late_s) == (1, 7, 60)
+    assert changed.covisit_tau_s == 5 * 86_400
     policy = changed.recommend
     assert (policy.top_k, policy.min_interval_s, policy.ttl_s) == (3, 11, 13)
     assert not policy.exclude_bought

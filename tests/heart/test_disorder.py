@@ -11,7 +11,7 @@ from schemas.kinds import Kind
 from streams.histories import Applied, Histories
 from streams.items import ItemTable
 from streams.points import Task
-from streams.reorder import Outcome
+from streams.taken import Outcome
 from tests.heart.logs import START_S, Record, columns, numbered
 
 DAY_S = 86_400

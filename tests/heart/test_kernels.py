@@ -18,10 +18,10 @@ from schemas.kinds import Kind
 from streams.batches import RecordBatch
 from streams.candidates import Source, Suggestions
 from streams.counters import Counters
-from streams.covisits import Part
 from streams.histories import Histories
 from streams.items import ItemTable
 from streams.metrics import Metrics
+from streams.parts import Part
 from streams.plan import Plan
 from streams.points import PointPolicy, Task
 from streams.pool import gather

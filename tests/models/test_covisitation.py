@@ -54,3 +54,10 @@ def test_a_catalogue_smaller_than_the_width_works() -> None:
     table = covisitation.start_table(items, users, 3, 16, np.random.default_rng(0))
     assert table.shape == (3, 16)
     assert np.isfinite(table).all()
+
+
+def test_a_log_without_items_has_a_table_of_noise() -> None:
+    none = np.zeros(50, np.int64)
+    table = covisitation.start_table(none, none, 1, 8, np.random.default_rng(0))
+    assert table.shape == (1, 8)
+    assert np.isfinite(table).all()

@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
-from models import artefact, export, golden, registry
-from models.calibration import Calibration, sigmoid
-from models.features import FEATURE_SET_HASH
-from models.onnx_engine import OnnxEngine
-from models.stack import Mix, Stack
-from schemas.errors import ArtefactError
+from models import artefact, export, registry
+from models.calibration import sigmoid
+from schemas.errors import ArtefactError, EngineError
 from tests.models import world
+from tests.models.versions import store, version_files
 
 N_ITEMS = 30
 
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    net, (table, bias) = world.network(), world.catalogue(N_ITEMS)
-    graph = export.to_onnx(net, table)
-    inputs = world.inputs(16, N_ITEMS)
-    churn = Stack(Mix(0.5, 0.7, 0.1, Calibration(slope=0.5)), world.trees())
-    assert churn.booster is not None
-    scores = OnnxEngine(graph, table, bias).score(inputs)
-    return {
-        "model.onnx": graph,
-        "model.fp16.onnx": export.to_onnx(net, table, torch.float16),
-        "item_table.npy": artefact.to_npy_bytes(table),
-        "item_bias.npy": artefact.to_npy_bytes(bias),
-        "items.json": artefact.to_json_bytes([f"item-{i}" for i in range(N_ITEMS)]),
-        "heads.json": artefact.to_json_bytes({"churn": churn.to_json(), "risk": None}),
-        "trees_churn.txt": churn.booster.text.encode(),
-        "trees_risk.txt": b"none",
-        "ranker.json": artefact.to_json_bytes(None),
-        "golden.npz": golden.to_bytes(inputs, scores, {"churn": churn}),
-    }
-
-
-def store(root: Path, files: dict[str, bytes], **manifest: object) -> str:
-    return artefact.write(root, files, {"feature_set_hash": FEATURE_SET_HASH} | manifest)
+    return version_files([f"item-{i}" for i in range(N_ITEMS)])
 
 
 def test_what_is_stored_is_loaded(tmp_path: Path, files: dict[str, bytes]) -> None:
@@ -95,6 +74,36 @@ def test_another_feature_set_is_refused(tmp_path: Path, files: dict[str, bytes])
         registry.load(tmp_path, version)
 
 
+def test_whatever_else_is_wrong_inside_is_a_refusal_too(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    """Hashes only say that the files are as they were made."""
+    unread = {"trees_risk.txt"}  # this version ships no risk head
+    for name in set(artefact.FILES) - unread:
+        version = store(tmp_path, files | {name: b"nonsense"})
+        with pytest.raises((ArtefactError, EngineError)):
+            registry.load(tmp_path, version)
+
+
+def test_no_file_of_a_version_may_hold_pickled_objects(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"an": "object"}], dtype=object), allow_pickle=True)
+    version = store(tmp_path, files | {"item_table.npy": buffer.getvalue()})
+    with pytest.raises(ArtefactError, match="allow_pickle"):
+        registry.load(tmp_path, version)
+
+
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, files: dict[str, bytes]) -> None:
+    for text in (b"no json", b"[]", b'{"format": 1}', b'{"format": 1, "files": []}'):
+        version = hashlib.sha256(text).hexdigest()[:12]
+        (tmp_path / version).mkdir()
+        (tmp_path / version / artefact.MANIFEST).write_bytes(text)
+        with pytest.raises(ArtefactError):
+            registry.load(tmp_path, version)
+
+
 def test_an_engine_that_disagrees_with_the_golden_outputs_is_refused(
     tmp_path: Path, files: dict[str, bytes]
 ) -> None:
@@ -121,40 +130,6 @@ def test_heads_without_their_trees_are_refused(
     version = store(tmp_path, files | {"trees_churn.txt": text})
     with pytest.raises(ArtefactError, match="trees"):
         registry.load(tmp_path, version)
-
-
-def test_promotion_remembers_the_way_back(tmp_path: Path, files: dict[str, bytes]) -> None:
-    one, two = store(tmp_path, files, seed=1), store(tmp_path, files, seed=2)
-    assert registry.resolve(tmp_path, "champion") is None
-    registry.promote(tmp_path, one)
-    registry.promote(tmp_path, one)
-    assert registry.resolve(tmp_path, "previous") is None
-    registry.promote(tmp_path, two)
-    assert registry.load(tmp_path).version == two
-    assert registry.rollback(tmp_path) == one
-    assert registry.load(tmp_path).version == one
-    assert registry.rollback(tmp_path) == two
-
-
-def test_a_damaged_version_is_never_promoted(tmp_path: Path, files: dict[str, bytes]) -> None:
-    good, bad = store(tmp_path, files, seed=1), store(tmp_path, files, seed=2)
-    registry.promote(tmp_path, good)
-    (tmp_path / bad / "item_table.npy").write_bytes(b"")
-    with pytest.raises(ArtefactError):
-        registry.promote(tmp_path, bad)
-    assert registry.resolve(tmp_path, "champion") == good
-
-
-def test_names_that_mean_nothing_are_errors_for_a_person(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="hark train"):
-        registry.load(tmp_path / "nowhere")
-    with pytest.raises(ArtefactError):
-        registry.promote(tmp_path, "../../etc")
-    with pytest.raises(ArtefactError, match="previous"):
-        registry.rollback(tmp_path)
-    (tmp_path / "champion").write_text("not a version")
-    with pytest.raises(ArtefactError, match="doesn't hold a version"):
-        registry.load(tmp_path)
 
 
 def test_nothing_of_an_interrupted_store_counts(tmp_path: Path, files: dict[str, bytes]) -> None:

@@ -42,6 +42,19 @@ def test_weights_are_those_that_made_the_labels() -> None:
     assert weigh(network, trees, labels) == pytest.approx((0.5, 1.5, -1.0), abs=0.05)
 
 
+@pytest.mark.parametrize("seed", [48, 59, 122])
+def test_weights_stay_sane_where_some_answers_are_far_off(seed: int) -> None:
+    """Newton's whole steps overshoot here, and end at weights of 10^10."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(2_000) % 100 == 0
+    known = rng.choice([2, 4, 8]) * labels * (rng.random(2_000) < 0.5)
+    network = rng.normal(size=2_000) * 0.5 - 5 + known
+    trees = rng.standard_t(1.2, size=2_000) * 10 - 6 + 20 * labels * (rng.random(2_000) < 0.3)
+    weights = weigh(network, trees, labels)
+    assert max(np.abs(weights)) < 100
+    assert metrics.auc(weights[0] * network + weights[1] * trees, labels) > 0.7
+
+
 def test_a_part_that_points_the_wrong_way_gets_no_weight() -> None:
     found = answers(1, 1)
     network, trees, _ = weigh(-found.network, found.trees, found.labels)

@@ -111,24 +111,25 @@ def problem(n_items: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tor
     return queries, targets, table, bias
 
 
-def test_the_chunked_softmax_is_the_softmax() -> None:
+def test_the_chunked_softmax_is_the_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss, "CHUNK_LOGITS", 7_000)  # 140 rows at a time
     queries, targets, table, bias = problem(50)
-    plain = torch.nn.functional.cross_entropy(queries @ table[1:].T + bias[1:], targets - 1)
+    learnt = (queries, table.requires_grad_(), bias.requires_grad_())
+    logits = queries @ table[1:].T + bias[1:]
+    plain = torch.nn.functional.cross_entropy(logits, targets - 1, reduction="sum")
     chunked = loss.full_softmax(queries, targets, table, bias)
     assert chunked.item() == pytest.approx(plain.item(), rel=1e-5)
-    wanted = torch.autograd.grad(plain, queries)[0]
-    given = torch.autograd.grad(chunked, queries)[0]
-    assert (wanted - given).abs().max() < 1e-7
+    wanted, given = torch.autograd.grad(plain, learnt), torch.autograd.grad(chunked, learnt)
+    for one, other in zip(wanted, given, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_the_sampled_softmaxs_gradient_points_the_full_ones_way() -> None:
-    queries, targets, table, bias = problem(5_000)
+    queries, targets, table, bias = problem(9_000)
     full = torch.autograd.grad(loss.full_softmax(queries, targets, table, bias), queries)[0]
-    generator = torch.Generator().manual_seed(1)
+    torch.manual_seed(1)
     draws = [
-        torch.autograd.grad(
-            loss.sampled_softmax(queries, targets, table, bias, generator), queries
-        )[0]
+        torch.autograd.grad(loss.sampled_softmax(queries, targets, table, bias), queries)[0]
         for _ in range(20)
     ]
     mean = torch.stack(draws).mean(0)

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from models import registry
-from ops.models_cli import models
+from models import aliases, artefact, decisions, registry
+from models.gate import Limits
+from ops.gate import judge
+from ops.holdout import divide
+from ops.questions import Keeper
 from ops.rerun import rerun
+from ops.samples import LabelRules, collect
 from ops.train import train
 from streams.answer import BoundModel
 from streams.points import Task
@@ -35,13 +39,17 @@ class Runs:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     root = tmp_path_factory.mktemp("train")
     archive_shop(root / "archive", events=10_000)
-    return Runs(root, run(root), run(root), run(root, "--seed", "1", "--no-promote"))
+    first, again = run(root), run(root)
+    other = run(root, "--seed", "1", "--no-promote", HARK_GATE__WINDOW="0.15")
+    return Runs(root, first, again, other)
 
 
-def run(root: Path, *more: str) -> dict[str, Any]:
+def run(root: Path, *more: str, **environment: str) -> dict[str, Any]:
     arguments = ["--archive", str(root / "archive"), "--registry", str(root / "registry")]
     done = CliRunner().invoke(
-        train, [*arguments, "--offline", "--epochs", "2", "--max-seconds", "60", "--json", *more]
+        train,
+        [*arguments, "--offline", "--epochs", "2", "--max-seconds", "60", "--json", *more],
+        env=environment,
     )
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
@@ -50,6 +58,8 @@ def run(root: Path, *more: str) -> dict[str, Any]:
 
 def test_it_becomes_the_champion_and_says_how_good_it_is(runs: Runs) -> None:
     model = registry.load(runs.root / "registry")
+    assert runs.first["promoted"]
+    assert runs.first["decision"]["why"] == "better than the simple methods"
     assert model.version == runs.first["version"]
     lists = model.manifest["ranking"]
     assert lists["targets"] > 50
@@ -63,10 +73,71 @@ def test_it_becomes_the_champion_and_says_how_good_it_is(runs: Runs) -> None:
     assert 0 < model.manifest["heads"]["churn"]["ece"] < 0.2
 
 
+def test_what_judged_it_is_later_than_what_it_learnt_from(runs: Runs) -> None:
+    root = runs.root / "registry"
+    data = registry.load(root).manifest["data"]
+    gate = decisions.read(root / runs.first["version"])["gate"]
+    assert gate["window"] == {"from_s": data["train_end_s"], "to_s": data["log_end_s"]}
+    assert data["train_end_s"] < data["log_end_s"]
+    checks = {check["name"]: check for check in gate["checks"]}
+    over = checks["NDCG@10 over covisitation"]
+    assert over["passed"]
+    assert over["low"] <= over["value"] <= over["high"]
+    assert checks["parity of the export"]["passed"]
+
+
+def test_the_card_tells_it(runs: Runs) -> None:
+    directory = runs.root / "registry" / runs.first["version"]
+    card = (directory / "card.md").read_text()
+    assert card == decisions.card_of(directory)
+    assert "Promoted by the gate: better than the simple methods." in card
+    assert "| risk | no | too few labels |" in card
+    assert "| ranker | yes |" in card
+    shown = float(card.split("| covisitation | ")[1].split(" ")[0])
+    assert shown == pytest.approx(runs.first["ranking"]["covisitation"]["hr_at_10"], abs=1e-4)
+
+
 def test_the_same_log_and_seed_are_the_same_version(runs: Runs) -> None:
     assert runs.again["version"] == runs.first["version"]
+    assert runs.again["promoted"]
     assert runs.other["version"] != runs.first["version"]
+
+
+def test_what_must_not_be_promoted_is_the_challenger(runs: Runs) -> None:
+    """And it was judged against the champion all the same."""
     assert not runs.other["promoted"]
+    named = aliases.named(runs.root / "registry")
+    assert named == {"champion": runs.first["version"], "challenger": runs.other["version"]}
+    ends = [
+        artefact.read_manifest(runs.root / "registry" / run["version"])["data"]["train_end_s"]
+        for run in (runs.first, runs.other)
+    ]
+    assert ends[1] < ends[0], "gate.window is obeyed"
+    compared = [check["name"] for check in runs.other["decision"]["checks"]]
+    assert "NDCG@10 over champion" in compared
+
+
+def test_a_version_with_upside_down_lists_is_refused(runs: Runs) -> None:
+    """The champion's own files but for the ranker, whose weights have the wrong sign."""
+    root = runs.root / "registry"
+    directory = root / runs.first["version"]
+    manifest = artefact.read_manifest(directory)
+    files = artefact.read_files(directory, manifest)
+    weights = {name: -weight for name, weight in json.loads(files["ranker.json"]).items()}
+    files["ranker.json"] = artefact.to_json_bytes(weights)
+    bad = artefact.write(root, files, {**manifest, "files": None, "format": None})
+
+    state, steps = rerun(runs.root / "archive", Settings())
+    keeper = Keeper(8_000, 10_000)
+    samples = collect(steps, LabelRules(), look=keeper.see)
+    holdout = divide(samples, keeper.asked(), 0.1)
+    for champion in (runs.first["version"], None):
+        decision = judge(root, bad, champion, holdout, state.items, Limits())
+        assert not decision.promote
+        assert "covisitation has the better NDCG@10" in decision.why
+        assert ("NDCG@10 may be worse than the champion's" in decision.why) == bool(champion)
+    good = judge(root, runs.first["version"], None, holdout, state.items, Limits())
+    assert good.promote
 
 
 def test_a_worker_ranks_with_it(runs: Runs) -> None:
@@ -93,20 +164,3 @@ def test_a_worker_ranks_with_it(runs: Runs) -> None:
     assert not np.array_equal(found.scores, without.scores)
     churn = model.probability("churn", scores, bound.inputs(windows, frame).features)
     assert ((churn > 0) & (churn < 1)).all()
-
-
-def test_versions_are_listed_shown_promoted_and_rolled_back(runs: Runs) -> None:
-    root, first, other = runs.root / "registry", runs.first["version"], runs.other["version"]
-    registry.promote(root, first)
-    assert invoke(root, "promote", other) == f"champion: {other}\n"
-    rows = json.loads(invoke(root, "list", "--json"))
-    assert {row["version"]: row["alias"] for row in rows} == {first: "previous", other: "champion"}
-    assert json.loads(invoke(root, "show"))["version"] == other
-    assert invoke(root, "rollback") == f"champion: {first}\n"
-    assert registry.resolve(root, "champion") == first
-
-
-def invoke(root: Path, *arguments: str) -> str:
-    done = CliRunner().invoke(models, [*arguments, "--registry", str(root)])
-    assert done.exit_code == 0, done.output
-    return done.stdout

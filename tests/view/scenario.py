@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import numpy as np
 
-from ops.trainer import Trainer, TrainerMetrics
+from ops.schedule import Marker, Trainer, TrainerMetrics, trigger
 from schemas.errors import Reason
 from streams.health import HealthServer
 from streams.metrics import Metrics
@@ -57,12 +60,18 @@ def a_busy_trainer() -> Iterator[int]:
     metrics = TrainerMetrics()
     server = HealthServer(metrics.registry, lambda: "")
     server.start()
-    trainer = Trainer([sys.executable, "-S", "-c", ""], 0.5, metrics)
-    thread = Thread(target=trainer.run)
-    thread.start()
-    try:
-        yield server.port
-    finally:
-        trainer.stop()
-        thread.join()
-        server.stop()
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(
+            lambda due: [sys.executable, "-S", "-c", ""],
+            trigger(timedelta(seconds=0.5)),
+            metrics,
+            Marker(Path(folder) / "marker.json"),
+        )
+        thread = Thread(target=trainer.run)
+        thread.start()
+        try:
+            yield server.port
+        finally:
+            trainer.stop()
+            thread.join()
+            server.stop()

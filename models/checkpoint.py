@@ -1,0 +1,115 @@
+"""Checkpoints of a training run: one safetensors file, replaced atomically.
+
+Weights, the best weights so far and the optimiser's moments are tensors; the position is JSON in
+the file's header, with a fingerprint of what is trained on what. Generators aren't stored: the
+loop's randomness is a function of seed and position. No pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+import xxhash
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from models.loop import Loop
+
+log = structlog.get_logger(__name__)
+
+
+def write(path: Path, loop: Loop) -> None:
+    """Store the run as it is now; the file appears whole or stays as it was."""
+    tensors = {
+        **_named("now", loop.learner.state_dict()),
+        **_named("best", loop.best),
+        **_named("moments", _moments(loop)),
+    }
+    header = {"fingerprint": fingerprint(loop), "position": json.dumps(asdict(loop.position))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    save_file(tensors, partial, header)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def restore(path: Path, loop: Loop) -> bool:
+    """Put the run where `path` left it; False, with a line on why, if that is another run's."""
+    from models.loop import Epoch, Position
+
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt", device=str(loop.group.device)) as file:
+            header = file.metadata() or {}
+            if header.get("fingerprint") != fingerprint(loop):
+                log.info("checkpoint of another training, starting afresh", path=str(path))
+                return False
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        log.warning("unreadable checkpoint, starting afresh", path=str(path), error=str(error))
+        return False
+    loop.learner.load_state_dict(_part(tensors, "now"))
+    loop.best = _part(tensors, "best")
+    _set_moments(loop, _part(tensors, "moments"))
+    stored: dict[str, Any] = json.loads(header["position"])
+    stored["curve"] = [Epoch(**epoch) for epoch in stored["curve"]]
+    loop.position = Position(**stored)
+    return True
+
+
+def fingerprint(loop: Loop) -> str:
+    """Hash of what is trained on what, how: two runs with the same one are the same run."""
+    found = xxhash.xxh3_128()
+    settings = asdict(loop.settings)
+    for name in ("max_seconds", "checkpoint_s"):  # how long, not what
+        settings.pop(name)
+    found.update(json.dumps([settings, asdict(loop.learner.network.config), loop.start]).encode())
+    corpus, goals = loop.corpus, loop.goals
+    for array in (corpus.users, corpus.item_rows, corpus.kinds, corpus.gaps, corpus.points.features,
+                  goals.target_rows, goals.churn, goals.risk):  # fmt: skip
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """Hash of weights."""
+    found = xxhash.xxh3_128()
+    for name, tensor in sorted(tensors.items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _moments(loop: Loop) -> dict[str, Tensor]:
+    """The optimiser's state as tensors, named `number of the parameter/what`."""
+    state = loop.optimiser.state_dict()["state"]
+    return {f"{i}/{name}": value for i, part in state.items() for name, value in part.items()}
+
+
+def _set_moments(loop: Loop, moments: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in moments.items():
+        number, _, what = name.partition("/")
+        state.setdefault(int(number), {})[what] = value
+    whole = loop.optimiser.state_dict()
+    whole["state"] = state
+    loop.optimiser.load_state_dict(whole)
+
+
+def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": value.detach().contiguous() for name, value in tensors.items()}
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = prefix + "."
+    return {n.removeprefix(start): v for n, v in tensors.items() if n.startswith(start)}

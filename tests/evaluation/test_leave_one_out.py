@@ -1,0 +1,112 @@
+"""Leave-one-out, from a file to the report, on a small world whose next item can be known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import metrics
+from ops.evaluate import Task
+from ops.evaluation import leave_one_out, orders
+from ops.evaluation.orders import Orders
+from ops.evaluation.report import HARK, Report
+
+N_USERS, N_ITEMS = 300, 80
+
+
+def lines(rng: np.random.Generator) -> list[list[int]]:
+    """Users who mostly go from item i to item 7 i + 1, none twice."""
+    users = []
+    for user in range(N_USERS):
+        mine = [int(rng.integers(N_ITEMS))]
+        while len(mine) < 4 + user % 20:
+            follows = (7 * mine[-1] + 1) % N_ITEMS
+            item = follows if rng.random() < 0.8 else int(rng.integers(N_ITEMS))
+            mine.append(int(rng.choice(list(set(range(N_ITEMS)) - set(mine))))
+                        if item in mine else item)  # fmt: skip
+        users.append(mine)
+    return users
+
+
+def write(path: Path, users: list[list[int]]) -> Path:
+    path.write_text("".join(f"{u} {' '.join(map(str, row))}\n" for u, row in enumerate(users)))
+    return path
+
+
+def run(path: Path) -> Report:
+    return leave_one_out.leave_one_out("small", Task(path, None, 0), lambda share, line: None)
+
+
+@pytest.fixture(scope="module")
+def world() -> list[list[int]]:
+    return lines(np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def report(world: list[list[int]], tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return run(write(tmp_path_factory.mktemp("orders") / "small.txt", world))
+
+
+def test_what_can_be_known_is_found(report: Report) -> None:
+    found = {row.method: row.figures["hr_at_5"].value for row in report.results}
+    assert set(found) == {
+        HARK, "hark_frozen", "popularity", "covisitation", "covisitation_frozen", "network"
+    }  # fmt: skip
+    assert found[HARK] > 0.6
+    assert found["popularity"] < 0.3
+
+
+def test_the_report_has_its_parts(report: Report, tmp_path: Path) -> None:
+    figures = report.results[0].figures
+    assert {f"{name}_at_{k}" for name in ("hr", "ndcg", "mrr") for k in (5, 10, 20)} == set(figures)
+    assert 0 < report.facts["coverage_at_10"]["popularity"] < 1
+    assert report.facts["curve"][0]["number"] == 1
+    assert sum("rare items" in name or "short histories" in name for name in report.slices) == 2
+    assert report.pictures["small-curve.png"].startswith(b"\x89PNG")
+    assert {path.name for path in report.write(tmp_path)} == {
+        "small.json",
+        "small.md",
+        "small-curve.png",
+    }
+
+
+def test_the_test_items_teach_nothing(world: list[list[int]], tmp_path: Path) -> None:
+    """Other test items, the same weights and the same blend."""
+    other = [[*row[:-1], next(i for i in range(N_ITEMS) if i not in row)] for row in world]
+    everything = [
+        orders.read(write(tmp_path / f"{i}.txt", w)) for i, w in enumerate((world, other))
+    ]
+    fitted = [
+        leave_one_out.fit(o.without_last(1), o.without_last(2), 0, lambda share, line: None)[0]
+        for o in everything
+    ]
+    assert np.array_equal(fitted[0].item_table, fitted[1].item_table)
+
+
+def test_both_shapes_are_the_same_orders(world: list[list[int]], tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("".join(f"{u} {item}\n" for u, row in enumerate(world) for item in row))
+    one, other = orders.read(pairs), orders.read(write(tmp_path / "rows.txt", world))
+    assert np.array_equal(one.users, other.users)
+    assert np.array_equal(one.items, other.items)
+    last = one.items[one.from_end() == 0]
+    assert last.tolist() == [sorted({i for r in world for i in r}).index(r[-1]) + 1 for r in world]
+
+
+def test_a_question_holds_the_newest_events() -> None:
+    users = np.array([0, 0, 0, 1, 1, 2])
+    some = Orders(users, np.array([5, 6, 7, 1, 2, 9]), 9)
+    inputs = orders.newest(some, 2)
+    assert inputs.item_rows.tolist() == [[6, 7], [1, 2], [9, 0]]
+    assert inputs.lengths.tolist() == [2, 2, 1]
+    assert np.flatnonzero(some.seen(np.array([0, 2]))[0]).tolist() == [0, 5, 6, 7]
+    assert np.flatnonzero(some.seen(np.array([0, 2]))[1]).tolist() == [0, 9]
+
+
+def test_equals_share_their_places() -> None:
+    scores = np.array([[0, 3, 1, 1, 1, 0]], dtype=np.float32)
+    places = leave_one_out.places(scores, np.array([3]))
+    assert places.tolist() == [3]
+    assert metrics.hit_rate(places, 3) == 1.0
