@@ -12,6 +12,8 @@ BLOCK = 32
 LOGITS = 1 << 22
 MOST_ROWS = 128
 
+_LEAST = np.float32(-np.inf)
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -79,17 +81,20 @@ def _select(logits: Floats, places: npt.NDArray[np.int64], scores: Floats) -> No
     for r in range(len(logits)):
         row = logits[r]
         for b in range(blocks):
-            top = row[b * BLOCK]
-            for j in range(b * BLOCK + 1, (b + 1) * BLOCK):
-                top = max(top, row[j])
+            part = row[b * BLOCK : (b + 1) * BLOCK]
+            top = part[0]
+            for j in range(BLOCK):  # a constant: vector code without a rest
+                top = max(top, part[j])
             tops[b] = top
-        bound = np.partition(tops, blocks - k)[blocks - k] if blocks > k else tops.min()
+        bound = np.partition(tops, blocks - k)[blocks - k] if blocks > k else _LEAST
         held = 0
         for b in range(blocks):
             if tops[b] < bound:
                 continue
             for j in range(b * BLOCK, (b + 1) * BLOCK):
                 value = row[j]
+                if value < bound:
+                    continue
                 if held == k:
                     if value <= scores[r, k - 1]:
                         continue

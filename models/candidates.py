@@ -149,7 +149,7 @@ def _told(
     engines, biases = network
     offered, known = flags
     before, own, after = out
-    strong = np.empty(items.shape[1], np.float32)
+    strong, lowest = np.empty(items.shape[1], np.float32), np.exp(LOWEST)
     for d in range(len(items)):
         near, n, top = nears[d], 0, np.float32(1e-9)
         for c in range(len(near)):
@@ -172,16 +172,20 @@ def _told(
             if places[d, c] >= 0:
                 engine_place = 1.0 / (1.0 + places[d, c])
             told = before[d, c]
-            told[0] = np.log(near[c] / NEAR_EPSILON + 1.0)
-            told[1] = share
-            told[2] = np.log(next_tos[d, c] / NEAR_EPSILON + 1.0)
+            # Where the counters know nothing, all of this is 0: no logarithms of 1.
+            if near[c] > 0:
+                told[0] = np.log(near[c] / NEAR_EPSILON + 1.0)
+                told[1] = share
+            if next_tos[d, c] > 0:
+                told[2] = np.log(next_tos[d, c] / NEAR_EPSILON + 1.0)
             told[3] = near_place
-            told[4] = np.log1p(populars[d, c])
-            told[5] = np.log1p(hots[d, c])
-            told[6] = np.log1p(usuals[d, c])
+            if usuals[d, c] > 0 or populars[d, c] > 0 or hots[d, c] > 0:
+                told[4] = np.log1p(populars[d, c])
+                told[5] = np.log1p(hots[d, c])
+                told[6] = np.log1p(usuals[d, c])
             told[7] = offered[d, c]
             told[8] = engines[d, c]
-            told[9] = np.exp(engines[d, c])
+            told[9] = np.exp(engines[d, c]) if known[d, c] else lowest
             told[10] = engine_place
             told[11] = known[d, c]
             told[12] = biases[d, c]

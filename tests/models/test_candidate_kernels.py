@@ -114,6 +114,7 @@ def test_features_are_what_they_say(seed: int, d: int, most: int) -> None:
     items = np.array([rng.permutation(40)[:10] for _ in range(d)], np.int32)
     items[rng.random(items.shape) < 0.2] = -1
     shape = items.shape
+    known = rng.random(shape) < 0.5
     pool = Pool(
         items=items,
         near=(rng.integers(0, 4, shape) * 0.7).astype(np.float32),
@@ -122,9 +123,9 @@ def test_features_are_what_they_say(seed: int, d: int, most: int) -> None:
         hot=rng.random(shape).astype(np.float32),
         usual=rng.random(shape).astype(np.float32),
         offered=rng.random(shape) < 0.5,
-        engine=-rng.random(shape).astype(np.float32),
+        engine=np.where(known, -rng.random(shape), LOWEST).astype(np.float32),
         engine_place=rng.integers(-1, 5, shape),
-        known=rng.random(shape) < 0.5,
+        known=known,
         bias=rng.normal(size=shape).astype(np.float32),
         sources=np.ones(shape, np.uint8),
     )
