@@ -29,7 +29,7 @@ def best_tau(timeline: Timeline, targets: Ints) -> str:
     )
 
 
-def ranks(timeline: Timeline, targets: Ints, tau_s: float) -> Ints:
+def ranks(timeline: Timeline, targets: Ints, tau_s: float, *, until: int | None = None) -> Ints:
     """Place (Q,) of each target's item by decayed events up to the question.
 
     The user's last item is left out of the list, as from every other one; for a user's first
@@ -39,9 +39,13 @@ def ranks(timeline: Timeline, targets: Ints, tau_s: float) -> Ints:
     ----------
     targets
         int64 (Q,): rows of the timeline, ascending.
+    until
+        Events from this row on aren't counted: a list that was made once.
     """
     counts = np.zeros(int(timeline.items.max(initial=-1)) + 1)
-    known = np.where(timeline.asked_at[targets] >= 0, timeline.asked_at[targets] + 1, targets)
+    asked_at = timeline.asked_at[targets]
+    known = np.where(asked_at >= 0, asked_at + 1, targets)
+    known = np.minimum(known, len(timeline) if until is None else until)
     found = np.full(len(targets), metrics.MISSING)
     done, clock_s = 0, int(timeline.times_s[0])
     for place in np.argsort(known, kind="stable").tolist():
@@ -56,7 +60,7 @@ def ranks(timeline: Timeline, targets: Ints, tau_s: float) -> Ints:
             done, clock_s = row, now_s
         own = counts[timeline.items[target]]
         if own > 0:
-            current = timeline.items[row - 1] if timeline.asked_at[target] >= 0 else -1
+            current = timeline.items[asked_at[place]] if asked_at[place] >= 0 else -1
             above = int((counts > own).sum()) - int(current >= 0 and counts[current] > own)
             found[place] = above + 1
     return found

@@ -112,12 +112,16 @@ def _recipe(source: Source, seed: int) -> recipe.Recipe:
 
 def _ranks(lists: Lists) -> dict[str, Ints]:
     """Ranks of every method, popularity with the decay that was best before the cut."""
-    timeline = lists.timeline
+    timeline, targets = lists.timeline, lists.targets
     past = np.flatnonzero(timeline.targets[: timeline.cut])
-    tau = popularity.best_tau(timeline, past[len(past) * 9 // 10 :])
-    popular = popularity.ranks(timeline, lists.targets, popularity.TAUS_S[tau])
-    lists.facts["popularity_decay"] = tau
-    return lists.judge.ranks | {"popularity": popular}
+    name = popularity.best_tau(timeline, past[len(past) * 9 // 10 :])
+    tau_s = popularity.TAUS_S[name]
+    lists.facts["popularity_decay"] = name
+    ranks = lists.judge.ranks | {"popularity": popularity.ranks(timeline, targets, tau_s)}
+    if lists.judge.frozen is not None:
+        once = popularity.ranks(timeline, targets, tau_s, until=timeline.cut)
+        ranks["popularity_frozen"] = once
+    return ranks
 
 
 def _report(name: str, lists: Lists, ranks: dict[str, Ints], seed: int) -> Report:

@@ -58,8 +58,8 @@ def test_events_that_begin_and_end_together_cant_be_split() -> None:
         Timeline.of(events([("a", "x", 5)]).drop(ITEM))
 
 
-@pytest.mark.parametrize("tau_s", [20.0, float("inf")])
-def test_popularity_by_the_book(tau_s: float) -> None:
+@pytest.mark.parametrize(("tau_s", "until"), [(20.0, None), (float("inf"), None), (20.0, 250)])
+def test_popularity_by_the_book(tau_s: float, until: int | None) -> None:
     rng = np.random.default_rng(1)
     rows = [
         (f"u{rng.integers(9)}", f"i{int(12 * rng.random() ** 2)}", int(second))
@@ -67,10 +67,10 @@ def test_popularity_by_the_book(tau_s: float) -> None:
     ]
     timeline = Timeline.of(events(rows))
     targets = np.flatnonzero(timeline.targets)[5:]
-    ranks = popularity.ranks(timeline, targets, tau_s)
+    ranks = popularity.ranks(timeline, targets, tau_s, until=until)
     for target, rank in zip(targets.tolist(), ranks.tolist(), strict=True):
         at = int(timeline.asked_at[target])
-        known = rows[: at + 1] if at >= 0 else rows[:target]
+        known = (rows[: at + 1] if at >= 0 else rows[:target])[:until]
         now = known[-1][2]
         counts: dict[str, float] = {}
         for _, item, second in known:
