@@ -11,8 +11,9 @@ what a decision sees depends on how far those have come.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ BLOCK_MS = 1000
 MAX_LABELLED_USERS = 100_000
 
 Ints = npt.NDArray[np.int64]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,33 +130,35 @@ class Counters:
         asking = points.asking(Task.RECOMMEND) & answer
         contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
         suggestions = Suggestions.none(len(points), self.candidates + LEADERS)
-        for rows, opens in self._segments(columns):
-            if opens:
+        starts, opens = self._blocks(columns)
+        waiting = (
+            Pending.split(columns, applied, starts, self.policy.watched) if len(starts) else []
+        )
+        bounds = np.searchsorted(points.rows, np.append(starts, len(columns))).tolist()
+        for number, pending in enumerate(waiting):
+            if number or opens:
                 self._finish_block()
-            here = slice(*np.searchsorted(points.rows, (rows.start, rows.stop)))
-            if context:
-                contexts[here] = self._context(columns, points.rows[here])
-            asked = here.start + np.flatnonzero(asking[here])
-            if len(asked):
-                part = merged([one.part() for one in counted])
-                suggest(windows, asked, part, suggestions)
-            pending = Pending.of(columns, applied, rows, self.policy.watched)
+            here = slice(bounds[number], bounds[number + 1])
+            if here.start < here.stop:
+                if context:
+                    contexts[here] = self._context(columns, points.rows[here])
+                asked = here.start + np.flatnonzero(asking[here])
+                if len(asked):
+                    part = merged([one.part() for one in counted])
+                    suggest(windows, asked, part, suggestions)
             if pending is not None:
                 self._pending.append(pending)
         return Live(contexts, suggestions)
 
-    def _segments(self, columns: EventColumns) -> Iterator[tuple[slice, bool]]:
-        """Rows of the batch that share a block, and whether a new block opens with them."""
+    def _blocks(self, columns: EventColumns) -> tuple[Ints, bool]:
+        """Rows at which the batch's blocks begin, and whether the first of them is a new one."""
         if not len(columns):
-            return
+            return np.zeros(0, np.int64), False
         offsets, seconds = columns.offsets // BLOCK_OFFSETS, columns.broker_ms // BLOCK_MS
         changed = (np.diff(offsets) != 0) | (np.diff(seconds) != 0)
-        starts = [0, *(np.flatnonzero(changed) + 1).tolist()]
         opens = self._block != (int(offsets[0]), int(seconds[0]))
         self._block = (int(offsets[-1]), int(seconds[-1]))
-        for start, stop in zip(starts, [*starts[1:], len(columns)], strict=True):
-            yield slice(start, stop), opens
-            opens = True
+        return np.append(0, np.flatnonzero(changed) + 1), opens
 
     def _finish_block(self) -> None:
         """Take the pending events in."""
@@ -163,20 +167,20 @@ class Counters:
             return
         self.clock_s = max(self.clock_s, *(p.clock_s for p in block))
         self.covisits.add(
-            np.concatenate([p.items for p in block]),
-            np.concatenate([p.before for p in block]),
-            np.concatenate([p.item_times_s for p in block]),
+            _joined([p.items for p in block]),
+            _joined([p.before for p in block]),
+            _joined([p.item_times_s for p in block]),
         )
         payments = Payments.concat([p.payments for p in block])
         if len(payments):
-            amounts = np.concatenate([p.amounts for p in block])
+            amounts = _joined([p.amounts for p in block])
             self.entities.see(payments.entities, payments.times_s, amounts, self.clock_s)
             self.queue.add(payments)
-        references = np.concatenate([p.references for p in block])
+        references = _joined([p.references for p in block])
         if len(references):
-            times_s = np.concatenate([p.label_times_s for p in block])
+            times_s = _joined([p.label_times_s for p in block])
             self._label(references, times_s, [user for p in block for user in p.label_users])
-        if len(settled := self.queue.settle(self.clock_s)):
+        if len(self.queue) and len(settled := self.queue.settle(self.clock_s)):
             self.entities.settle(settled)
 
     def _label(self, references: npt.NDArray[np.uint64], times_s: Ints, users: list[str]) -> None:
@@ -218,3 +222,8 @@ _OTHERS = {
     name.removeprefix("others_"): i for i, name in enumerate(C_NAMES) if name.startswith("others_")
 }
 _USER_LABELS = [C_NAMES.index("user_labels"), C_NAMES.index("user_label_s")]
+
+
+def _joined(parts: list[npt.NDArray[T]]) -> npt.NDArray[T]:
+    """One array of all `parts`; mostly there is just one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

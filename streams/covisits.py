@@ -124,8 +124,9 @@ class Covisits:
             for decay in (self._popularity_decay, self._hot_decay, self._visit_decay)
         )
         _add(items, before, (popularity, hot, visits), self.window, self.part())
-        self.leaders = self._lead(self.leaders, items, self._popularity)
-        self.hottest = self._lead(self.hottest, items, self._hot)
+        most, rows = self._n_leaders, self._row_of
+        self.leaders = _lead(self.leaders, most, items, rows, self._popularity)
+        self.hottest = _lead(self.hottest, most, items, rows, self._hot)
 
     def popularity(self, items: Items) -> Floats:
         """Decayed events of each item, any shape, as of `clock_s`; 0 = unknown here."""
@@ -182,7 +183,8 @@ class Covisits:
 
     def _unknown(self, items: Items) -> Items:
         """Which of `items` have no row, each once."""
-        return np.unique(items[(self._row_of[items] < 0) & (items >= 0)])
+        new = items[(self._row_of[items] < 0) & (items >= 0)]
+        return np.unique(new) if len(new) else new
 
     def _grow(self) -> None:
         self._items = np.concatenate([self._items, np.full_like(self._items, NO_ITEM)])
@@ -205,14 +207,44 @@ class Covisits:
         self._row_of[self._items[: self._used]] = np.arange(self._used)
         self.evicted += count
 
-    def _lead(self, leaders: Items, touched: Items, counts: Floats) -> Items:
-        """Untouched items keep their order, so only leaders and touched ones can lead now."""
-        rivals = np.unique(np.concatenate([leaders, touched]))
-        rows = self._known(rivals)
-        scores = np.where(rows >= 0, counts[rows], np.float32(0))
-        order = np.argsort(-scores, kind="stable")[: self._n_leaders]
-        best: Items = rivals[order[scores[order] > 0]]
-        return best
+
+@kernel
+def _lead(leaders: Items, most: int, touched: Items, row_of: Items, counts: Floats) -> Items:
+    """The `most` items with the highest counts, best first, after those `touched` have grown.
+
+    Untouched items keep their order, so only leaders and touched ones can lead now. Equal counts
+    go by index.
+    """
+    best, n = np.empty(most, np.int32), 0
+    for item in leaders:
+        moves = row_of[item] < 0
+        for other in touched:
+            moves |= other == item
+        if not moves:
+            best[n] = item
+            n += 1
+    for item in touched:
+        row = row_of[item]
+        if row < 0 or counts[row] <= 0:
+            continue
+        place, known = n, False
+        for j in range(n):
+            known |= best[j] == item
+        if known:
+            continue
+        while place:
+            other = best[place - 1]
+            count = counts[row_of[other]]
+            if count > counts[row] or (count == counts[row] and other < item):
+                break
+            place -= 1
+        if place == most:
+            continue
+        n = min(n + 1, most)
+        for j in range(n - 1, place, -1):
+            best[j] = best[j - 1]
+        best[place] = item
+    return best[:n]
 
 
 @kernel

@@ -49,9 +49,22 @@ class Payments:
     def __len__(self) -> int:
         return len(self.messages)
 
+    def part(self, begin: int, end: int) -> Payments:
+        """The payments from `begin` up to, not including, `end`."""
+        rows = slice(begin, end)
+        return Payments(
+            self.messages[rows],
+            self.entities[rows],
+            self.times_s[rows],
+            self.usual[rows],
+            self.labelled[rows],
+        )
+
     @staticmethod
     def concat(parts: Sequence[Payments]) -> Payments:
         """The payments of all `parts`, in order."""
+        if len(parts) == 1:
+            return parts[0]
         return Payments(
             *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Payments))
         )

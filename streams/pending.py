@@ -48,32 +48,50 @@ class Pending:
     label_users: list[str]
 
     @staticmethod
-    def of(columns: EventColumns, applied: Applied, rows: slice, watched: Bools) -> Pending | None:
-        """What is needed of the accepted events among `rows`, None if there are none."""
-        accepted = applied.accepted[rows]
-        if not accepted.any():
-            return None
-        kinds, items = columns.kinds[rows], applied.items[rows]
-        entities = columns.entities[rows]
-        times_s = np.maximum(columns.time_ms[rows] // 1000, 0)
-        interest = np.flatnonzero(accepted & (items >= 0) & _INTEREST[kinds])
-        paid = np.flatnonzero(accepted & watched[kinds] & (entities != 0).any(axis=1))
-        labels = np.flatnonzero(accepted & (kinds == Kind.LABEL))
-        first = rows.start
-        return Pending(
-            clock_s=int(times_s[accepted].max()),
-            items=items[interest],
-            before=applied.before[rows][interest],
-            item_times_s=times_s[interest],
-            payments=Payments(
-                messages=columns.message_hashes[rows][paid],
-                entities=entities[paid],
-                times_s=times_s[paid],
-                usual=applied.ratios[rows][paid] <= USUAL_RATIO,
-                labelled=np.zeros(len(paid), np.bool_),
-            ),
-            amounts=columns.amounts[rows][paid],
-            references=columns.references[rows][labels],
-            label_times_s=times_s[labels],
-            label_users=[columns.user_ids[first + i] for i in labels.tolist()],
+    def split(
+        columns: EventColumns, applied: Applied, starts: Ints, watched: Bools
+    ) -> list[Pending | None]:
+        """What is needed of a batch's accepted events, by the blocks that begin at rows `starts`.
+
+        A block without any is None.
+        """
+        ends = np.append(starts[1:], len(columns))
+        accepted, kinds = applied.accepted, columns.kinds
+        times_s = np.maximum(columns.time_ms // 1000, 0)
+        newest = np.maximum.reduceat(np.where(accepted, times_s, -1), starts).tolist()
+        picked = [
+            np.flatnonzero(accepted & (applied.items >= 0) & _INTEREST[kinds]),
+            np.flatnonzero(accepted & watched[kinds] & (columns.entities != 0).any(axis=1)),
+            np.flatnonzero(accepted & (kinds == Kind.LABEL)),
+        ]
+        cuts = [np.searchsorted(rows, [starts, ends]).T.tolist() for rows in picked]
+        interest, paid, labels = picked
+        items, before, item_times_s = (
+            applied.items[interest], applied.before[interest], times_s[interest],
+        )  # fmt: skip
+        payments = Payments(
+            messages=columns.message_hashes[paid],
+            entities=columns.entities[paid],
+            times_s=times_s[paid],
+            usual=applied.ratios[paid] <= USUAL_RATIO,
+            labelled=np.zeros(len(paid), np.bool_),
         )
+        amounts = columns.amounts[paid]
+        references, label_times_s = columns.references[labels], times_s[labels]
+        users = [columns.user_ids[row] for row in labels.tolist()]
+        return [
+            None
+            if clock_s < 0
+            else Pending(
+                clock_s=clock_s,
+                items=items[a:b],
+                before=before[a:b],
+                item_times_s=item_times_s[a:b],
+                payments=payments.part(c, d),
+                amounts=amounts[c:d],
+                references=references[e:f],
+                label_times_s=label_times_s[e:f],
+                label_users=users[e:f],
+            )
+            for clock_s, (a, b), (c, d), (e, f) in zip(newest, *cuts, strict=True)
+        ]

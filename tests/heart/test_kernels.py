@@ -18,8 +18,9 @@ from schemas.kinds import Kind
 from streams.batches import RecordBatch
 from streams.candidates import Source, Suggestions
 from streams.counters import Counters
+from streams.covisits import Covisits
 from streams.histories import Histories
-from streams.items import ItemTable
+from streams.items import NO_ITEM, ItemTable
 from streams.metrics import Metrics
 from streams.parts import Part
 from streams.plan import Plan
@@ -208,3 +209,17 @@ def compare(windows: Any, asking: Any, counters: Counters, k: int) -> int:
                 assert line == pytest.approx(expected[item], rel=1e-4, abs=1e-6)
                 compared += 1
     return compared
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_leaders_are_the_items_with_the_highest_counts(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counters = Covisits(leaders=12, max_items=60)
+    for block in range(40):
+        items = rng.zipf(1.3, 9).astype(np.int32) % 90
+        times_s = np.full(len(items), 1_000_000 + 5_000 * block, np.int64)
+        counters.add(items, np.full((len(items), 2), NO_ITEM, np.int32), times_s)
+        known, popularity, hot, *_ = counters.columns()
+        for found, counts in ((counters.leaders, popularity), (counters.hottest, hot)):
+            order = np.lexsort((known, -counts))
+            assert found.tolist() == known[order][counts[order] > 0][:12].tolist()
