@@ -48,7 +48,7 @@ class Choice:
             for j, weight in enumerate(WEIGHTS):
                 self._totals[i, j] += measure(network + np.float32(weight) * logged).sum()
 
-    def best(self) -> tuple[float, Blend]:
-        """The highest measure in all, and the blend that reached it."""
+    def best(self) -> Blend:
+        """The blend with the highest measure in all."""
         i, j = np.unravel_index(int(self._totals.argmax()), self._totals.shape)
-        return float(self._totals[i, j]), Blend(WEIGHTS[j], EPSILONS[i])
+        return Blend(WEIGHTS[j], EPSILONS[i])

@@ -1,8 +1,8 @@
 """What users went on to: forward co-visitation, the method that a network has to beat.
 
 `pairs[i, j]` counts how often j came within a few events after i, nearer ones more. A user's
-last items vote for what usually followed them. Looking forward matters: where order means
-something, counting both ways alike loses a tenth of the quality (docs/lab-notes.md).
+last items vote for what usually followed them. Looking forward only matters: counted both ways,
+the same votes lose a tenth of their quality (docs/lab-notes.md).
 """
 
 from __future__ import annotations
@@ -35,16 +35,13 @@ class Neighbours:
         int64 (n,): item rows, users' events one user after the other, each in time order.
     n_rows
         Item rows, row 0 included.
-    back
-        What an item that came before counts, beside 1 for one that came after.
     """
 
-    def __init__(self, items: Ints, users: Ints, n_rows: int, back: float = 0.0) -> None:
+    def __init__(self, items: Ints, users: Ints, n_rows: int) -> None:
         visits = np.bincount(items, minlength=n_rows) + 1.0
-        after = forward_counts(items, users, n_rows)
         self._pairs: Any = (
             sparse.diags(visits**-SOURCE_EXPONENT)
-            @ (after + back * after.T)
+            @ forward_counts(items, users, n_rows)
             @ sparse.diags(visits**-TARGET_EXPONENT)
         ).tocsr()
 

@@ -41,8 +41,6 @@ USERS_AT_ONCE = 512
 BLEND_USERS = 4_000
 """Users whose validation items choose the blend."""
 TOP = 10
-BACKS = (0.0, 0.5)
-"""What co-visitation against the order may count."""
 NEAR, FROZEN = "covisitation", "covisitation_frozen"
 """Neighbours counted on everything but the test items, and on the training items only."""
 
@@ -67,10 +65,10 @@ def leave_one_out(name: str, task: Task, show: Show) -> Report:
     table, bias = fitted.item_table, fitted.item_bias
     engine = OnnxEngine(export.to_onnx(fitted.network, table), table, bias)
     show(None, "choosing the blend")
-    blend, back = _blend(training, known, engine, fitted)
+    blend = _blend(Asker({NEAR: training}, training, engine, fitted), known)
     show(None, "testing")
-    counted = {NEAR: _near(known, back), FROZEN: _near(training, back)}
-    ranked = _rank(Asker(counted, known, known, engine, fitted), blend, everything)
+    counted = {NEAR: known, FROZEN: training}
+    ranked = _rank(Asker(counted, known, engine, fitted), blend, everything)
     rows = [Row(method, ranked.figures(method, slice(None))) for method in ranked.ranks]
     return Report(
         name=name,
@@ -86,7 +84,7 @@ def leave_one_out(name: str, task: Task, show: Show) -> Report:
             "network": asdict(fitted.network.config),
             "training": asdict(chosen.settings),
             "loss": chosen.loss,
-            "blend": {**asdict(blend), "back": back},
+            "blend": asdict(blend),
             "curve": [asdict(epoch) for epoch in fitted.curve],
             "cut_short": fitted.cut_short,
         },
@@ -140,28 +138,24 @@ class Asker:
 
     Parameters
     ----------
-    near
-        Neighbours by the method's name.
     counted
-        What popularity is counted on.
+        What neighbours are counted on, by the method's name; popularity on the first of them.
     histories
         What each user is known to have had: context of the question, filtered from the answer.
     """
 
     def __init__(
-        self,
-        near: dict[str, Neighbours],
-        counted: Orders,
-        histories: Orders,
-        engine: Engine,
-        fitted: Fitted,
+        self, counted: dict[str, Orders], histories: Orders, engine: Engine, fitted: Fitted
     ) -> None:
         rows = histories.n_items + 1
         self._histories, self._engine = histories, engine
         self._table, self._bias = fitted.item_table, fitted.item_bias
         self._inputs = orders.newest(histories, fitted.network.config.length)
-        self._near = near
-        self._visits = np.bincount(counted.items, minlength=rows).astype(np.float32)
+        self._near = {
+            name: Neighbours(part.items, part.users, rows) for name, part in counted.items()
+        }
+        first = next(iter(counted.values()))
+        self._visits = np.bincount(first.items, minlength=rows).astype(np.float32)
 
     def parts(self, users: Ints) -> Iterator[Part]:
         """The answers for `users`, ascending, `USERS_AT_ONCE` at a time."""
@@ -195,18 +189,11 @@ class Ranked:
         return evaluation.ranking(ranks[users], np.arange(len(ranks))[users])
 
 
-def _blend(training: Orders, known: Orders, engine: Engine, fitted: Fitted) -> tuple[Blend, float]:
-    """The blend that ranks the validation items best, NDCG@10, and how far it looks back."""
-    asker = Asker(
-        {f"back {back}": _near(training, back) for back in BACKS},
-        training,
-        training,
-        engine,
-        fitted,
-    )
+def _blend(asker: Asker, known: Orders) -> Blend:
+    """The blend that ranks the validation items best, NDCG@10."""
     targets = known.items[known.from_end() == 0]
     users = np.random.default_rng(0).permutation(len(targets))[:BLEND_USERS]
-    choices = {back: Choice() for back in BACKS}
+    choice = Choice()
     for part in asker.parts(np.sort(users)):
         wanted = targets[part.users]
 
@@ -214,15 +201,8 @@ def _blend(training: Orders, known: Orders, engine: Engine, fitted: Fitted) -> t
             return evaluation.gains(places(scores, wanted), TOP)
 
         # What is filtered from the one is filtered from the blend.
-        network = part.filtered(part.scores["network"])
-        for back, choice in choices.items():
-            choice.see(network, part.scores[f"back {back}"], measure)
-    back = max(BACKS, key=lambda back: choices[back].best()[0])
-    return choices[back].best()[1], back
-
-
-def _near(counted: Orders, back: float) -> Neighbours:
-    return Neighbours(counted.items, counted.users, counted.n_items + 1, back)
+        choice.see(part.filtered(part.scores["network"]), part.scores[NEAR], measure)
+    return choice.best()
 
 
 def _rank(asker: Asker, blend: Blend, everything: Orders) -> Ranked:
