@@ -41,7 +41,7 @@ QUICK: dict[str, Any] = {
     "batch_tokens": 1_024,
     "max_seconds": 1_800.0,
 }
-"""A shop whose catalogue changes within weeks: two epochs are best, more forget the present."""
+"""A small shop: few epochs, whose rate falls to nearly 0, are better than the start of many."""
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 
