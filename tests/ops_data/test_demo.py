@@ -56,7 +56,10 @@ def test_the_whole_path_in_one_command(
     for figures in summary["quality"].values():
         assert 0 <= figures["ndcg_at_10"] <= figures["hr_at_10"] <= 1
     assert summary["quality"]["hark"]["hr_at_10"] > 0
-    assert summary["model_version"] not in ("none", "counters")
+    # Four thousand events may not be enough for the gate: then the counters answer.
+    promoted = summary["training"]["promoted"]
+    assert (summary["model_version"] == "counters") != promoted
+    assert ("the counters answer" in said) != promoted
     assert "one user's list" in said
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
