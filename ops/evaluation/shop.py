@@ -50,7 +50,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def retailrocket(task: Task, show: Show) -> Report:
-    """The protocol of data/README.md, with frozen counters too, slices and an ablation."""
+    """The published protocol, with frozen counters too, slices and an ablation."""
     source = load(task.file, "retailrocket")
     usual = _recipe(source, task.seed)
     training = replace(usual, settings=replace(usual.settings, **QUICK), dropout=0.2)
