@@ -52,7 +52,7 @@ class Recommendation(Struct, gc=False):
 class ReasonCode(Struct, gc=False):
     """One feature that moved the answer: this user's value, the usual one, what it added.
 
-    `contribution` is in log-odds of the network.
+    `contribution` is in log-odds, before calibration.
     """
 
     code: str
