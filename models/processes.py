@@ -1,8 +1,8 @@
 """The processes that train together: one, or as many as `torchrun` started.
 
 `torchrun --nproc-per-node 2 --no-python hark train --offline` gives every process its place in
-the environment; gloo joins them on CPUs, NCCL on GPUs. A single process needs none of it and
-pays nothing for it.
+the environment: the first one stores and judges, the others train along. gloo joins them on CPUs,
+NCCL on GPUs. A single process needs none of it and pays nothing for it.
 """
 
 from __future__ import annotations

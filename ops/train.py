@@ -92,7 +92,8 @@ def train(
     )
     with Stages() as stages:
         result = run(job, stages)
-    click.echo(json.dumps(result) if as_json else told(result))
+    if result:  # torchrun's other processes have nothing to tell
+        click.echo(json.dumps(result) if as_json else told(result))
 
 
 def told(result: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """What `hark train` does: archive, rerun, train, rank, store, judge, promote.
 
-One run at a time in a registry. Every stage writes whole files or nothing, and only the last ones
-show: a version appears with all of it, an alias moves at once.
+One run at a time in a registry. A stage writes whole files or nothing; an alias moves at once.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ops.questions import Asked, Keeper
 from ops.rerun import count_before, rerun
 from ops.samples import LabelRules, Samples, collect
 from ops.stages import Stages
-from schemas.errors import ArtefactError
+from schemas.errors import ArtefactError, ConfigError
 from schemas.topics import EVENTS, ITEMS
 from streams.items import ItemTable
 from streams.settings import Gate, Settings
@@ -94,7 +93,16 @@ def run(job: Job, stages: Stages) -> dict[str, Any]:
     ------
     BusyError
         Another run is at it; says which.
+    ConfigError
+        Under `torchrun`, for something that one process has to do.
     """
+    from models.processes import place
+
+    rank, processes = place()
+    if processes > 1 and (job.as_of is not None or not job.offline):
+        raise ConfigError("under torchrun: hark train --offline, without --as-of")
+    if rank:
+        return _follow(job, stages)
     who = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %H:%M:%SZ}"
     with lock.held(job.root / registry.TRAINING_LOCK, who):
         with aliases.changing(job.root):
@@ -117,6 +125,23 @@ def run(job: Job, stages: Stages) -> dict[str, Any]:
             ledger.end(result)
             (job.root / CHECKPOINT).unlink(missing_ok=True)
         return result
+
+
+def _follow(job: Job, stages: Stages) -> dict[str, Any]:
+    """What the other processes of `torchrun` do: they train along; the first one does the rest."""
+    from models import build
+
+    ends = archived_ends(job.archive, job.topics)
+    samples, asked, _ = _rerun(job, Plan(None, None, ends, job.digest), stages)
+    learnt = divide(samples, asked, job.settings.gate.window, job.training.seed).training
+    build.train_version(
+        learnt.corpus,
+        len(learnt.item_index),
+        job.training,
+        horizon_s=learnt.horizon_s,
+        label_delay_s=learnt.label_delay_s,
+    )
+    return {}
 
 
 def _archive(job: Job, stages: Stages) -> int:
