@@ -19,7 +19,7 @@ from models.onnx_engine import OnnxEngine
 from models.registry import load
 from ops.archive_files import PartitionArchive, Span
 from ops.feed import catalogue_records
-from ops.segment import Records, records
+from ops.segment import records
 from ops.simulation import Simulation, simulate_events
 from schemas.errors import TransientError
 from schemas.topics import EVENTS, ITEMS
@@ -46,8 +46,7 @@ class ShopSize:
 def batches(frame: pl.DataFrame) -> Iterator[RecordBatch]:
     """An event frame as the log of one partition."""
     for first in range(0, len(frame), BATCH_RECORDS):
-        part = records(frame.slice(first, BATCH_RECORDS), EVENTS.name)
-        yield _batch(part, first)
+        yield records(frame.slice(first, BATCH_RECORDS), EVENTS.name).batch(first)
 
 
 def train_model(folder: Path, size: ShopSize, *, seconds: float) -> str:
@@ -58,10 +57,10 @@ def train_model(folder: Path, size: ShopSize, *, seconds: float) -> str:
     shop = size.simulate()
     archive, registry = folder / "archive", folder / "registry"
     log = records(shop.events, EVENTS.name)
-    PartitionArchive(archive, EVENTS.name, 0).write(Span(0, len(log)), [_batch(log, 0)])
+    PartitionArchive(archive, EVENTS.name, 0).write(Span(0, len(log)), [log.batch()])
     catalogue = catalogue_records(shop.catalogue, ITEMS.name)
     items = PartitionArchive(archive, ITEMS.name, 0)
-    items.write(Span(0, len(catalogue)), [_batch(catalogue, 0)])
+    items.write(Span(0, len(catalogue)), [catalogue.batch()])
     where = ("--archive", str(archive), "--registry", str(registry))
     command = ("train", "--offline", "--json", *where, "--max-seconds", str(seconds))
     done = subprocess.run(
@@ -105,11 +104,3 @@ def _grown(
     like = rng.integers(1, len(table), more)
     rows = table[like] + rng.normal(0, 0.02, (more, table.shape[1])).astype(np.float32)
     return np.concatenate([table, rows]), np.concatenate([bias, bias[like]])
-
-
-def _batch(part: Records, first: int) -> RecordBatch:
-    n = len(part)
-    return RecordBatch(
-        part.topic, 0, first, first + n - 1,
-        range(first, first + n), part.times_ms.tolist(), part.keys, part.values, [()] * n,
-    )  # fmt: skip

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from streams.batches import RecordBatch
+
 _UNSAFE = r'[\x00-\x1f"\\]'
 _CONTROL = [chr(code) for code in range(32)]
 _ESCAPED_FROM = ["\\", '"', *_CONTROL]
@@ -41,6 +43,24 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def batch(self, first: int = 0, *, block_ms: int = 1) -> RecordBatch:
+        """The same as one batch of a partition's log, from offset `first` on.
+
+        The broker's times are the events' own, rounded down to multiples of `block_ms`.
+        """
+        n = len(self)
+        return RecordBatch(
+            self.topic,
+            0,
+            first,
+            first + n - 1,
+            range(first, first + n),
+            (self.times_ms // block_ms * block_ms).tolist(),
+            self.keys,
+            self.values,
+            [()] * n,
+        )
 
 
 def records(frame: pl.DataFrame, topic: str) -> Records:

@@ -13,9 +13,8 @@ import numpy as np
 from ops.adapters import Source
 from ops.feed import catalogue_records
 from ops.rerun import BATCH_RECORDS, Rerun, Step
-from ops.segment import Records, records
+from ops.segment import records
 from schemas.topics import EVENTS, ITEMS
-from streams.batches import RecordBatch
 from streams.settings import Settings
 
 
@@ -50,7 +49,7 @@ def rerun_file(
     state = Rerun(settings, suggest=suggest)
     if source.catalogue is not None:
         entries = catalogue_records(source.catalogue, ITEMS.name)
-        state.take_catalogue(iter([_batch(entries, 0)]))
+        state.take_catalogue(iter([entries.batch()]))
     return state, _steps(state, source, stops_ms, block_ms, progress or (lambda done, total: None))
 
 
@@ -69,21 +68,6 @@ def _steps(
         while first < stop:
             size = min(BATCH_RECORDS, stop - first)
             part = records(source.events.slice(first, size), EVENTS.name)
-            yield state.feed(_batch(part, first, block_ms))
+            yield state.feed(part.batch(first, block_ms=block_ms))
             first += size
             progress(first, total)
-
-
-def _batch(part: Records, first: int, block_ms: int = 1) -> RecordBatch:
-    n = len(part)
-    return RecordBatch(
-        part.topic,
-        0,
-        first,
-        first + n - 1,
-        list(range(first, first + n)),
-        (part.times_ms // block_ms * block_ms).tolist(),
-        list(part.keys),
-        list(part.values),
-        [()] * n,
-    )
