@@ -75,7 +75,7 @@ def ranking(ranks: Ints, users: Ints, seed: int = 0) -> dict[str, Figure]:
 
 def rankings(ranks: Mapping[str, Ints], users: Ints, seed: int = 0) -> dict[str, dict[str, Figure]]:
     """`ranking` of several methods that answered the same questions, on the same resamples."""
-    measures = {"hr": hits, "ndcg": gains, "mrr": reciprocals}
+    measures = {"hr": metrics.hits, "ndcg": metrics.gains, "mrr": metrics.reciprocals}
     names = [f"{name}_at_{k}" for k in CUTOFFS for name in measures]
     user, size = _dense(users)
     counts = np.bincount(user, minlength=size).astype(np.float64)
@@ -96,22 +96,6 @@ def rankings(ranks: Mapping[str, Ints], users: Ints, seed: int = 0) -> dict[str,
         method: dict(zip(names, figures[width * i : width * (i + 1)], strict=True))
         for i, method in enumerate(ranks)
     }
-
-
-def hits(ranks: Ints, k: int) -> Floats:
-    """1 where the target is among the first `k` -> float64 (n,)."""
-    return (ranks <= k).astype(np.float64)
-
-
-def gains(ranks: Ints, k: int) -> Floats:
-    """1 / log2(1 + rank) within the first `k`: NDCG of one relevant item -> float64 (n,)."""
-    within = np.minimum(ranks, k).astype(np.float64)
-    return np.where(ranks <= k, 1.0 / np.log2(1.0 + within), 0.0)
-
-
-def reciprocals(ranks: Ints, k: int) -> Floats:
-    """1 / rank within the first `k` -> float64 (n,)."""
-    return np.where(ranks <= k, 1.0 / np.minimum(ranks, k), 0.0)
 
 
 def probabilities(

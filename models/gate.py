@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models import metrics
-from models.evaluation import Figure, difference, gains, hits, mean, resampled
+from models.evaluation import Figure, difference, mean, resampled
+from models.metrics import gains, hits
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 MIN_QUESTIONS = 50

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[Any]
 
 ECE_BINS = 15
@@ -15,17 +16,30 @@ MISSING = np.iinfo(np.int64).max
 """Rank of a target that isn't in the list."""
 
 
+def hits(ranks: npt.NDArray[np.int64], k: int) -> Floats:
+    """1 where the target is among the first `k` -> float64 (n,)."""
+    return (ranks <= k).astype(np.float64)
+
+
+def gains(ranks: npt.NDArray[np.int64], k: int) -> Floats:
+    """1 / log2(1 + rank) within the first `k`: NDCG of one relevant item -> float64 (n,)."""
+    within = np.minimum(ranks, k).astype(np.float64)
+    return np.where(ranks <= k, 1.0 / np.log2(1.0 + within), 0.0)
+
+
+def reciprocals(ranks: npt.NDArray[np.int64], k: int) -> Floats:
+    """1 / rank within the first `k` -> float64 (n,)."""
+    return np.where(ranks <= k, 1.0 / np.minimum(ranks, k), 0.0)
+
+
 def hit_rate(ranks: npt.NDArray[np.int64], k: int = 10) -> float:
     """Share of targets among the first `k`; ranks count from 1, `MISSING` is never a hit."""
-    return float((ranks <= k).mean()) if len(ranks) else 0.0
+    return float(hits(ranks, k).mean()) if len(ranks) else 0.0
 
 
 def ndcg(ranks: npt.NDArray[np.int64], k: int = 10) -> float:
-    """Mean of 1 / log2(1 + rank) within the first `k`: NDCG of one relevant item each."""
-    if not len(ranks):
-        return 0.0
-    within = np.minimum(ranks, k).astype(np.float64)
-    return float(np.where(ranks <= k, 1.0 / np.log2(1.0 + within), 0.0).mean())
+    """Mean of `gains`: NDCG where each question has one relevant item."""
+    return float(gains(ranks, k).mean()) if len(ranks) else 0.0
 
 
 def mrr(ranks: npt.NDArray[np.int64]) -> float:

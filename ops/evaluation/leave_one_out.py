@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import covisitation, evaluation, export, recipe, train
+from models import covisitation, evaluation, export, metrics, recipe, train
 from models.blend import Blend, Choice
 from models.engine import Engine
 from models.neighbours import Neighbours
@@ -198,7 +198,7 @@ def _blend(asker: Asker, known: Orders) -> Blend:
         wanted = targets[part.users]
 
         def measure(scores: Floats, wanted: Ints = wanted) -> evaluation.Floats:
-            return evaluation.gains(places(scores, wanted), TOP)
+            return metrics.gains(places(scores, wanted), TOP)
 
         # What is filtered from the one is filtered from the blend.
         choice.see(part.filtered(part.scores["network"]), part.scores[NEAR], measure)

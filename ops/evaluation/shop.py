@@ -148,7 +148,7 @@ def _rows(ranks: dict[str, Ints], users: Ints, seed: int) -> list[Row]:
 
 def _worth(ours: Ints, theirs: Ints, users: Ints, seed: int) -> dict[str, Any]:
     """The paired difference of hit rate and NDCG at 10: above 0 throughout means better."""
-    pairs = {"hr_at_10": evaluation.hits, "ndcg_at_10": evaluation.gains}
+    pairs = {"hr_at_10": metrics.hits, "ndcg_at_10": metrics.gains}
     return {
         name: str(evaluation.difference(gain(ours, 10), gain(theirs, 10), users, seed))
         for name, gain in pairs.items()
