@@ -101,8 +101,9 @@ def run(job: Job, stages: Stages) -> dict[str, Any]:
     rank, processes = place()
     if processes > 1 and (job.as_of is not None or not job.offline):
         raise ConfigError("under torchrun: hark train --offline, without --as-of")
-    if rank:
-        return _follow(job, stages)
+    if rank:  # it trains along; the first process does the rest
+        _learn(job, Plan(None, None, archived_ends(job.archive, job.topics), job.digest), stages)
+        return {}
     who = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %H:%M:%SZ}"
     with lock.held(job.root / registry.TRAINING_LOCK, who):
         with aliases.changing(job.root):
@@ -127,23 +128,6 @@ def run(job: Job, stages: Stages) -> dict[str, Any]:
         return result
 
 
-def _follow(job: Job, stages: Stages) -> dict[str, Any]:
-    """What the other processes of `torchrun` do: they train along; the first one does the rest."""
-    from models import build
-
-    ends = archived_ends(job.archive, job.topics)
-    samples, asked, _ = _rerun(job, Plan(None, None, ends, job.digest), stages)
-    learnt = divide(samples, asked, job.settings.gate.window, job.training.seed).training
-    build.train_version(
-        learnt.corpus,
-        len(learnt.item_index),
-        job.training,
-        horizon_s=learnt.horizon_s,
-        label_delay_s=learnt.label_delay_s,
-    )
-    return {}
-
-
 def _archive(job: Job, stages: Stages) -> int:
     with stages.stage("archive"):
         return sum(
@@ -159,15 +143,14 @@ def _archive(job: Job, stages: Stages) -> int:
         )
 
 
-def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
+def _learn(job: Job, plan: Plan, stages: Stages) -> tuple[Samples, Holdout, ItemTable, Trained]:
+    """From the archived log to a trained network, with all processes of `torchrun` together."""
     from models import build
-    from ops.ranking import fit_ranker
 
     with stages.stage("rerun"):
         samples, asked, items = _rerun(job, plan, stages)
         holdout = divide(samples, asked, job.settings.gate.window, job.training.seed)
     learnt = holdout.training
-    item_ids = [items.ids[i] for i in learnt.item_index.tolist()]
     with stages.stage("train"):
         trained = build.train_version(
             learnt.corpus,
@@ -176,14 +159,28 @@ def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
             horizon_s=learnt.horizon_s,
             label_delay_s=learnt.label_delay_s,
             progress=stages.show,
-            warm=_warm(job, plan, item_ids),
+            warm=_warm(job, plan, _item_ids(items, learnt)),
             kept=None if plan.as_of is None else job.root / CHECKPOINT,
         )
+    return samples, holdout, items, trained
+
+
+def _item_ids(items: ItemTable, learnt: Samples) -> list[str]:
+    """The id behind each model row from 1 on."""
+    return [items.ids[i] for i in learnt.item_index.tolist()]
+
+
+def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
+    from models import build
+    from ops.ranking import fit_ranker
+
+    samples, holdout, items, trained = _learn(job, plan, stages)
+    learnt = holdout.training
     with stages.stage("rank"):
         ranking = fit_ranker(learnt, holdout.training_asked, trained, len(items))
     with stages.stage("store"):
         facts = {"ranking": ranking.report, **_facts(job, plan, holdout)}
-        version = build.store(job.root, trained, item_ids, ranking.ranker, facts)
+        version = build.store(job.root, trained, _item_ids(items, learnt), ranking.ranker, facts)
         decisions.write_card(job.root / version)
     with stages.stage("gate"):
         decision = _judged(job, plan, holdout, items, version)
