@@ -115,6 +115,8 @@ class Pool:
 def candidate_features(pool: Pool, windows: Windows) -> Floats:
     """Features (D, C, R) in the order of `CANDIDATE_FEATURES`; 0 where there is no candidate."""
     features = np.zeros((*pool.items.shape, len(CANDIDATE_FEATURES)), np.float32)
+    if not len(features):  # of nothing a slice counts as contiguous: a kernel of its own, compiled
+        return features
     begin = list(CANDIDATE_FEATURES).index(next(iter(OWN_FEATURES)))
     end = begin + len(OWN_FEATURES)
     own_features(pool.items, windows, features[:, :, begin:end])
