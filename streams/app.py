@@ -11,7 +11,6 @@ from typing import Any, cast
 import faust
 import mode
 import structlog
-from aiokafka import TopicPartition
 from faust.types import StreamT
 
 from models.registry import Model, stored_at_s
@@ -31,10 +30,10 @@ from streams.items import ItemTable
 from streams.metrics import Metrics
 from streams.observations import PartitionLag
 from streams.outputs import OutputProducer
+from streams.ownership import Ownership
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.plan import Plan
-from streams.restore import committed_offsets, read_alerts, replay
 from streams.scoring import Scorer
 from streams.settings import Kafka, Settings
 from streams.startup import check_cluster
@@ -64,7 +63,6 @@ class Worker:
         self._client = kafka.client()
         prefix = kafka.topic_prefix
         self.topic = prefix + EVENTS.name
-        self._alerts_topic = prefix + ALERTS.name
         self._items_topic = prefix + ITEMS.name
         self._partitions: dict[str, int] = {}
         self.metrics = Metrics()
@@ -82,6 +80,14 @@ class Worker:
                 window=settings.limits.dead_letter_window,
                 max_consecutive=settings.limits.max_consecutive,
             ),
+        )
+        self.ownership = Ownership(
+            self._client,
+            kafka.group_id,
+            self.topic,
+            prefix + ALERTS.name,
+            self.pipeline,
+            self.metrics,
         )
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
@@ -174,41 +180,9 @@ class Worker:
         )
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
-        """Bring the state of every assigned partition to its committed offset."""
         assigned = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.topic}
-        states = self.pipeline.states
-        for gone in set(states) - assigned:
-            del states[gone]
-        partitions = [TopicPartition(self.topic, number) for number in sorted(assigned)]
-        committed = (
-            await committed_offsets(self._client, self.settings.kafka.group_id, partitions)
-            if partitions
-            else {}
-        )
-        await asyncio.gather(*(self._bring(tp, committed.get(tp, 0)) for tp in partitions))
-        self.metrics.count_rebalance()
-        log.info("rebalanced", partitions=sorted(assigned))
+        await self.ownership.take(assigned, self._partitions)
         self.health.set_ready(True)
-
-    async def _bring(self, tp: TopicPartition, committed: int) -> None:
-        """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
-        states = self.pipeline.states
-        state = states.get(tp.partition)
-        if state is None or state.next_offset > committed:
-            state = self.scorer.new_state(tp.partition)
-        if state.next_offset < committed:
-            begin = state.next_offset or None
-            number = await replay(
-                self._client, tp, begin, committed, lambda batch: self.pipeline.apply(state, batch)
-            )
-            alerts_tp = TopicPartition(
-                self._alerts_topic, tp.partition % self._partitions[self._alerts_topic]
-            )
-            for alert in await read_alerts(self._client, alerts_tp):
-                state.recall(alert)
-            self.metrics.count_restored(number)
-            log.info("state.restored", partition=tp.partition, events=number, users=state.users)
-        states[tp.partition] = state
 
     async def report(self) -> None:
         """Refresh the gauges until cancelled."""
