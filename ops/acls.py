@@ -1,0 +1,137 @@
+"""The rights of a cluster's users, over the wire: what is there, what to add, what to take away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import SecurityDisabled, for_code
+from aiokafka.protocol.admin import (
+    CreateAclsRequest_v1,
+    DeleteAclsRequest_v1,
+    DescribeAclsRequest,
+)
+from aiokafka.protocol.api import Request
+
+from schemas.errors import ConfigError
+from schemas.roles import Operation, Resource, Right
+from streams.permissions import OPERATIONS
+
+# Numbers of Kafka's protocol (org.apache.kafka.common.acl, .resource).
+_RESOURCES = {
+    Resource.TOPIC: 2,
+    Resource.GROUP: 3,
+    Resource.CLUSTER: 4,
+    Resource.TRANSACTIONAL_ID: 5,
+}
+_ANY, _LITERAL, _PREFIXED, _ALLOW = 1, 3, 4, 3
+_EVERY_HOST = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One entry as the cluster has it: a right of a user."""
+
+    principal: str
+    resource: Resource
+    name: str
+    operation: Operation
+    prefixed: bool
+
+    @staticmethod
+    def of(right: Right, principal: str) -> Binding:
+        """A role's right for the user who has that role."""
+        return Binding(principal, right.resource, right.name, right.operation, right.prefixed)
+
+    def row(self) -> tuple[Any, ...]:
+        """As it goes over the wire."""
+        return (
+            _RESOURCES[self.resource],
+            self.name,
+            _PREFIXED if self.prefixed else _LITERAL,
+            self.principal,
+            _EVERY_HOST,
+            OPERATIONS[self.operation],
+            _ALLOW,
+        )
+
+
+class _Create(Request[CreateAclsRequest_v1]):
+    API_KEY = 30
+
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self._rows = rows
+
+    def build(self, request_struct_class: type[CreateAclsRequest_v1]) -> CreateAclsRequest_v1:
+        return request_struct_class(self._rows)
+
+
+class _Delete(Request[DeleteAclsRequest_v1]):
+    API_KEY = 31
+
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self._rows = rows
+
+    def build(self, request_struct_class: type[DeleteAclsRequest_v1]) -> DeleteAclsRequest_v1:
+        return request_struct_class(self._rows)
+
+
+async def held(client: AIOKafkaClient) -> set[Binding]:
+    """Every allowance for every host; what Hark never grants (denials, some hosts) isn't shown.
+
+    Raises
+    ------
+    ConfigError
+        The cluster has no authorizer, or the asking user may not describe it.
+    """
+    every = DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY)
+    answer = await client.send(client.get_random_node(), every)
+    _check(answer.error_code, answer.error_message)
+    resources = {number: resource for resource, number in _RESOURCES.items()}
+    operations = {number: operation for operation, number in OPERATIONS.items()}
+    return {
+        Binding(principal, resources[kind], name, operations[operation], pattern == _PREFIXED)
+        for kind, name, pattern, entries in answer.resources
+        for principal, host, operation, permission in entries
+        if kind in resources and operation in operations
+        and permission == _ALLOW and host == _EVERY_HOST
+    }  # fmt: skip
+
+
+async def grant(client: AIOKafkaClient, bindings: Iterable[Binding]) -> None:
+    """Add entries; one that is there already stays as it is.
+
+    Raises
+    ------
+    ConfigError
+        The cluster refuses.
+    """
+    rows = [binding.row() for binding in bindings]
+    answer = await client.send(client.get_random_node(), _Create(rows))
+    for code, message in answer.creation_responses:
+        _check(code, message)
+
+
+async def revoke(client: AIOKafkaClient, bindings: Sequence[Binding]) -> None:
+    """Take entries away.
+
+    Raises
+    ------
+    ConfigError
+        The cluster refuses.
+    """
+    rows = [binding.row() for binding in bindings]
+    answer = await client.send(client.get_random_node(), _Delete(rows))
+    for code, message, _matches in answer.filter_responses:
+        _check(code, message)
+
+
+def _check(code: int, message: str | None) -> None:
+    if not code:
+        return
+    if for_code(code) is SecurityDisabled:
+        raise ConfigError("this cluster has no authorizer: everybody may do everything on it")
+    why = message or for_code(code).__name__
+    raise ConfigError(f"rights can't be read or changed ({why}): do it as the role admin")
