@@ -110,7 +110,8 @@ class Access:
             raise ConfigError(f"{file}: no such file; each role's part needs one") from None
         except (tomllib.TOMLDecodeError, KeyError, ValidationError) as error:
             raise ConfigError(f"{file}: not settings of Kafka ({type(error).__name__})") from None
-        return dict(section)
+        # Over what another user had set.
+        return {"password": None, "password_file": None, **section}
 
     def by_certificate(self, user: str, servers: str) -> dict[str, Any]:
         """Arguments of an aiokafka client that logs in with a certificate instead."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import SecurityDisabled, for_code
+from aiokafka.errors import ClusterAuthorizationFailedError, SecurityDisabled, for_code
 from aiokafka.protocol.admin import (
     CreateAclsRequest_v1,
     DeleteAclsRequest_v1,
@@ -100,32 +100,40 @@ async def held(client: AIOKafkaClient) -> set[Binding]:
     }  # fmt: skip
 
 
-async def grant(client: AIOKafkaClient, bindings: Iterable[Binding]) -> None:
-    """Add entries; one that is there already stays as it is.
+async def grant(client: AIOKafkaClient, bindings: Iterable[Binding]) -> list[Binding]:
+    """Add the entries that are missing; returns those.
 
     Raises
     ------
     ConfigError
         The cluster refuses.
     """
-    rows = [binding.row() for binding in bindings]
-    answer = await client.send(client.get_random_node(), _Create(rows))
-    for code, message in answer.creation_responses:
-        _check(code, message)
+    found = await held(client)
+    missing = [binding for binding in bindings if binding not in found]
+    if missing:
+        rows = [binding.row() for binding in missing]
+        answer = await client.send(client.get_random_node(), _Create(rows))
+        for code, message in answer.creation_responses:
+            _check(code, message)
+    return missing
 
 
-async def revoke(client: AIOKafkaClient, bindings: Sequence[Binding]) -> None:
-    """Take entries away.
+async def revoke(client: AIOKafkaClient, bindings: Sequence[Binding]) -> list[Binding]:
+    """Take away the entries that are there; returns those.
 
     Raises
     ------
     ConfigError
         The cluster refuses.
     """
-    rows = [binding.row() for binding in bindings]
-    answer = await client.send(client.get_random_node(), _Delete(rows))
-    for code, message, _matches in answer.filter_responses:
-        _check(code, message)
+    found = await held(client)
+    there = [binding for binding in bindings if binding in found]
+    if there:
+        rows = [binding.row() for binding in there]
+        answer = await client.send(client.get_random_node(), _Delete(rows))
+        for code, message, _matches in answer.filter_responses:
+            _check(code, message)
+    return there
 
 
 def _check(code: int, message: str | None) -> None:
@@ -133,5 +141,6 @@ def _check(code: int, message: str | None) -> None:
         return
     if for_code(code) is SecurityDisabled:
         raise ConfigError("this cluster has no authorizer: everybody may do everything on it")
-    why = message or for_code(code).__name__
-    raise ConfigError(f"rights can't be read or changed ({why}): do it as the role admin")
+    if for_code(code) is ClusterAuthorizationFailedError:
+        raise ConfigError("this user may not read or change rights: log in as the role admin")
+    raise ConfigError(f"rights can't be read or changed: {message or for_code(code).__name__}")

@@ -94,17 +94,12 @@ def acls(
 
 async def _work(kafka: Kafka, wanted: Sequence[Binding], *, apply_: bool, revoke_: bool) -> Answer:
     async with reached(kafka.client()) as client:
-        found = await held(client)
-        missing = [binding for binding in wanted if binding not in found]
         if apply_:
-            if missing:
-                await grant(client, missing)
-            return Answer(_entries(wanted), granted=_entries(missing))
+            return Answer(_entries(wanted), granted=_entries(await grant(client, wanted)))
         if revoke_:
-            there = [binding for binding in wanted if binding in found]
-            if there:
-                await revoke(client, there)
-            return Answer(_entries(wanted), revoked=_entries(there))
+            return Answer(_entries(wanted), revoked=_entries(await revoke(client, wanted)))
+        found = await held(client)
+    missing = [binding for binding in wanted if binding not in found]
     principals = {binding.principal for binding in wanted}
     beyond = {each for each in found if each.principal in principals} - set(wanted)
     return Answer(

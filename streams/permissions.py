@@ -176,8 +176,8 @@ def refused(user: str, role: str, rights: Sequence[Right]) -> ConfigError:
         for (operation, resource), names in by_operation.items()
     )
     return ConfigError(
-        f"user {user} lacks rights of the role {role}: {what}; an admin grants them with "
-        f"`hark topics acls --role {role} --apply{_principal(user, role)}`"
+        f"user {user} lacks rights of the role {role}: {what}; log in as another user, "
+        f"or have an admin run `hark topics acls --role {role} --apply{_principal(user, role)}`"
     )
 
 
