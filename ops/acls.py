@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,7 @@ from aiokafka.protocol.admin import (
 )
 from aiokafka.protocol.api import Request
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, TransientError
 from schemas.roles import Operation, Resource, Right
 from streams.permissions import OPERATIONS
 
@@ -28,6 +30,7 @@ _RESOURCES = {
 }
 _ANY, _LITERAL, _PREFIXED, _ALLOW = 1, 3, 4, 3
 _EVERY_HOST = "*"
+_HEARD_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class _Delete(Request[DeleteAclsRequest_v1]):
         return request_struct_class(self._rows)
 
 
-async def held(client: AIOKafkaClient) -> set[Binding]:
+async def held(client: AIOKafkaClient, broker: int | None = None) -> set[Binding]:
     """Every allowance for every host; what Hark never grants (denials, some hosts) isn't shown.
 
     Raises
@@ -87,7 +90,8 @@ async def held(client: AIOKafkaClient) -> set[Binding]:
         The cluster has no authorizer, or the asking user may not describe it.
     """
     every = DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY)
-    answer = await client.send(client.get_random_node(), every)
+    node = client.get_random_node() if broker is None else broker
+    answer = await client.send(node, every)
     _check(answer.error_code, answer.error_message)
     resources = {number: resource for resource, number in _RESOURCES.items()}
     operations = {number: operation for operation, number in OPERATIONS.items()}
@@ -101,12 +105,14 @@ async def held(client: AIOKafkaClient) -> set[Binding]:
 
 
 async def grant(client: AIOKafkaClient, bindings: Iterable[Binding]) -> list[Binding]:
-    """Add the entries that are missing; returns those.
+    """Add the entries that are missing; returns those, once every broker goes by them.
 
     Raises
     ------
     ConfigError
         The cluster refuses.
+    TransientError
+        A broker that is in the cluster doesn't hear of it.
     """
     found = await held(client)
     missing = [binding for binding in bindings if binding not in found]
@@ -115,16 +121,19 @@ async def grant(client: AIOKafkaClient, bindings: Iterable[Binding]) -> list[Bin
         answer = await client.send(client.get_random_node(), _Create(rows))
         for code, message in answer.creation_responses:
             _check(code, message)
+        await _until(client, lambda found: found.issuperset(missing))
     return missing
 
 
 async def revoke(client: AIOKafkaClient, bindings: Sequence[Binding]) -> list[Binding]:
-    """Take away the entries that are there; returns those.
+    """Take away the entries that are there; returns those, once every broker goes by it.
 
     Raises
     ------
     ConfigError
         The cluster refuses.
+    TransientError
+        A broker that is in the cluster doesn't hear of it.
     """
     found = await held(client)
     there = [binding for binding in bindings if binding in found]
@@ -133,7 +142,18 @@ async def revoke(client: AIOKafkaClient, bindings: Sequence[Binding]) -> list[Bi
         answer = await client.send(client.get_random_node(), _Delete(rows))
         for code, message, _matches in answer.filter_responses:
             _check(code, message)
+        await _until(client, lambda found: found.isdisjoint(there))
     return there
+
+
+async def _until(client: AIOKafkaClient, settled: Callable[[set[Binding]], bool]) -> None:
+    """Wait until every broker has heard of a change: the controller's answer comes earlier."""
+    end = time.monotonic() + _HEARD_S
+    for broker in client.cluster.brokers():
+        while not settled(await held(client, broker.nodeId)):
+            if time.monotonic() > end:
+                raise TransientError(f"broker {broker.nodeId} didn't hear of the change of rights")
+            await asyncio.sleep(0.02)
 
 
 def _check(code: int, message: str | None) -> None:

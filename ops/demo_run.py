@@ -246,8 +246,11 @@ class Run:
         rows = events.select("message_id", "user_id", item=about).iter_rows()
         self._standings = await asyncio.to_thread(judge, rows, published)
 
-    def _follow(self, spec: TopicSpec, **where: bool) -> AsyncGenerator[Record, None]:
-        return follow(self._as("reader").kafka.client(), spec, **where)
+    def _follow(
+        self, spec: TopicSpec, *, from_beginning: bool, until_end: bool = False
+    ) -> AsyncGenerator[Record, None]:
+        client = self._as("reader").kafka.client()
+        return follow(client, spec, from_beginning=from_beginning, until_end=until_end)
 
     async def _all(self, spec: TopicSpec) -> list[bytes]:
         messages = self._follow(spec, from_beginning=True, until_end=True)

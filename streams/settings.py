@@ -186,7 +186,11 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         variable = "HARK_" + "__".join(str(part) for part in first["loc"]).upper()
-        wrong = "no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        wrong = (
+            "no such setting"
+            if first["type"] == "extra_forbidden"
+            else first["msg"].removeprefix("Value error, ")
+        )
         raise ConfigError(f"setting {where}: {wrong} (hark.toml or {variable})") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file or 'hark.toml'}: {error}") from None
