@@ -54,7 +54,7 @@ def test_no_broker_is_one_line_and_exit_code_1() -> None:
     done = hark("topics", "create", HARK_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{free_ports(1)[0]}")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("error: Kafka at 127.0.0.1:")
+    assert done.stderr.startswith("error: no Kafka at 127.0.0.1:")
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("broker", "start", "--brokers", "2")])
