@@ -42,4 +42,6 @@ class Head(msgspec.Struct, frozen=True):
         try:
             return msgspec.json.decode(value, type=cls)
         except msgspec.DecodeError as error:
-            raise StateError(f"counters: the head of the checkpoint can't be read: {error}") from None
+            raise StateError(
+                f"counters: the head of the checkpoint can't be read: {error}"
+            ) from None

@@ -88,10 +88,8 @@ class CheckpointReader:
         self._only(tp, begin)
         async for records in read_range(self._consumer, tp, end, max_records=BATCH_RECORDS):
             passed, begin = records[-1].offset + 1 - begin, records[-1].offset + 1
-            records = [record for record in records if record.key != HEAD]
-            await take(
-                [record.key for record in records], [record.value for record in records], passed
-            )
+            ours = [record for record in records if record.key != HEAD]
+            await take([record.key for record in ours], [record.value for record in ours], passed)
 
     def _only(self, tp: TopicPartition, begin: int) -> None:
         """Fetch nothing of the other one meanwhile."""

@@ -131,9 +131,7 @@ class CheckpointWriter:
                 while first is not None:
                     batch, first = await asyncio.to_thread(_fill, producer, first, rest)
                     size += batch.size()
-                    sent.append(
-                        await producer.send_batch(batch, tp.topic, partition=tp.partition)
-                    )
+                    sent.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
             await asyncio.gather(*sent)
             await producer.commit_transaction()
         except _FENCED as error:

@@ -20,8 +20,8 @@ from schemas.errors import FencedError, TransientError
 from schemas.topics import COUNTERS, MAX_MESSAGE_BYTES, USER_STATE, state_transaction
 from streams.capture import Captured
 from streams.checkpoint_head import HEAD, Head
-from streams.checkpoint_writer import CheckpointWriter, StateTopics
 from streams.checkpoint_metrics import CheckpointMetrics
+from streams.checkpoint_writer import CheckpointWriter, StateTopics
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 
@@ -194,13 +194,15 @@ class Checkpoints:
             except TransientError as error:
                 log.warning("checkpoint.failed", partition=number, why=str(error))
                 self._metrics.failed("failed")
+            except Exception:
+                owned.writer.fenced = True  # rather an old checkpoint than a wrong one
+                log.exception("checkpoint.broken", partition=number)
+                self._metrics.failed("failed")
             finally:
                 if not written:
                     await self._pipeline.in_scorer(partial(state.retain, captured))
 
-    async def _write(
-        self, number: int, owned: _Owned, captured: Captured, commit_s: float
-    ) -> None:
+    async def _write(self, number: int, owned: _Owned, captured: Captured, commit_s: float) -> None:
         began_s = time.perf_counter()
         saved = await asyncio.to_thread(captured.encode)
         await self._until_committed(number, captured.offset, commit_s)

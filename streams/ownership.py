@@ -127,9 +127,7 @@ class Ownership:
                 why = refusal(head, self._group, committed)
                 try:
                     if not why:
-                        await restore_checkpoint(
-                            reader, found, state, self._pipeline, progress
-                        )
+                        await restore_checkpoint(reader, found, state, self._pipeline, progress)
                 except StateError as error:
                     why = str(error)
                 if not why:

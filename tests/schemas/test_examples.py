@@ -17,7 +17,7 @@ from schemas.contract import Contract
 from schemas.errors import Reason
 from schemas.json_schema import schema_files
 from schemas.kinds import Kind
-from schemas.topics import EVENTS, ITEMS, CONTRACT
+from schemas.topics import CONTRACT, EVENTS, ITEMS
 from streams.ingest import decode_batch
 
 BROKER_MS = 1_791_000_000_000
