@@ -73,7 +73,7 @@ class Restoring:
         marker = self._marker()
         if len(users) != marker.users:
             raise StateError(f"user-state holds {len(users)} users, its marker says {marker.users}")
-        state.histories.numbers.restore(sorted(self._item_ids(marker.items)))
+        state.histories.numbers.restore(self._item_ids(marker.items))
         counter_parts.restore(state.counters, self._parts)
         users.evicted, users.max_users = marker.evicted, self._max_users
         while len(users) > users.max_users:
