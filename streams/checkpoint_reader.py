@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.checkpoint_head import HEAD, Head
+from streams.checkpoint_head import HEAD
 from streams.checkpoint_writer import StateTopics
 from streams.log import groupless_consumer, read_range
 
@@ -27,12 +27,12 @@ class Found:
     Attributes
     ----------
     head
-        Of the newest complete checkpoint, None if there is none.
+        The value of the newest complete checkpoint's head, None if there is none.
     rows_end, parts_end
         Ends of the two topics' partitions as of now: a new state begins there.
     """
 
-    head: Head | None
+    head: bytes | None
     rows_end: int
     parts_end: int
 
@@ -54,13 +54,7 @@ class CheckpointReader:
         await self._consumer.stop()
 
     async def find(self) -> Found:
-        """Look for the newest head, from the end of `counters` backwards.
-
-        Raises
-        ------
-        StateError
-            There is one and it can't be read.
-        """
+        """Look for the newest head, from the end of `counters` backwards."""
         tps = [self._rows, self._parts]
         first = (await self._consumer.beginning_offsets(tps))[self._parts]
         ends = await self._consumer.end_offsets(tps)
@@ -73,7 +67,7 @@ class CheckpointReader:
             async for records in read_range(self._consumer, self._parts, before):
                 for record in records:
                     if record.key == HEAD:
-                        head = Head.decode(record.value or b"")
+                        head = record.value or b""
         return Found(head, ends[self._rows], end)
 
     async def read_parts(self, begin: int, end: int, take: Take) -> None:

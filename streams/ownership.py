@@ -14,7 +14,7 @@ from streams.checkpoints import Checkpoints
 from streams.metrics import Metrics
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
-from streams.restore import committed_offsets, read_alerts, refusal, replay, restore_checkpoint
+from streams.restore import accept, committed_offsets, read_alerts, replay, restore_checkpoint
 from streams.restore_progress import RestoreProgress
 
 log = structlog.get_logger(__name__)
@@ -122,20 +122,21 @@ class Ownership:
         await checkpoints.own(number)
         async with CheckpointReader(self._client, checkpoints.topics, number) as reader:
             found = await reader.find()
-            head, state = found.head, new_state(number)
-            if head is not None:
-                why = refusal(head, self._group, committed)
+            state = new_state(number)
+            if found.head is not None:
                 try:
-                    if not why:
-                        await restore_checkpoint(reader, found, state, self._pipeline, progress)
+                    head = accept(found.head, self._group, committed)
+                    await restore_checkpoint(reader, found, head, state, self._pipeline, progress)
                 except StateError as error:
-                    why = str(error)
-                if not why:
+                    log.warning(
+                        "state.checkpoint_ignored",
+                        partition=number,
+                        why=str(error),
+                        instead="the whole log is replayed",
+                    )
+                    state = new_state(number)
+                else:
                     checkpoints.begin(number, head.rows_from, head.parts_from, head.offset)
                     return state
-                log.warning(
-                    "state.checkpoint_ignored", partition=number, why=why, instead="the whole log"
-                )
-                state = new_state(number)
         checkpoints.begin(number, found.rows_end, found.parts_end, None)
         return state

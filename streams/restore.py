@@ -44,19 +44,18 @@ async def committed_offsets(
 async def restore_checkpoint(
     reader: CheckpointReader,
     found: Found,
+    head: Head,
     state: PartitionState,
     pipeline: Pipeline,
     progress: RestoreProgress,
 ) -> None:
-    """Fill an empty state from the checkpoint that `found.head` heads.
+    """Fill an empty state from the checkpoint of this head.
 
     Raises
     ------
     StateError
         The checkpoint is incomplete or of another layout; the state is of no use then.
     """
-    if found.head is None:
-        raise StateError("counters: there is no checkpoint")
     restoring = Restoring(state)
 
     async def parts(keys: Sequence[bytes], values: Sequence[bytes | None], read: int) -> None:
@@ -67,7 +66,6 @@ async def restore_checkpoint(
         await pipeline.in_scorer(partial(restoring.rows, keys, values))
         progress.advance(read)
 
-    head = found.head
     progress.expect(found.rows_end - head.rows_from + found.parts_end - head.parts_from)
     await reader.read_parts(head.parts_from, found.parts_end, parts)
     await reader.read_rows(head.rows_from, found.rows_end, rows)
@@ -76,13 +74,14 @@ async def restore_checkpoint(
         raise StateError(f"counters: the marker is at {offset}, the head says {head.offset}")
 
 
-def refusal(head: Head, group: str, committed: int) -> str:
-    """Why a checkpoint can't be gone on from, "" if it can."""
+def accept(value: bytes, group: str, committed: int) -> Head:
+    """The head of a checkpoint that `group` can go on from; raises `StateError` if it can't."""
+    head = Head.decode(value)
     if head.group != group:
-        return f"it is of the consumer group {head.group!r}: give every group topics of its own"
+        raise StateError(f"it is of group {head.group!r}: give every group a prefix of its own")
     if head.offset > committed:
-        return f"it is at {head.offset}, and the group goes on at {committed}"
-    return ""
+        raise StateError(f"it is at offset {head.offset}, the group goes on at {committed}")
+    return head
 
 
 async def replay(

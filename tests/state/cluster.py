@@ -40,9 +40,9 @@ class Shop:
     folder: Path
     published: int = 0
     events: pl.DataFrame = field(
-        default_factory=lambda: simulate_events(
-            11, users=120, items=60, days=30, events=4_000
-        ).events
+        default_factory=lambda: (
+            simulate_events(11, users=120, items=60, days=30, events=4_000).events
+        )
     )
 
     @property
@@ -133,7 +133,7 @@ async def caught_up(worker: Worker, shop: Shop) -> None:
 
 async def until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
     deadline = asyncio.get_running_loop().time() + timeout_s
-    while not condition():  # noqa: ASYNC110 - what is waited for is the state of a worker
+    while not condition():
         assert asyncio.get_running_loop().time() < deadline, f"still waiting until {what}"
         await asyncio.sleep(0.05)
 
@@ -149,3 +149,14 @@ def by_id(values: list[bytes]) -> dict[str, bytes]:
 
 def sample(worker: Worker, name: str, **labels: str) -> float:
     return worker.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def difference(found: dict[int, list[bytes]], expected: dict[int, list[bytes]]) -> str:
+    """The first difference between two outputs, "" if there is none."""
+    for number, values in expected.items():
+        for at, (one, other) in enumerate(zip(found[number], values, strict=False)):
+            if one != other:
+                return f"partition {number}, output {at}:\n{one!r}\n{other!r}"
+        if len(found[number]) != len(values):
+            return f"partition {number}: {len(found[number])} outputs, not {len(values)}"
+    return ""
