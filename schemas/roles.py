@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schemas.topics import TOPICS, TopicSpec, topics
+from schemas.topics import TOPICS, TopicSpec, state_transactions, topics
 
 ROLES = {
     "publisher": "the product: publishes events and items",
@@ -78,11 +78,6 @@ def rights_of(role: str, prefix: str = "", group: str = "hark") -> tuple[Right, 
     return tuple(right for right in rights(prefix, group) if right.role == role)
 
 
-def transactional_prefix(prefix: str, group: str) -> str:
-    """What the worker's transactional ids begin with."""
-    return f"{prefix}{group}-state-"
-
-
 def reader_groups(prefix: str) -> str:
     """What the group ids of subscribers begin with."""
     return f"{prefix}reader-"
@@ -110,7 +105,7 @@ def other_rights(prefix: str, group: str) -> Iterator[Right]:
     """What roles may besides: groups, transactions, the cluster."""
     # An idempotent producer needs no right of its own since Kafka 3.0: Write on a topic is enough.
     yield Right("worker", Resource.GROUP, group, Operation.READ)
-    transactions = transactional_prefix(prefix, group)
+    transactions = state_transactions(prefix)
     yield Right("worker", Resource.TRANSACTIONAL_ID, transactions, Operation.WRITE, prefixed=True)
     yield Right("reader", Resource.GROUP, reader_groups(prefix), Operation.READ, prefixed=True)
     yield Right("operator", Resource.GROUP, group, Operation.DESCRIBE)

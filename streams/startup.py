@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
 
 from schemas.errors import ConfigError, TransientError
 from schemas.roles import Right, other_rights, topic_rights
-from schemas.topics import TopicSpec
+from schemas.topics import EVENTS, STATE, TopicSpec
 from streams.permissions import lacking, refused, see_topics
 from streams.reach import reached, user_of
 
@@ -70,6 +70,19 @@ def _needed(role: str, specs: Sequence[TopicSpec], prefix: str, group: str | Non
     if group is not None:
         found += other_rights(prefix, group)
     return [right for right in found if right.role == role]
+
+
+def check_state_topics(partitions: Mapping[str, int], prefix: str) -> None:
+    """Partition p of the state topics is that of `events`; raises `ConfigError` if it can't be."""
+    events = partitions[prefix + EVENTS.name]
+    for spec in STATE:
+        found = partitions[prefix + spec.name]
+        if found != events:
+            raise ConfigError(
+                f"topic {prefix + spec.name} has {found} partitions and {prefix + EVENTS.name} has "
+                f"{events}: they must be equal; delete {prefix + spec.name} and create it with "
+                f"{events} (the state is then read from the whole log once)"
+            )
 
 
 async def from_any(ask: Callable[[], Awaitable[T]], timeout_s: float = 10.0) -> T:

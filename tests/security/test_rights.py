@@ -19,8 +19,8 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from ops.topic_admin import create_topics, find_differences
 from schemas.errors import ConfigError
-from schemas.roles import ROLES, reader_groups, rights, transactional_prefix, unknown_roles
-from schemas.topics import TOPICS, topics
+from schemas.roles import ROLES, reader_groups, rights, unknown_roles
+from schemas.topics import TOPICS, state_transaction, topics
 from streams.reach import reached
 from tests.security.roles import Roles
 
@@ -30,6 +30,8 @@ WRITES = {
     "recommendations": {"worker"},
     "alerts": {"worker"},
     "dead-letters": {"worker"},
+    "user-state": {"worker"},
+    "counters": {"worker"},
 }
 READS = {
     "events": {"worker", "trainer"},
@@ -37,6 +39,8 @@ READS = {
     "recommendations": {"reader"},
     "alerts": {"reader", "worker"},
     "dead-letters": {"operator"},
+    "user-state": {"worker"},
+    "counters": {"worker"},
 }
 """Who may, by topic; written a second time, so that a change of the table is a decision here too.
 The admin isn't in it: on a local cluster it stands above all rights."""
@@ -127,7 +131,7 @@ async def test_the_workers_group_is_the_workers(roles: Roles, role: str) -> None
 
 
 @pytest.mark.parametrize("role", PLAIN_ROLES)
-async def test_only_the_worker_has_transactions_and_only_of_its_group(
+async def test_only_the_worker_has_transactions_and_only_those_of_the_state(
     roles: Roles, role: str
 ) -> None:
     async def begin(name: str) -> None:
@@ -137,7 +141,7 @@ async def test_only_the_worker_has_transactions_and_only_of_its_group(
         finally:
             await sending.stop()
 
-    mine = transactional_prefix(roles.prefix, roles.group) + "0"
+    mine = state_transaction(roles.prefix, 0)
     error = TransactionalIdAuthorizationFailed
     assert await refused(lambda: begin(mine), error) == (role != "worker")
     assert await refused(lambda: begin("another"), error)
