@@ -20,6 +20,7 @@ from streams.points import PointPolicy, Points
 from streams.standing import windows_of
 from streams.take import take
 from streams.taken import Events, Outcome, Rules, Taken
+from streams.undo import Undo
 from streams.user_rows import NO_SLOT, Rows, UserRows
 
 BEFORE = 8
@@ -112,6 +113,8 @@ class Histories:
         Bound on users; beyond it the least recently seen go, and are counted.
     late_s
         An event older than the user's newest by more than this is late.
+    undo
+        Told of every change.
     """
 
     def __init__(
@@ -122,12 +125,14 @@ class Histories:
         length: int = 64,
         max_users: int = 1_000_000,
         late_s: int = 7 * 86_400,
+        undo: Undo | None = None,
     ) -> None:
         self.items = items
         self.policy = policy or PointPolicy()
         self.length = length
         self.late_s = late_s
-        self._users = UserRows(length, max_users)
+        self._undo = undo or Undo()
+        self._users = UserRows(length, max_users, self._undo)
 
     @property
     def users(self) -> int:
@@ -209,6 +214,8 @@ class Histories:
         policy = self.policy
         rules = Rules(self.late_s, policy.refresh_s, policy.watched, policy.asking)
         taken = Taken.room(n, self.length, BEFORE)
+        if self._undo.recording:
+            self._undo.rows(self._users.rows, np.unique(slots[slots != NO_SLOT]))
         d, disordered = take(self._users.rows, events, rules, taken)
         seen = taken.items[:d]
         windows = Windows(

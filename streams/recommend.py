@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from streams.undo import Undo
 
 COUNTERS = "counters"
 """`model_version` of answers that no model gave."""
@@ -56,7 +59,8 @@ class Policy:
 class SentLists:
     """What each user was last sent and when, so that only news goes out; by history slot."""
 
-    def __init__(self) -> None:
+    def __init__(self, undo: Undo | None = None) -> None:
+        self._undo = undo or Undo()
         # Arrays of machine integers: read and written one by one, much faster than numpy's.
         self._owners = array("q")
         self._lists = array("q")
@@ -90,5 +94,10 @@ class SentLists:
                 return "unchanged"
             if trigger.time_ms - self._sent_ms[slot] < policy.min_interval_s * 1000:
                 return "held"
-        owners[slot], self._lists[slot], self._sent_ms[slot] = owner, shown, trigger.time_ms
+        before = slot, owners[slot], self._lists[slot], self._sent_ms[slot]
+        self._undo.keep(partial(self._set, *before))
+        self._set(slot, owner, shown, trigger.time_ms)
         return "sent"
+
+    def _set(self, slot: int, owner: int, shown: int, sent_ms: int) -> None:
+        self._owners[slot], self._lists[slot], self._sent_ms[slot] = owner, shown, sent_ms

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.windows import DAY_GAPS
+from streams.undo import Undo
 
 SUMS = (
     *(f"{what}_{days}d" for what in ("visits", "spend") for days in (15, 45, 120)),
@@ -67,8 +69,9 @@ def row_type(length: int) -> np.dtype[Any]:
 class UserRows:
     """User id -> slot -> row, growing by doubling up to `max_users`."""
 
-    def __init__(self, length: int, max_users: int) -> None:
+    def __init__(self, length: int, max_users: int, undo: Undo | None = None) -> None:
         self.max_users = max_users
+        self._undo = undo or Undo()
         self.evicted = 0
         self.rows: Rows = np.zeros(min(MIN_CAPACITY, max_users), row_type(length))
         self._slots: dict[str, int] = {}
@@ -103,7 +106,11 @@ class UserRows:
         """
         get = self._slots.get
         slots = [get(user_id, NO_SLOT) for user_id in user_ids]
-        for position in [place for place, slot in enumerate(slots) if slot == NO_SLOT]:
+        new = [place for place, slot in enumerate(slots) if slot == NO_SLOT]
+        if new:
+            asked = [user_ids[position] for position in new]
+            self._undo.keep(partial(self._give_back, asked, len(self._ids)))
+        for position in new:
             slots[position] = self._take(user_ids[position])
             if slots[position] == NO_SLOT:
                 return slots[:position]
@@ -119,6 +126,9 @@ class UserRows:
         seen = self.rows["applied"][used]
         oldest = used[np.argpartition(seen, count - 1)[:count]] if count < len(used) else used
         gone = np.sort(oldest)[::-1].tolist()
+        self._undo.attributes(self, "evicted")
+        self._undo.keep(partial(self._take_back, gone, [self._ids[slot] for slot in gone]))
+        self._undo.rows(self.rows, oldest)
         for slot in gone:
             del self._slots[self._ids[slot]]
             self._ids[slot] = ""
@@ -144,7 +154,25 @@ class UserRows:
         self._slots[user_id] = slot
         return slot
 
+    def _give_back(self, user_ids: list[str], slots: int) -> None:
+        """Undo of `assign`: those of `user_ids` that got a slot go; `slots` were in use before."""
+        for user_id in reversed(list(dict.fromkeys(user_ids))):
+            slot = self._slots.pop(user_id, NO_SLOT)
+            if slot == NO_SLOT:
+                continue
+            if slot < slots:
+                self._ids[slot] = ""
+                self._free.append(slot)
+        del self._ids[slots:]
+
+    def _take_back(self, gone: list[int], user_ids: list[str]) -> None:
+        """Undo of `evict`."""
+        del self._free[len(self._free) - len(gone) :]
+        for slot, user_id in zip(gone, user_ids, strict=True):
+            self._ids[slot], self._slots[user_id] = user_id, slot
+
     def _grow(self) -> None:
+        self._undo.attributes(self, "rows")
         grown: Rows = np.zeros(min(2 * len(self.rows), self.max_users), self.rows.dtype)
         grown[: len(self.rows)] = self.rows
         self.rows = grown
