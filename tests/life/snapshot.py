@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from streams.item_numbers import ItemNumbers
 from streams.items import ItemTable
 from streams.label_queue import LabelQueue, Payments
 from streams.partition import PartitionState
@@ -30,6 +31,8 @@ def _plain(value: Any) -> Any:
         return {**kept, "_rows": waiting, "_head": 0, "_tail": len(value)}
     if isinstance(value, list) and value and isinstance(value[0], Pending):
         return _plain(_merged(value))
+    if isinstance(value, ItemNumbers):
+        return [value._id(number) for number in range(len(value))]
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
