@@ -83,11 +83,16 @@ class ContractSection(Section):
 
 
 class State(Section):
-    """Bounds of what the worker remembers."""
+    """Bounds of what the worker remembers, and how often it is saved.
+
+    Every `checkpoint_s` what changed of a partition's state is written to `user-state` and
+    `counters`; 0: never, and whoever takes a partition over reads its whole log.
+    """
 
     max_users: Positive = 1_000_000
     late_s: Positive = 7 * 86_400
     covisit_days: Positive = 90
+    checkpoint_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
 
 
 class Recommend(Section):
