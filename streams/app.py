@@ -71,7 +71,14 @@ class Worker:
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
         plan = Plan.from_settings(settings)
-        self.scorer = Scorer(plan, self._decoder, self.items, self.metrics, record)
+        self.scorer = Scorer(
+            plan,
+            self._decoder,
+            self.items,
+            self.metrics,
+            record,
+            max_failures=settings.limits.max_failures,
+        )
         self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
         self.pipeline = Pipeline(
             self.scorer,

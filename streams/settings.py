@@ -121,11 +121,15 @@ class Http(Section):
 
 
 class Limits(Section):
-    """When too many dead letters stop the worker (a bad deploy must not drain a topic)."""
+    """When too many dead letters stop the worker (a bad deploy must not drain a topic).
+
+    `max_failures` bounds the records in a row that make a stage raise.
+    """
 
     dead_letter_share: Share = 0.5
     dead_letter_window: Positive = 10_000
     max_consecutive: Positive = 5_000
+    max_failures: Positive = 100
 
 
 class Settings(BaseSettings):
