@@ -19,6 +19,9 @@ class Node:
     port: int
     controller_port: int
     folder: Path
+    relay: tuple[int, int] | None = None
+    """A second listener: the port it has, and the one it is advertised at, where a relay listens
+    through which its clients come (`ops/faults/relay.py`)."""
 
     @property
     def properties_file(self) -> Path:
@@ -77,4 +80,16 @@ def properties(node: Node, nodes: Sequence[Node]) -> str:
         # Kafka's default of 128 MiB would take most of a small heap.
         "log.cleaner.dedupe.buffer.size": 16 * _MIB,
     }
+    if node.relay is not None:
+        for key, more in _relayed(*node.relay).items():
+            lines[key] = f"{lines[key]},{more}"
     return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _relayed(port: int, advertised: int) -> dict[str, str]:
+    """What a second listener, whose clients come through a relay, adds to the lines."""
+    return {
+        "listeners": f"RELAYED://{HOST}:{port}",
+        "advertised.listeners": f"RELAYED://{HOST}:{advertised}",
+        "listener.security.protocol.map": "RELAYED:PLAINTEXT",
+    }
