@@ -28,6 +28,7 @@ from streams.candidates import Suggestions
 from streams.decide import Decider
 from streams.histories import BEFORE, Applied
 from streams.ingest import BatchDecoder
+from streams.item_numbers import ItemNumbers
 from streams.items import ItemTable
 from streams.metrics import Metrics
 from streams.plan import Plan
@@ -130,8 +131,9 @@ def _measure(
 
     The first round isn't counted. CPU time tells what a busy machine added.
     """
-    columns, applied = _batch(windows)
+    columns, applied = _batch(windows, shop.state.histories.numbers)
     counters, every = shop.state.counters, np.arange(len(windows))
+    part = counters.covisits.part().by_index(shop.state.histories.numbers.all_indices)
     rounds: list[dict[str, float]] = []
     begun = time.perf_counter()
     while len(rounds) <= LEAST_ROUNDS or time.perf_counter() - begun < LEAST_S:
@@ -139,7 +141,7 @@ def _measure(
         before = _spent(metrics)
         used, started = time.process_time(), time.perf_counter()
         suggestions = Suggestions.none(len(windows), counters.candidates)
-        suggest(windows, every, counters.covisits.part(), suggestions)
+        suggest(windows, every, part, suggestions)
         suggested = time.perf_counter()
         decided = decider.decide(shop.state, columns, applied, windows, suggestions)
         done, used = time.perf_counter(), time.process_time() - used
@@ -164,7 +166,7 @@ def _spent(metrics: Metrics) -> dict[str, float]:
     return {name: sum(sums[part] for part in parts) for name, parts in STAGES.items()}
 
 
-def _batch(windows: Windows) -> tuple[EventColumns, Applied]:
+def _batch(windows: Windows, numbering: ItemNumbers) -> tuple[EventColumns, Applied]:
     """A batch whose every event is one of the D decision points, each of another user."""
     d = len(windows)
     rows = np.arange(d)
@@ -183,14 +185,18 @@ def _batch(windows: Windows) -> tuple[EventColumns, Applied]:
         references=zeros,
         ends=np.ones(d, np.bool_),
     )
+    items = windows.items[rows, windows.lengths - 1]
     applied = Applied(
         outcomes=np.full(d, Outcome.ACCEPTED, np.uint8),
         slots=rows,
-        items=windows.items[rows, windows.lengths - 1],
+        owners=np.ones(d, np.uint32),
+        items=items,
+        numbers=numbering.of(items),
         before=np.full((d, BEFORE), -1, np.int32),
         ratios=np.ones(d, np.float32),
         points=Points(rows, np.full(d, EVERYTHING)),
         windows=windows,
+        numbering=numbering,
     )
     return columns, applied
 

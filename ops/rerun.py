@@ -134,7 +134,11 @@ class Rerun:
 
     def frozen(self) -> Part:
         """Everybody's item counters as they are now, a copy that stays so."""
-        return copy.deepcopy(merged([s.counters.covisits.part() for s in self._states.values()]))
+        parts = [
+            state.counters.covisits.part().by_index(state.histories.numbers.all_indices)
+            for state in self._states.values()
+        ]
+        return copy.deepcopy(merged(parts))
 
     def take_catalogue(self, batches: Iterator[RecordBatch]) -> None:
         """Apply item upserts and tombstones; unreadable entries are skipped, as the worker does."""

@@ -3,6 +3,7 @@
 ::
 
     start      ConfigError      exit before joining the group, one line
+    restore    StateError       the saved state is refused, the log is replayed from its beginning
     fetch      TransientError   bounded retry, then stop with the batch uncommitted
     decode     RejectedRecord   to the dead letters with its reason, then ack
     histories  RejectedRecord   (late)
@@ -38,6 +39,10 @@ class EngineError(HarkError):
 
 class ArtefactError(HarkError):
     """A model artefact is corrupt, truncated or of another feature set: it is refused."""
+
+
+class StateError(HarkError):
+    """A saved state is incomplete or of another layout: it is refused."""
 
 
 class Reason(StrEnum):

@@ -131,6 +131,10 @@ class AlertBook:
             None if alert.ended_at is None else parse_time_ms(alert.ended_at),
         )
 
+    def forget(self, subject: str) -> None:
+        """Know nothing of a subject any more."""
+        self._incidents.pop(subject, None)
+
     def _prune(self, now_ms: int) -> None:
         """Forget incidents whose cool-down is over, each time the book has doubled."""
         if len(self._incidents) < self._prune_at:

@@ -12,20 +12,21 @@ what a decision sees depends on how far those have come.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from models.windows import C_NAMES
+from models.windows import C_NAMES, Windows
 from schemas.columns import EventColumns
 from streams.candidates import Source, Suggestions
 from streams.covisits import Covisits
 from streams.entities import NONE, Entities
 from streams.histories import Applied
+from streams.item_numbers import ItemNumbers
 from streams.label_queue import LabelQueue, Payments
-from streams.parts import merged
+from streams.parts import Part, merged
 from streams.pending import Pending
 from streams.points import PointPolicy, Task
 from streams.suggest import LEADERS, suggest
@@ -73,6 +74,15 @@ class Counters:
         When an unlabelled payment counts as good.
     covisit_tau_s
         Decay of co-visitation.
+
+    Attributes
+    ----------
+    clock_s
+        Newest event time of the finished blocks.
+    labelled
+        By user: confirmed frauds and the last one's time, whose label is the oldest news first.
+    block, pending
+        The block that is not over yet, and its events.
     """
 
     def __init__(
@@ -92,10 +102,10 @@ class Counters:
         self.covisits = Covisits(max_items=max_items, covisit_tau_s=covisit_tau_s)
         self.entities = Entities(max_entities=max_entities)
         self.queue = LabelQueue(entities, max_payments=max_payments, delay_s=label_delay_s)
-        self.clock_s = 0  # newest event time of the finished blocks
-        self._labelled: dict[str, tuple[int, int]] = {}  # user -> confirmed frauds, last one's time
-        self._block: tuple[int, int] | None = None
-        self._pending: list[Pending] = []
+        self.clock_s = 0
+        self.labelled: dict[str, tuple[int, int]] = {}
+        self.block: tuple[int, int] | None = None
+        self.pending: list[Pending] = []
 
     @property
     def bytes(self) -> int:
@@ -106,7 +116,7 @@ class Counters:
         self,
         columns: EventColumns,
         applied: Applied,
-        others: Sequence[Counters] = (),
+        others: Sequence[Part] = (),
         *,
         answer: bool = True,
         context: bool = True,
@@ -118,14 +128,14 @@ class Counters:
         columns, applied
             The batch and what the histories made of it.
         others
-            Parts of other partitions to add to the suggestions. With any of them, decisions
-            depend on how far the others have come, no longer on this partition's log alone.
+            Item counters of other partitions, `by_index`, to add to the suggestions. With any of
+            them, decisions depend on how far the others have come, no longer on this partition's
+            log alone.
         answer
             False leaves the suggestions empty, where nobody reads them (a restore).
         context
             False leaves the context 0: only a model reads it.
         """
-        counted = [self.covisits, *(other.covisits for other in others)]
         points, windows = applied.points, applied.windows
         asking = points.asking(Task.RECOMMEND) & answer
         contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
@@ -144,11 +154,31 @@ class Counters:
                     contexts[here] = self._context(columns, points.rows[here])
                 asked = here.start + np.flatnonzero(asking[here])
                 if len(asked):
-                    part = merged([one.part() for one in counted])
-                    suggest(windows, asked, part, suggestions)
+                    self._suggest(windows, asked, applied.numbering, others, suggestions)
             if pending is not None:
-                self._pending.append(pending)
+                self.pending.append(pending)
         return Live(contexts, suggestions)
+
+    def _suggest(
+        self,
+        windows: Windows,
+        asked: Ints,
+        numbering: ItemNumbers,
+        others: Sequence[Part],
+        out: Suggestions,
+    ) -> None:
+        """Fill `out` at the decision points `asked`."""
+        part = self.covisits.part()
+        if others:
+            suggest(windows, asked, merged([part.by_index(numbering.all_indices), *others]), out)
+            return
+        suggest(replace(windows, items=numbering.of(windows.items)), asked, part, out)
+        out.items[asked] = numbering.indices(out.items[asked])
+
+    def forget(self, user_id: str) -> None:
+        """Keep nothing that names this user; what crosses users stays."""
+        self.labelled.pop(user_id, None)
+        self.pending = [pending.without(user_id) for pending in self.pending]
 
     def _blocks(self, columns: EventColumns) -> tuple[Ints, bool]:
         """Rows at which the batch's blocks begin, and whether the first of them is a new one."""
@@ -156,13 +186,13 @@ class Counters:
             return np.zeros(0, np.int64), False
         offsets, seconds = columns.offsets // BLOCK_OFFSETS, columns.broker_ms // BLOCK_MS
         changed = (np.diff(offsets) != 0) | (np.diff(seconds) != 0)
-        opens = self._block != (int(offsets[0]), int(seconds[0]))
-        self._block = (int(offsets[-1]), int(seconds[-1]))
+        opens = self.block != (int(offsets[0]), int(seconds[0]))
+        self.block = (int(offsets[-1]), int(seconds[-1]))
         return np.append(0, np.flatnonzero(changed) + 1), opens
 
     def _finish_block(self) -> None:
         """Take the pending events in."""
-        block, self._pending = self._pending, []
+        block, self.pending = self.pending, []
         if not block:
             return
         self.clock_s = max(self.clock_s, *(p.clock_s for p in block))
@@ -188,17 +218,19 @@ class Counters:
         self.entities.label(confirmed, times_s[labels])
         for label in labels.tolist():
             user, time_s = users[label], int(times_s[label])
-            count, last_s = self._labelled.pop(user, (0, 0))
-            self._labelled[user] = (count + 1, max(last_s, time_s))
-        while len(self._labelled) > MAX_LABELLED_USERS:
-            del self._labelled[next(iter(self._labelled))]  # whose last label is the oldest news
+            if not user:  # forgotten meanwhile
+                continue
+            count, last_s = self.labelled.pop(user, (0, 0))
+            self.labelled[user] = (count + 1, max(last_s, time_s))
+        while len(self.labelled) > MAX_LABELLED_USERS:
+            del self.labelled[next(iter(self.labelled))]
 
     def _context(self, columns: EventColumns, rows: Ints) -> npt.NDArray[np.float64]:
         """`Windows.context` of the events at `rows` (D,)."""
         context = np.zeros((len(rows), len(C_NAMES)), np.float64)
         hashes = columns.entities[rows]  # (D, E)
-        if self._labelled:
-            labelled = [self._labelled.get(columns.user_ids[row], (0, 0)) for row in rows.tolist()]
+        if self.labelled:
+            labelled = [self.labelled.get(columns.user_ids[row], (0, 0)) for row in rows.tolist()]
             context[:, _USER_LABELS] = np.array(labelled, np.float64).reshape(len(rows), 2)
         if not hashes.any():
             return context

@@ -25,13 +25,13 @@ from streams.answer import Answers, BoundModel, head_quantiles, usual_features
 from streams.candidates import Suggestions
 from streams.explain import Explainer
 from streams.histories import Applied
-from streams.items import ItemTable
+from streams.items import NO_ITEM, ItemTable
 from streams.metrics import Metrics
 from streams.outputs import Output
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.points import Points, Task
-from streams.recommend import COUNTERS, Candidates, Trigger
+from streams.recommend import COUNTERS, Candidates, Trigger, list_hashes
 from streams.recommendation_writer import Lists, RecommendationWriter
 
 
@@ -142,14 +142,14 @@ class Decider:
         answers = self._answer(windows, points) if self._bound else None
         triggers = _triggers(state.partition, columns, points, windows)
         asked = np.flatnonzero(points.asking(Task.RECOMMEND))
-        slots = applied.slots[points.rows[asked]].tolist()
+        whose = applied.slots[points.rows[asked]].tolist(), applied.owners[asked].tolist()
         seen, mine = windows.take(asked), suggestions.take(asked)
         candidates = self._candidates(answers, mine, asked, seen)
         with self._metrics.stage("filter"):
             order = top_allowed(candidates, seen, self._items, self._plan.recommend)
         with self._metrics.stage("decide"):
             asking = [triggers[i] for i in asked.tolist()]
-            sent, lists = self._admit(decisions, state, candidates, order, asking, slots)
+            sent, lists = self._admit(decisions, state, candidates, order, asking, whose)
             alerts: list[Alert] = []
             if answers is not None:
                 frame_row = answers.frame.row
@@ -211,17 +211,16 @@ class Decider:
         candidates: Candidates,
         order: npt.NDArray[np.int64],
         triggers: list[Trigger],
-        slots: list[int],
+        whose: tuple[list[int], list[int]],
     ) -> tuple[list[Trigger], Lists]:
-        """The lists that go out, and whose they are."""
+        """The lists that go out, and whose they are; `whose`: slots and owners of the rows."""
         found = order >= 0  # (D, top_k), the places without an item last
-        items = np.take_along_axis(candidates.items, order, axis=1)
-        policy = self._plan.recommend
+        items = np.where(found, np.take_along_axis(candidates.items, order, axis=1), NO_ITEM)
+        shown = list_hashes(items, self._items.hashes).tolist()
+        policy, admit = self._plan.recommend, state.sent.admit
         outcomes = [
-            state.sent.admit(slot, trigger, tuple(row[:size]), policy)
-            for slot, trigger, row, size in zip(
-                slots, triggers, items.tolist(), found.sum(axis=1).tolist(), strict=True
-            )
+            admit(slot, owner, trigger.time_ms, listed, policy)
+            for slot, owner, trigger, listed in zip(*whose, triggers, shown, strict=True)
         ]
         decisions.lists.update(outcomes)
         news = [i for i, outcome in enumerate(outcomes) if outcome == "sent"]

@@ -72,6 +72,15 @@ class Entities:
         """Bytes held, about: rows and index."""
         return int(self._table.nbytes + 150 * len(self._slots))
 
+    def make_rows(self, used: int) -> None:
+        """Have room for `used` rows, to be filled and then to `index`."""
+        while used > len(self._table):
+            self._table = np.concatenate([self._table, np.zeros_like(self._table)])
+
+    def index(self, used: int) -> None:
+        """Find the entities of the first `used` rows again."""
+        self._slots = {key: row for row, key in enumerate(self._table["hash"][:used].tolist())}
+
     def see(
         self, entities: Hashes, times_s: Ints, amounts: npt.NDArray[np.float32], clock_s: int
     ) -> None:
@@ -159,8 +168,7 @@ class Entities:
             self._evict(max(over, self.max_entities // EVICTED_SHARE))
             new = new[: self.max_entities - len(self._slots)]
         used = len(self._slots)
-        while used + len(new) > len(self._table):
-            self._table = np.concatenate([self._table, np.zeros_like(self._table)])
+        self.make_rows(used + len(new))
         self._table["hash"][used : used + len(new)] = new
         self._slots.update(zip(new, range(used, used + len(new)), strict=True))
         return self.rows(hashes)
@@ -173,5 +181,5 @@ class Entities:
         kept = self._table[:used][keep]
         self._table[: len(kept)] = kept
         self._table[len(kept) : used] = np.zeros((), ROW)
-        self._slots = {key: row for row, key in enumerate(kept["hash"].tolist())}
+        self.index(len(kept))
         self.evicted += count

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from models.windows import C_NAMES, Windows
 from schemas.columns import EventColumns
 from schemas.kinds import Kind
+from streams.item_numbers import ItemNumbers
 from streams.items import ItemTable
 from streams.points import PointPolicy, Points
 from streams.standing import windows_of
@@ -40,27 +41,37 @@ class Applied:
         `counters` applies each at most once.
     slots
         int64 (n,): slot of the user's row, -1 for label events; valid until the next `apply`.
+    owners
+        uint32 (D,): whose row it is that a decision point is about (`UserRows.owners`).
     items
         int32 (n,): index into the item table, -1 = none.
+    numbers
+        int32 (n,): the same items' numbers in the partition.
     before
-        int32 (n, BEFORE): items of the user's events just before, newest first, -1 = none.
+        int32 (n, BEFORE): numbers of the items of the user's events just before, newest first,
+        -1 = none.
     ratios
         float32 (n,): amount over the user's mean payment before it, 1 where there was none.
     points
         The decision points, in log order.
     windows
         One per decision point; their context is still zero.
+    numbering
+        The partition's numbers of items.
     disordered
         Accepted records older than their user's newest event.
     """
 
     outcomes: npt.NDArray[np.uint8]
     slots: Ints
+    owners: npt.NDArray[np.uint32]
     items: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int32]
     before: npt.NDArray[np.int32]
     ratios: npt.NDArray[np.float32]
     points: Points
     windows: Windows
+    numbering: ItemNumbers
     disordered: int = 0
 
     @property
@@ -85,7 +96,9 @@ class Applied:
         return Applied(
             outcomes=np.concatenate([p.outcomes for p in parts]),
             slots=np.concatenate([p.slots for p in parts]),
+            owners=np.concatenate([p.owners for p in parts]),
             items=np.concatenate([p.items for p in parts]),
+            numbers=np.concatenate([p.numbers for p in parts]),
             before=np.concatenate([p.before for p in parts]),
             ratios=np.concatenate([p.ratios for p in parts]),
             points=Points(
@@ -93,6 +106,7 @@ class Applied:
                 np.concatenate([p.points.tasks for p in parts]),
             ),
             windows=Windows.concat([p.windows for p in parts]),
+            numbering=parts[0].numbering,
             disordered=sum(p.disordered for p in parts),
         )
 
@@ -124,34 +138,38 @@ class Histories:
         late_s: int = 7 * 86_400,
     ) -> None:
         self.items = items
+        self.numbers = ItemNumbers(items)
         self.policy = policy or PointPolicy()
         self.length = length
         self.late_s = late_s
-        self._users = UserRows(length, max_users)
+        self.user_rows = UserRows(length, max_users)
 
     @property
     def users(self) -> int:
         """Users known."""
-        return len(self._users)
+        return len(self.user_rows)
 
     def known(self) -> list[str]:
         """The ids of all users known."""
-        return self._users.users()
+        return self.user_rows.users()
 
     @property
     def evicted(self) -> int:
         """Users forgotten so far because of the bound."""
-        return self._users.evicted
+        return self.user_rows.evicted
 
     @property
     def bytes(self) -> int:
         """Memory held by rows and index, spare capacity included."""
-        return self._users.nbytes
+        return self.user_rows.nbytes
 
     def row(self, user_id: str) -> Rows | None:
-        """The user's row (`user_rows.row_type`, a copy of shape (1,)), None if not known."""
-        slot = self._users.slot(user_id)
-        return None if slot == NO_SLOT else self._users.rows[[slot]]
+        """The user's row (`user_rows.row_type`, a copy of shape (1,)), None if not known.
+
+        Its items are those of the worker's table.
+        """
+        slot = self.user_rows.slot(user_id)
+        return None if slot == NO_SLOT else self._rows([slot])
 
     def standing(self, user_ids: Sequence[str], now_s: int) -> Windows:
         """The windows of known users as they stand, asked at `now_s` and not at an event.
@@ -161,8 +179,14 @@ class Histories:
         now_s
             Epoch seconds, at or after every event taken in.
         """
-        rows = self._users.rows[[self._users.slot(user) for user in user_ids]]
+        rows = self._rows([self.user_rows.slot(user) for user in user_ids])
         return windows_of(rows, self.items, now_s)
+
+    def _rows(self, slots: list[int]) -> Rows:
+        rows = self.user_rows.rows[slots]
+        inside = np.arange(self.length) < rows["length"][:, None]
+        rows["item"] = np.where(inside, self.numbers.indices(rows["item"]), 0)
+        return rows
 
     def apply(self, columns: EventColumns) -> Applied:
         """Take in a batch of events, in log order -> what became of each, and the windows."""
@@ -177,16 +201,16 @@ class Histories:
             sizes.append(room)
             if whole:
                 return parts[0] if len(parts) == 1 else Applied.concat(parts, sizes)
-            self._users.evict()
+            self.user_rows.evict()
             rest = rest.select(np.arange(room, len(rest)))
 
     def _assign(self, columns: EventColumns) -> Ints:
         """Slots of the leading events, as many as there is room for; `NO_SLOT` for labels."""
         labels = columns.kinds == Kind.LABEL
         if not labels.any():
-            return np.array(self._users.assign(columns.user_ids), np.int64)
+            return np.array(self.user_rows.assign(columns.user_ids), np.int64)
         behaviour = np.flatnonzero(~labels)
-        assigned = self._users.assign([columns.user_ids[i] for i in behaviour.tolist()])
+        assigned = self.user_rows.assign([columns.user_ids[i] for i in behaviour.tolist()])
         slots = np.full(len(columns), NO_SLOT, np.int64)
         slots[behaviour[: len(assigned)]] = assigned
         return slots if len(assigned) == len(behaviour) else slots[: behaviour[len(assigned)]]
@@ -194,13 +218,14 @@ class Histories:
     def _apply(self, columns: EventColumns, slots: Ints) -> Applied:
         n = len(columns)
         items = self.items.indices(columns.item_ids)
+        numbers = self.numbers.give(items)
         primary = columns.entities[:, 0] if columns.entities.shape[1] else np.zeros(n, np.uint64)
         events = Events(
             slots=slots,
             offsets=columns.offsets,
             times_s=np.maximum(columns.time_ms // 1000, 0),
             kinds=columns.kinds,
-            items=items,
+            items=numbers,
             amounts=columns.amounts,
             entities=primary.astype(np.uint32),
             messages=columns.message_hashes.astype(np.uint32),
@@ -209,8 +234,10 @@ class Histories:
         policy = self.policy
         rules = Rules(self.late_s, policy.refresh_s, policy.watched, policy.asking)
         taken = Taken.room(n, self.length, BEFORE)
-        d, disordered = take(self._users.rows, events, rules, taken)
-        seen = taken.items[:d]
+        users = self.user_rows
+        d, disordered = take(users.rows, events, rules, taken)
+        users.touch(slots)
+        seen = self.numbers.indices(taken.items[:d])
         windows = Windows(
             items=seen,
             kinds=taken.kinds[:d],
@@ -225,5 +252,15 @@ class Histories:
         )
         points = Points(taken.rows[:d], taken.tasks[:d])
         return Applied(
-            taken.outcomes, slots, items, taken.before, taken.ratios, points, windows, disordered
+            outcomes=taken.outcomes,
+            slots=slots,
+            owners=users.owners[slots[points.rows]],
+            items=items,
+            numbers=numbers,
+            before=taken.before,
+            ratios=taken.ratios,
+            points=points,
+            windows=windows,
+            numbering=self.numbers,
+            disordered=disordered,
         )

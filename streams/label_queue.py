@@ -86,6 +86,7 @@ class LabelQueue:
     def __init__(
         self, entities: int, *, max_payments: int = 500_000, delay_s: int = 7 * 86_400
     ) -> None:
+        self.entities = entities
         self.max_payments = max_payments
         self.delay_s = delay_s
         self.hurried = 0
@@ -111,6 +112,16 @@ class LabelQueue:
     def nbytes(self) -> int:
         """Bytes held, about: rows and index."""
         return int(self._rows.nbytes + 150 * len(self._numbers))
+
+    def make_rows(self, waiting: int, gone: int) -> None:
+        """Have `waiting` rows after `gone` that left, to be filled and then to `index`."""
+        self._rows = np.zeros(max(MIN_CAPACITY, waiting), self._row_type)
+        self._head, self._tail, self._gone = 0, waiting, gone
+
+    def index(self) -> None:
+        """Find all waiting payments again; of several with one message, the newest."""
+        messages = self._rows["message"][self._head : self._tail].tolist()
+        self._numbers = {message: number for number, message in enumerate(messages, self._gone)}
 
     def add(self, payments: Payments) -> None:
         """Let payments wait; their `labelled` is ignored."""

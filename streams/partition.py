@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from schemas.outputs import Alert
+from streams import counter_parts
 from streams.alerts import AlertBook
+from streams.capture import Captured, Marker, Shape
 from streams.counters import Counters
 from streams.histories import Histories
 from streams.recommend import SentLists
+from streams.row_bytes import pack
+from streams.user_rows import NO_SLOT
 
 
 class PartitionState:
@@ -52,3 +56,44 @@ class PartitionState:
         book = self.books.get(alert.kind)
         if book is not None:
             book.recall(alert)
+
+    def capture(self) -> Captured:
+        """A copy of what was touched since the last capture, for a checkpoint."""
+        users = self.histories.user_rows
+        slots, ids, leavers = users.capture()
+        tables, rest = counter_parts.capture(self.counters)
+        return Captured(
+            users=ids,
+            rows=pack(users.rows, slots, *self.sent.of(slots, users.owners[slots])),
+            leavers=leavers,
+            items=self.histories.numbers.capture(),
+            tables=tables,
+            rest=rest,
+            marker=Marker(
+                self.next_offset,
+                self.last_broker_ms,
+                users=len(users),
+                items=len(self.histories.numbers),
+                evicted=users.evicted,
+                shape=Shape.of(self.histories.length, self.counters),
+            ),
+        )
+
+    def retain(self, captured: Captured) -> None:
+        """Let the next capture hold all that this one does: it was not written."""
+        users = self.histories.user_rows
+        users.touch_users(captured.users)
+        users.touch_users(captured.leavers)
+        for page, _ in captured.items:
+            self.histories.numbers.touch(page)
+
+    def forget(self, user_id: str) -> None:
+        """Keep nothing of this user; the next capture holds a tombstone, known or not."""
+        users = self.histories.user_rows
+        slot = users.slot(user_id)
+        if slot != NO_SLOT:
+            self.sent.clear(slot)
+        users.remove([user_id])
+        self.counters.forget(user_id)
+        for book in self.books.values():
+            book.forget(user_id)

@@ -20,7 +20,8 @@ class Part(NamedTuple):
     Attributes
     ----------
     row_of
-        int32 (items,): item index -> row, -1 = none; an index beyond it has none either.
+        int32 (items,): item's number in the partition -> row, -1 = none; a number beyond it has
+        none either.
     popularity, hot, visits
         float32 (R,): decayed events of the item, faster and slower decayed ones; times their
         scale.
@@ -46,9 +47,31 @@ class Part(NamedTuple):
     hot_scale: np.float32
     visit_scale: np.float32
 
+    def by_index(self, indices: Items) -> Part:
+        """The same counters by index in the worker's item table, where many partitions meet.
+
+        Parameters
+        ----------
+        indices
+            int32: index by number, the last of them -1 (`ItemNumbers.all_indices`).
+        """
+        known = np.flatnonzero(self.row_of >= 0)
+        row_of = np.full(max(int(indices.max(initial=0)) + 2, 1), -1, np.int32)
+        row_of[indices[known]] = self.row_of[known]
+        row_of[-1] = -1  # of items for which the table has no room
+        return self._replace(
+            row_of=row_of,
+            neighbours=indices[self.neighbours],
+            leaders=indices[self.leaders],
+            hottest=indices[self.hottest],
+        )
+
 
 def merged(parts: Sequence[Part]) -> Part:
-    """The part of everybody's events together: counters add up, neighbours lie side by side."""
+    """The part of everybody's events together: counters add up, neighbours lie side by side.
+
+    Parts of several partitions must be `by_index`.
+    """
     if len(parts) == 1:
         return parts[0]
     known = [np.flatnonzero(part.row_of >= 0) for part in parts]

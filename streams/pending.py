@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,11 @@ class Pending:
     clock_s
         Newest event time among them.
     items, before, item_times_s
-        int32 (a,), int32 (a, B), int64 (a,): events that show interest in an item.
+        int32 (a,), int32 (a, B), int64 (a,): events that show interest in an item, by number.
     payments, amounts
         Watched events (w,) that name an entity, float32 (w,).
     references, label_times_s, label_users
-        uint64 (l,), int64 (l,), l user ids: label events.
+        uint64 (l,), int64 (l,), l user ids ("" = forgotten): label events.
     """
 
     clock_s: int
@@ -46,6 +46,11 @@ class Pending:
     references: npt.NDArray[np.uint64]
     label_times_s: Ints
     label_users: list[str]
+
+    def without(self, user_id: str) -> Pending:
+        """The same events, none of which names this user."""
+        users = ["" if user == user_id else user for user in self.label_users]
+        return replace(self, label_users=users)
 
     @staticmethod
     def split(
@@ -67,7 +72,7 @@ class Pending:
         cuts = [np.searchsorted(rows, [starts, ends]).T.tolist() for rows in picked]
         interest, paid, labels = picked
         items, before, item_times_s = (
-            applied.items[interest], applied.before[interest], times_s[interest],
+            applied.numbers[interest], applied.before[interest], times_s[interest],
         )  # fmt: skip
         payments = Payments(
             messages=columns.message_hashes[paid],

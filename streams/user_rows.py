@@ -65,15 +65,33 @@ def row_type(length: int) -> np.dtype[Any]:
 
 
 class UserRows:
-    """User id -> slot -> row, growing by doubling up to `max_users`."""
+    """User id -> slot -> row, growing by doubling up to `max_users`.
+
+    Attributes
+    ----------
+    rows
+        `row_type`, by slot.
+    owners
+        uint32, by slot: a number that each user gets with a slot, another one than anybody had
+        before in this process; 0 = free.
+    leavers
+        Users who were captured once and are known no longer, since the last capture.
+    """
 
     def __init__(self, length: int, max_users: int) -> None:
         self.max_users = max_users
         self.evicted = 0
-        self.rows: Rows = np.zeros(min(MIN_CAPACITY, max_users), row_type(length))
+        capacity = min(MIN_CAPACITY, max_users)
+        self.rows: Rows = np.zeros(capacity, row_type(length))
+        self.owners = np.zeros(capacity, np.uint32)
+        self.leavers: set[str] = set()
+        self._given = 0  # owner numbers
         self._slots: dict[str, int] = {}
         self._ids: list[str] = []  # slot -> user id; "" = free
         self._free: list[int] = []
+        # One more than there are slots: the last entry is where slot -1 points.
+        self._touched = np.zeros(capacity + 1, np.bool_)
+        self._captured = np.zeros(capacity, np.bool_)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -83,7 +101,9 @@ class UserRows:
         """Bytes held: the rows with their spare capacity, the dict, its keys and slot numbers."""
         ids = sum(map(sys.getsizeof, self._ids[:1000])) / max(1, min(1000, len(self._ids)))
         index = sys.getsizeof(self._slots) + sys.getsizeof(self._ids) + sys.getsizeof(self._free)
-        return int(self.rows.nbytes + index + len(self._slots) * (ids + sys.getsizeof(1 << 20)))
+        columns = self.rows, self.owners, self._touched, self._captured
+        per_user = ids + sys.getsizeof(1 << 20)
+        return int(sum(column.nbytes for column in columns) + index + len(self._slots) * per_user)
 
     def slot(self, user_id: str) -> int:
         """The user's slot, `NO_SLOT` if the user is not known."""
@@ -119,13 +139,56 @@ class UserRows:
         seen = self.rows["applied"][used]
         oldest = used[np.argpartition(seen, count - 1)[:count]] if count < len(used) else used
         gone = np.sort(oldest)[::-1].tolist()
-        for slot in gone:
-            del self._slots[self._ids[slot]]
-            self._ids[slot] = ""
-        self.rows[gone] = np.zeros((), self.rows.dtype)
-        self._free.extend(gone)
+        self._release(gone)
         self.evicted += len(gone)
         return len(gone)
+
+    def remove(self, user_ids: Sequence[str]) -> None:
+        """Forget these users; the next capture says so, whether they were known or not."""
+        self.discard(user_ids)
+        self.leavers.update(user_ids)
+
+    def discard(self, user_ids: Sequence[str]) -> None:
+        """Forget these users, of whom a tombstone is there already."""
+        self._release([self._slots[user_id] for user_id in user_ids if user_id in self._slots])
+        self.leavers.difference_update(user_ids)
+
+    def touch(self, slots: npt.NDArray[np.int64]) -> None:
+        """The next capture holds the rows at `slots` (n,); `NO_SLOT` is passed over."""
+        self._touched[slots] = True
+
+    def touch_users(self, user_ids: Sequence[str]) -> None:
+        """The next capture says again what became of these users."""
+        self.touch(np.array([self.slot(user_id) for user_id in user_ids], np.int64))
+        self.leavers.update(user_id for user_id in user_ids if user_id not in self._slots)
+
+    def capture(self) -> tuple[npt.NDArray[np.int64], list[str], list[str]]:
+        """Slots and ids of the users touched since the last capture, and who left."""
+        slots = np.flatnonzero(self._touched[:-1])
+        self._touched[:] = False
+        self._captured[slots] = True
+        leavers = [user_id for user_id in self.leavers if user_id not in self._slots]
+        self.leavers = set()
+        ids = self._ids
+        return slots, [ids[slot] for slot in slots.tolist()], leavers
+
+    def restore(self, rows: Rows, user_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Take over the rows of distinct users as captured -> their slots."""
+        slots = np.array(self.assign(user_ids), np.int64)
+        self.rows[slots] = rows
+        self._captured[slots] = True
+        return slots
+
+    def _release(self, slots: list[int]) -> None:
+        ids, touched, captured = self._ids, self._touched, self._captured
+        for slot in slots:
+            del self._slots[ids[slot]]
+            if captured[slot]:
+                self.leavers.add(ids[slot])
+            ids[slot] = ""
+        self.rows[slots] = np.zeros((), self.rows.dtype)
+        self.owners[slots], touched[slots], captured[slots] = 0, False, False
+        self._free.extend(slots)
 
     def _take(self, user_id: str) -> int:
         known = self._slots.get(user_id)  # new a moment ago, in the same call
@@ -142,9 +205,20 @@ class UserRows:
                 self._grow()
             self._ids.append(user_id)
         self._slots[user_id] = slot
+        self._given = self._given % 0xFFFFFFFF + 1
+        self.owners[slot] = self._given
         return slot
 
     def _grow(self) -> None:
-        grown: Rows = np.zeros(min(2 * len(self.rows), self.max_users), self.rows.dtype)
-        grown[: len(self.rows)] = self.rows
-        self.rows = grown
+        capacity = min(2 * len(self.rows), self.max_users)
+        self.rows = _longer(self.rows, capacity)
+        self.owners = _longer(self.owners, capacity)
+        self._captured = _longer(self._captured, capacity)
+        self._touched[-1] = False
+        self._touched = _longer(self._touched, capacity + 1)
+
+
+def _longer(column: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    grown = np.zeros(length, column.dtype)
+    grown[: len(column)] = column
+    return grown

@@ -11,7 +11,7 @@ from schemas.kinds import Kind
 from streams.allowed import top_allowed
 from streams.candidates import Source
 from streams.items import ItemTable
-from streams.recommend import Candidates, Policy, SentLists, Trigger
+from streams.recommend import Candidates, Policy, SentLists, list_hashes
 
 POLICY = Policy(top_k=2, min_interval_s=30, ttl_s=60, exclude_bought=True)
 
@@ -67,14 +67,15 @@ def test_a_worker_that_knows_no_item_yet_has_nothing_to_show() -> None:
     assert (order < 0).all()
 
 
-def trigger(user: str = "u", time_ms: int = 0) -> Trigger:
-    return Trigger(user, "m", 0, 5, 1_000, time_ms)
+def shown(*items: int) -> int:
+    hashes = np.arange(100, 110, dtype=np.uint64) ** 9
+    return int(list_hashes(np.array([[*items, -1]], np.int32), hashes)[0])
 
 
 def test_only_changed_lists_go_out_and_not_too_often() -> None:
     sent = SentLists()
     outcomes = [
-        sent.admit(0, trigger(time_ms=t * 1000), items, POLICY)
+        sent.admit(0, 1, t * 1000, shown(*items), POLICY)
         for t, items in [(0, (1, 2)), (10, (1, 2)), (20, (2, 1)), (30, (2, 1)), (40, ())]
     ]
     assert outcomes == ["sent", "unchanged", "held", "sent", "empty"]
@@ -82,6 +83,12 @@ def test_only_changed_lists_go_out_and_not_too_often() -> None:
 
 def test_a_slot_given_to_another_user_starts_afresh() -> None:
     sent = SentLists()
-    assert sent.admit(3, trigger("a"), (1,), POLICY) == "sent"
-    assert sent.admit(3, trigger("b"), (1,), POLICY) == "sent"
-    assert sent.admit(5_000, trigger("c"), (1,), POLICY) == "sent"
+    assert sent.admit(3, 1, 0, shown(1), POLICY) == "sent"
+    assert sent.admit(3, 2, 0, shown(1), POLICY) == "sent"
+    assert sent.admit(5_000, 3, 0, shown(1), POLICY) == "sent"
+
+
+def test_lists_differ_by_items_order_and_length() -> None:
+    lists = [shown(*items) for items in [(), (1,), (1, 2), (2, 1), (1, 2, 3), (0,), (0, 1)]]
+    assert len(set(lists)) == len(lists)
+    assert lists[0] == 0

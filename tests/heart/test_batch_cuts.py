@@ -63,7 +63,7 @@ class Run:
         return Windows.concat(self.windows)
 
     def users(self) -> dict[str, bytes]:
-        known = self.histories._users.users()
+        known = self.histories.user_rows.users()
         return {user: _row(self.histories.row(user)) for user in known}
 
 

@@ -29,7 +29,10 @@ class Partition:
     def feed(self, records: list[Record], *others: Partition) -> Live:
         events = columns(records)
         applied = self.histories.apply(events)
-        parts = [other.counters for other in others]
+        parts = [
+            other.counters.covisits.part().by_index(other.histories.numbers.all_indices)
+            for other in others
+        ]
         return self.counters.advance(events, applied, parts)
 
     def context(self, record: Record) -> dict[str, float]:

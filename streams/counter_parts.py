@@ -1,0 +1,208 @@
+"""The counters as records of a checkpoint: tables in pages, all the rest in one record.
+
+Rows of the tables keep their places, so that equals are later evicted in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import StateError
+from streams.counters import Counters
+from streams.covisits import Covisits
+from streams.decay import Decay
+from streams.entities import Entities
+from streams.label_queue import LabelQueue
+from streams.pages import Columns, fill, pages
+from streams.pending import Pending
+
+REST = "counters"
+LABELLED_PAGE = 4096  # users a record
+
+
+class CovisitsRest(msgspec.Struct):
+    """Of `Covisits`, what is no table."""
+
+    used: int
+    evicted: int
+    clock_s: int
+    leaders: npt.NDArray[np.int32]
+    hottest: npt.NDArray[np.int32]
+    landmarks: list[int | None]
+
+
+class EntitiesRest(msgspec.Struct):
+    """Of `Entities`, what is no table."""
+
+    used: int
+    evicted: int
+    landmarks: list[int | None]
+
+
+class QueueRest(msgspec.Struct):
+    """Of `LabelQueue`, what is no table."""
+
+    waiting: int
+    gone: int
+    hurried: int
+    unmatched: int
+
+
+class Rest(msgspec.Struct):
+    """Of `Counters`, what is no table."""
+
+    clock_s: int
+    block: tuple[int, int] | None
+    pending: list[Pending]
+    labelled: int
+    covisits: CovisitsRest
+    entities: EntitiesRest
+    queue: QueueRest
+
+
+def capture(counters: Counters) -> tuple[list[tuple[str, bytes]], Rest]:
+    """The tables in pages by key, and the rest; both stay as they are."""
+    covisits, entities, queue = counters.covisits, counters.entities, counters.queue
+    labelled = list(counters.labelled.items())
+    tables = [
+        *pages("covisits", covisits.columns()),
+        *pages("entities", _entity_columns(entities, len(entities))),
+        *pages("payments", _queue_columns(queue)),
+        *(
+            (f"labelled/{number}", msgspec.msgpack.encode(labelled[begin : begin + LABELLED_PAGE]))
+            for number, begin in enumerate(range(0, len(labelled), LABELLED_PAGE))
+        ),
+    ]
+    rest = Rest(
+        counters.clock_s,
+        counters.block,
+        list(counters.pending),
+        len(labelled),
+        CovisitsRest(
+            len(covisits),
+            covisits.evicted,
+            covisits.clock_s,
+            covisits.leaders.copy(),
+            covisits.hottest.copy(),
+            [decay.landmark_s for decay in _covisit_decays(covisits)],
+        ),
+        EntitiesRest(
+            len(entities),
+            entities.evicted,
+            [decay.landmark_s for decay in entities._decays.values()],
+        ),
+        QueueRest(len(queue), queue._gone, queue.hurried, queue.unmatched),
+    )
+    return tables, rest
+
+
+def layout(counters: Counters) -> str:
+    """What the columns of all tables are like."""
+    tables = {
+        "covisits": counters.covisits.columns(),
+        "entities": _entity_columns(counters.entities, 0),
+        "payments": _queue_columns(counters.queue),
+    }
+    return str(
+        [
+            (name, [(column.dtype.descr, column.shape[1:]) for column in columns])
+            for name, columns in tables.items()
+        ]
+    )
+
+
+def encode(rest: Rest) -> bytes:
+    """The record of the rest."""
+    return msgspec.msgpack.encode(rest, enc_hook=_plain)
+
+
+def restore(counters: Counters, parts: Mapping[str, bytes]) -> None:
+    """Fill empty counters with what was captured.
+
+    Raises
+    ------
+    StateError
+        A record is missing or doesn't fit.
+    """
+    try:
+        rest = msgspec.msgpack.decode(parts.get(REST, b""), type=Rest, dec_hook=_array)
+        labelled = [
+            pair
+            for number in range(-(-rest.labelled // LABELLED_PAGE))
+            for pair in msgspec.msgpack.decode(
+                parts.get(f"labelled/{number}", b""), type=list[tuple[str, tuple[int, int]]]
+            )
+        ]
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise StateError(f"counters: a record can't be read: {error}") from None
+    if len(labelled) != rest.labelled:
+        raise StateError(f"counters: {len(labelled)} labelled users, not {rest.labelled}")
+    counters.clock_s, counters.block = rest.clock_s, rest.block
+    counters.pending, counters.labelled = rest.pending, dict(labelled)
+    _restore_covisits(counters.covisits, rest.covisits, parts)
+    _restore_entities(counters.entities, rest.entities, parts)
+    _restore_queue(counters.queue, rest.queue, parts)
+
+
+def _restore_covisits(covisits: Covisits, rest: CovisitsRest, parts: Mapping[str, bytes]) -> None:
+    while len(covisits._items) < rest.used:
+        covisits._grow()
+    covisits._used = rest.used
+    fill("covisits", covisits.columns(), parts)
+    items = covisits.columns()[0]
+    most = int(items.max(initial=0)) + 2
+    covisits._row_of = np.full(max(len(covisits._row_of), most), -1, np.int32)
+    covisits._row_of[items] = np.arange(rest.used)
+    covisits.evicted, covisits.clock_s = rest.evicted, rest.clock_s
+    covisits.leaders, covisits.hottest = rest.leaders, rest.hottest
+    _set_landmarks(_covisit_decays(covisits), rest.landmarks)
+
+
+def _restore_entities(entities: Entities, rest: EntitiesRest, parts: Mapping[str, bytes]) -> None:
+    entities.make_rows(rest.used)
+    fill("entities", _entity_columns(entities, rest.used), parts)
+    entities.index(rest.used)
+    entities.evicted = rest.evicted
+    _set_landmarks(tuple(entities._decays.values()), rest.landmarks)
+
+
+def _restore_queue(queue: LabelQueue, rest: QueueRest, parts: Mapping[str, bytes]) -> None:
+    queue.make_rows(rest.waiting, rest.gone)
+    fill("payments", _queue_columns(queue), parts)
+    queue.index()
+    queue.hurried, queue.unmatched = rest.hurried, rest.unmatched
+
+
+def _entity_columns(entities: Entities, used: int) -> Columns:
+    return (entities._table[:used],)
+
+
+def _queue_columns(queue: LabelQueue) -> Columns:
+    return (queue._rows[queue._head : queue._tail],)
+
+
+def _covisit_decays(covisits: Covisits) -> tuple[Decay, ...]:
+    return covisits._popularity_decay, covisits._hot_decay, covisits._visit_decay
+
+
+def _set_landmarks(decays: tuple[Decay, ...], landmarks: list[int | None]) -> None:
+    if len(decays) != len(landmarks):
+        raise StateError(f"counters: {len(landmarks)} decays, not {len(decays)}")
+    for decay, landmark_s in zip(decays, landmarks, strict=True):
+        decay.landmark_s = landmark_s
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    raise NotImplementedError(type(value))
+
+
+def _array(_: type, value: Any) -> Any:
+    dtype, shape, data = value
+    return np.frombuffer(data, dtype).reshape(shape).copy()  # kernels take what can be written to

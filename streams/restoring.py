@@ -1,0 +1,105 @@
+"""A partition's state from the records of its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.errors import StateError
+from streams import counter_parts
+from streams.capture import MARKER, Marker, Shape
+from streams.item_numbers import PAGE
+from streams.partition import PartitionState
+from streams.row_bytes import unpack
+
+
+class Restoring:
+    """Fills an empty state; `rows` and `parts` any number of times, then `finish`.
+
+    Parameters
+    ----------
+    state
+        New and empty.
+    """
+
+    def __init__(self, state: PartitionState) -> None:
+        self._state = state
+        self._parts: dict[str, bytes] = {}
+        self._users = state.histories.user_rows
+        self._max_users = self._users.max_users
+        self._users.max_users = 2**31 - 1  # what was saved comes back whole; then the bound holds
+
+    @property
+    def found(self) -> bool:
+        """Whether there was a marker: without one, nothing was ever saved."""
+        return MARKER in self._parts
+
+    def rows(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+        """Take over records of users, in log order.
+
+        Raises
+        ------
+        StateError
+            One is of another layout.
+        """
+        latest = dict(zip(keys, values, strict=True))
+        present = {key: value for key, value in latest.items() if value is not None}
+        users, state = self._users, self._state
+        users.discard([key.decode() for key, value in latest.items() if value is None])
+        if not present:
+            return
+        rows, lists, sent_ms = unpack(list(present.values()), state.histories.length)
+        slots = users.restore(rows, [key.decode() for key in present])
+        state.sent.restore(slots, users.owners[slots], lists, sent_ms)
+
+    def parts(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+        """Take over parts, in log order."""
+        for key, value in zip(keys, values, strict=True):
+            if value is None:
+                self._parts.pop(key.decode(), None)
+            else:
+                self._parts[key.decode()] = value
+
+    def finish(self) -> int:
+        """Make the state what it was at the marker -> the next offset to apply.
+
+        Raises
+        ------
+        StateError
+            The records are incomplete or of another layout: start from an empty state.
+        """
+        state, users = self._state, self._users
+        marker = self._marker()
+        if len(users) != marker.users:
+            raise StateError(f"user-state holds {len(users)} users, its marker says {marker.users}")
+        state.histories.numbers.restore(self._item_ids(marker.items))
+        counter_parts.restore(state.counters, self._parts)
+        users.evicted, users.max_users = marker.evicted, self._max_users
+        while len(users) > users.max_users:
+            users.evict()
+        state.next_offset, state.last_broker_ms = marker.offset, marker.broker_ms
+        return marker.offset
+
+    def _marker(self) -> Marker:
+        if not self.found:
+            raise StateError("counters: there is no marker, so no checkpoint was ever completed")
+        try:
+            marker = msgspec.json.decode(self._parts[MARKER], type=Marker)
+        except msgspec.DecodeError as error:
+            raise StateError(f"counters: the marker can't be read: {error}") from None
+        mine = Shape.of(self._state.histories.length, self._state.counters)
+        if marker.shape != mine:
+            raise StateError(f"the saved state is of {marker.shape}, this worker keeps {mine}")
+        return marker
+
+    def _item_ids(self, count: int) -> list[str]:
+        ids: list[str] = []
+        for page in range(-(-count // PAGE)):
+            try:
+                ids += msgspec.msgpack.decode(self._parts.get(f"items/{page}", b""), type=list[str])
+            except msgspec.DecodeError as error:
+                raise StateError(f"counters: items/{page} can't be read: {error}") from None
+        if len(ids) < count:
+            raise StateError(f"counters: {len(ids)} items are named, the marker says {count}")
+        return ids[:count]
