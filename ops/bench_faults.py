@@ -23,6 +23,7 @@ from ops.faults.check import Checked, check
 from ops.faults.inflict import Tell
 from ops.faults.run import Plan, Ran, faults_run
 from ops.jars import cached_jars
+from streams import logs
 
 COUNTED = (
     "sigkills", "sigstops", "worker_restarts", "leaves", "broker_kills", "broker_stops",
@@ -61,6 +62,7 @@ def faults(
     independent reader compares the topics with what the log leads to, computed offline. Exits with
     1 if anything was lost or differs.
     """
+    logs.configure("ERROR")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # outages are what it is about
     console = Console(stderr=True)
     facts = machine()

@@ -181,7 +181,13 @@ class Worker:
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
         assigned = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.topic}
-        await self.ownership.take(assigned, self._partitions)
+        try:
+            await self.ownership.take(assigned, self._partitions)
+        except Exception as error:
+            # Faust takes some errors of a rebalance for the next one and goes on without states.
+            log.exception("restore.failed", partitions=sorted(assigned))
+            await self.app.crash(error)
+            raise
         self.health.set_ready(True)
 
     async def report(self) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from models.registry import Model
 from schemas.codec import EventDecoder, dead_letter_headers
+from schemas.columns import EventColumns
 from schemas.errors import EngineError, Reason
 from schemas.outputs import DeadLetterHeaders
 from streams.batches import RecordBatch
@@ -110,16 +112,7 @@ class Scorer:
         columns = decoded.columns
         with self._metrics.stage("histories"):
             applied = state.histories.apply(columns)
-            by_model = self._decider.model_version != COUNTERS
-            live = state.counters.advance(columns, applied, context=by_model)
-        windows = applied.windows.with_context(live.context)
-        engine_error = ""
-        try:
-            decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
-        except EngineError as error:
-            engine_error = str(error)
-            self._decider.use(None)
-            decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
+        decisions, engine_error = self._decide(state, columns, applied)
         if self._record is not None:
             offsets = columns.offsets[applied.points.rows]
             self._record(state.partition, offsets, decisions)
@@ -146,13 +139,40 @@ class Scorer:
             engine_error=engine_error,
         )
 
-    def apply_batch(self, state: PartitionState, batch: RecordBatch) -> int:
-        """Advance `state` without output (restore) -> events accepted."""
+    def apply_batch(self, state: PartitionState, batch: RecordBatch) -> tuple[int, str]:
+        """Advance `state` without output (restore) -> events accepted, `Scored.engine_error`.
+
+        Lists are decided as well: what a user was last sent is part of the state.
+        """
         columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
-        state.counters.advance(columns, applied, answer=False, context=False)
+        _, engine_error = self._decide(state, columns, applied, publish=False)
         self._advance(state, batch)
-        return int(applied.accepted.sum())
+        return int(applied.accepted.sum()), engine_error
+
+    def _decide(
+        self,
+        state: PartitionState,
+        columns: EventColumns,
+        applied: Applied,
+        *,
+        publish: bool = True,
+    ) -> tuple[Decisions, str]:
+        """The decisions, by the counters if the model can't -> with why it can't."""
+        by_model = self._decider.model_version != COUNTERS
+        with self._metrics.stage("histories"):
+            live = state.counters.advance(columns, applied, context=by_model)
+        windows = applied.windows.with_context(live.context)
+        decide = partial(
+            self._decider.decide,
+            *(state, columns, applied, windows, live.suggestions),
+            publish=publish,
+        )
+        try:
+            return decide(), ""
+        except EngineError as error:
+            self._decider.use(None)
+            return decide(), str(error)
 
     def _advance(self, state: PartitionState, batch: RecordBatch) -> None:
         state.next_offset = batch.last_offset + 1

@@ -108,7 +108,7 @@ class Fleet:
         assert member.child is not None
         self.resume(member)
         code = member.child.stop()
-        if code != 0:
+        if code not in (0, -signal.SIGTERM):  # the latter: it hadn't come as far as the group
             self.counts["crashes"] += 1
             self.reasons.append(f"on SIGTERM {code}: {_last_error(member.child)}")
         member.child = None
