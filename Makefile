@@ -1,6 +1,6 @@
 # The menu. Every target that needs .venv makes it first; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench bench-faults schemas clean
+.PHONY: help install lint format test demo bench bench-faults fuzz schemas clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -37,6 +37,11 @@ bench: $(STAMP) ## how fast it takes events in, against what Faust does alone
 
 bench-faults: $(STAMP) ## break workers, brokers and the network for minutes, count what was lost
 	$(BIN)/hark bench faults $(ARGS)
+
+fuzz: $(STAMP) ## odd records for the codec, at random and guided by coverage
+	$(BIN)/python -m tests.fuzz codec --count 100000 $(ARGS)
+	@$(BIN)/pip install -q -c constraints.txt atheris || echo "no atheris for this Python: no guided part"
+	@! $(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m tests.fuzz.guided -max_total_time=60
 
 schemas: $(STAMP) ## write the JSON Schema files and the AsyncAPI document again
 	$(BIN)/hark schemas generate

@@ -38,11 +38,14 @@ class Observed(msgspec.Struct, frozen=True):
 
 def configs(spec: TopicSpec) -> dict[str, str]:
     """Kafka's topic settings for a spec."""
-    return {
+    found = {
         "cleanup.policy": spec.cleanup,
         "retention.ms": str(spec.retention_ms),
         "max.message.bytes": str(spec.max_message_bytes),
     }
+    if spec.segment_bytes is not None:
+        found["segment.bytes"] = str(spec.segment_bytes)
+    return found
 
 
 async def create_topics(

@@ -83,11 +83,16 @@ class ContractSection(Section):
 
 
 class State(Section):
-    """Bounds of what the worker remembers."""
+    """Bounds of what the worker remembers, and how often it is saved.
+
+    Every `checkpoint_s` what changed of a partition's state is written to `user-state` and
+    `counters`; 0: never, and whoever takes a partition over reads its whole log.
+    """
 
     max_users: Positive = 1_000_000
     late_s: Positive = 7 * 86_400
     covisit_days: Positive = 90
+    checkpoint_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
 
 
 class Recommend(Section):
@@ -159,11 +164,15 @@ class Http(Section):
 
 
 class Limits(Section):
-    """When too many dead letters stop the worker (a bad deploy must not drain a topic)."""
+    """When too many dead letters stop the worker (a bad deploy must not drain a topic).
+
+    `max_failures` bounds the records in a row that make a stage raise.
+    """
 
     dead_letter_share: Share = 0.5
     dead_letter_window: Positive = 10_000
     max_consecutive: Positive = 5_000
+    max_failures: Positive = 100
 
 
 class Settings(BaseSettings):

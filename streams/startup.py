@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 
 from schemas.errors import ConfigError
-from schemas.topics import TopicSpec
+from schemas.topics import EVENTS, STATE, TopicSpec
 
 T = TypeVar("T")
 
@@ -51,6 +51,19 @@ async def check_cluster(
             "`hark topics create`"
         )
     return partitions
+
+
+def check_state_topics(partitions: Mapping[str, int], prefix: str) -> None:
+    """Partition p of the state topics is that of `events`; raises `ConfigError` if it can't be."""
+    events = partitions[prefix + EVENTS.name]
+    for spec in STATE:
+        found = partitions[prefix + spec.name]
+        if found != events:
+            raise ConfigError(
+                f"topic {prefix + spec.name} has {found} partitions and {prefix + EVENTS.name} has "
+                f"{events}: they must be equal; delete {prefix + spec.name} and create it with "
+                f"{events} (the state is then read from the whole log once)"
+            )
 
 
 async def from_any(ask: Callable[[], Awaitable[T]], timeout_s: float = 10.0) -> T:
