@@ -25,7 +25,7 @@ from ops.bench_worker import trained_on
 from ops.connection import connected_settings
 from ops.download_progress import download_progress
 from ops.local_kafka import LocalKafka
-from streams.settings import Kafka
+from streams.kafka_settings import Kafka
 
 
 @click.group()
@@ -183,7 +183,7 @@ def _result(rates: list[float], n_events: int) -> dict[str, Any]:
 
 @contextmanager
 def _kafka(console: Console) -> Iterator[Kafka]:
-    settings = connected_settings()
+    settings = connected_settings("admin")
     if "bootstrap_servers" in settings.kafka.model_fields_set:
         yield settings.kafka
         return

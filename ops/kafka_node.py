@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,10 +23,16 @@ _FORMAT_TIMEOUT_S = 60
 _FIRST_LINE = "Log4jController` MBean"  # what each run of Kafka logs first
 
 
-def prepare(node: Node, nodes: Sequence[Node], java: Java, jars: Sequence[Path]) -> None:
+def prepare(
+    node: Node,
+    nodes: Sequence[Node],
+    java: Java,
+    jars: Sequence[Path],
+    besides: Mapping[str, object],
+) -> None:
     """Write the node's configuration and format its storage the first time."""
     node.folder.mkdir(parents=True, exist_ok=True)
-    node.properties_file.write_text(properties(node, nodes))
+    node.properties_file.write_text(properties(node, nodes, besides))
     if (node.data / "meta.properties").exists():
         return
     command = [

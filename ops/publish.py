@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.partitioner import murmur2
 
 from ops.lane import BATCH_BYTES, Acked, Lane
 from ops.pace import Pace
 from ops.segment import Records
 from schemas.errors import ConfigError, TransientError
+from schemas.roles import Operation, Resource, Right
 from schemas.topics import MAX_MESSAGE_BYTES
+from streams.permissions import refused
+from streams.reach import user_of, why_not
 
 _TICK_S = 0.002
 _UNSENT_LIMIT = 20_000  # as fast as possible only: a schedule is never held back
@@ -89,10 +92,13 @@ class Publisher:
         try:
             await self._producer.start()
             await self._open(self.topic)
+        except TopicAuthorizationFailedError:
+            await self._producer.stop()
+            lost = Right("publisher", Resource.TOPIC, self.topic, Operation.WRITE)
+            raise refused(user_of(self._connection), lost.role, [lost]) from None
         except (KafkaError, OSError) as error:
             await self._producer.stop()
-            where = self._connection.get("bootstrap_servers")
-            raise TransientError(f"no Kafka at {where}: {error}") from error
+            raise await why_not(self._connection, error) from None
         except BaseException:
             await self._producer.stop()
             raise

@@ -68,7 +68,7 @@ def test_a_relayed_broker_sends_its_clients_back_through_the_relay() -> None:
     broker = node()
     assert broker.relay is not None
     listens, advertised = broker.relay
-    lines = dict(line.split("=", 1) for line in properties(broker, [broker]).splitlines())
+    lines = dict(line.split("=", 1) for line in properties(broker, [broker], {}).splitlines())
     assert f"RELAYED://{HOST}:{listens}" in lines["listeners"].split(",")
     assert f"RELAYED://{HOST}:{advertised}" in lines["advertised.listeners"].split(",")
     assert "RELAYED:PLAINTEXT" in lines["listener.security.protocol.map"].split(",")
