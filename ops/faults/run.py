@@ -21,7 +21,8 @@ from ops.local_kafka import LocalKafka
 from ops.topic_admin import create_topics
 from schemas.errors import TransientError
 from schemas.topics import EVENTS, TopicSpec, topics
-from streams.settings import Http, Kafka, Model, Recommend, Settings
+from streams.kafka_settings import Kafka
+from streams.settings import Http, Model, Recommend, Settings
 
 BROKERS = 3
 GROUP = "hark-faults"

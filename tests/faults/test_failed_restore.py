@@ -13,8 +13,9 @@ from ops.topic_admin import create_topics
 from schemas.errors import HarkError
 from schemas.topics import topics
 from streams.app import run
+from streams.kafka_settings import Kafka
 from streams.ownership import Ownership
-from streams.settings import Http, Kafka, Model, Settings
+from streams.settings import Http, Model, Settings
 
 
 # Faust takes an IllegalStateError for the next rebalance, and goes on.
