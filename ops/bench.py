@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ops.bench_decisions import MIXED
+from ops.bench_faults import faults
 from ops.bench_ingest import ROWS, WORKER, filled_topic, machine, measure
 from ops.bench_score import BATCHES, CATALOGUES, LENGTHS
 from ops.bench_score import measure as measure_score
@@ -30,6 +31,9 @@ from streams.kafka_settings import Kafka
 @click.group()
 def bench() -> None:
     """Measure this machine: each command prints the machine, the versions and the numbers."""
+
+
+bench.add_command(faults)
 
 
 @bench.command()

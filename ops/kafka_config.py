@@ -20,6 +20,9 @@ class Node:
     controller_port: int
     folder: Path
     tls_port: int | None = None  # of a secured node: for clients with a certificate
+    relay: tuple[int, int] | None = None
+    """A second listener: the port it has, and the one it is advertised at, where a relay listens
+    through which its clients come (`ops/faults/relay.py`)."""
 
     @property
     def properties_file(self) -> Path:
@@ -81,4 +84,17 @@ def properties(node: Node, nodes: Sequence[Node], besides: Mapping[str, object])
         # Kafka's default of 128 MiB would take most of a small heap.
         "log.cleaner.dedupe.buffer.size": 16 * _MIB,
     }
-    return "".join(f"{key}={value}\n" for key, value in {**lines, **besides}.items())
+    lines |= besides
+    if node.relay is not None:
+        for key, more in _relayed(*node.relay).items():
+            lines[key] = f"{lines[key]},{more}"
+    return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _relayed(port: int, advertised: int) -> dict[str, str]:
+    """What a second listener, whose clients come through a relay, adds to the lines."""
+    return {
+        "listeners": f"RELAYED://{HOST}:{port}",
+        "advertised.listeners": f"RELAYED://{HOST}:{advertised}",
+        "listener.security.protocol.map": "RELAYED:PLAINTEXT",
+    }

@@ -18,7 +18,7 @@ from schemas.errors import TransientError
 
 # Any 16 bytes in url-safe base64: the same for all local clusters, as each has its own folder.
 _CLUSTER_ID = "aGFyay1sb2NhbC1rYWZrYQ"
-_HEAP = ("-Xms128m", "-Xmx768m")
+HEAP_MIB = 768
 _FORMAT_TIMEOUT_S = 60
 _FIRST_LINE = "Log4jController` MBean"  # what each run of Kafka logs first
 
@@ -50,10 +50,16 @@ def prepare(
 
 
 def launch(
-    node: Node, java: Java, jars: Sequence[Path], *, outlives_us: bool
+    node: Node,
+    java: Java,
+    jars: Sequence[Path],
+    *,
+    outlives_us: bool,
+    heap_mib: int = HEAP_MIB,
 ) -> tuple[subprocess.Popen[bytes], ProcessId]:
     """Start the broker in a session of its own, so that Ctrl-C reaches us and not it."""
-    command = [*_java(node, java, jars, _HEAP), "kafka.Kafka", str(node.properties_file)]
+    heap = ("-Xms128m", f"-Xmx{heap_mib}m")
+    command = [*_java(node, java, jars, heap), "kafka.Kafka", str(node.properties_file)]
     if not outlives_us:
         command = [*_dies_with_us(), *command]
     with _console(node).open("wb") as console:

@@ -13,11 +13,11 @@ from ops.access import ADMIN, Access
 from ops.jars import Advance, cached_jars
 from ops.java import Java, find_java
 from ops.kafka_config import HOST, Node, bootstrap_servers
-from ops.kafka_node import launch, prepare, why_it_died
+from ops.kafka_node import HEAP_MIB, launch, prepare, why_it_died
 from ops.kafka_ready import wait_ready
 from ops.kafka_security import install, secured
 from ops.ports import free_ports
-from ops.process import ProcessId, is_running, kill, stop, stop_all
+from ops.process import ProcessId, is_running, kill, pause, resume, stop, stop_all
 from schemas.errors import TransientError
 
 _START_TIMEOUT_S = 90
@@ -44,6 +44,10 @@ class LocalKafka:
         Told of each jar that had to be downloaded.
     access
         Where keys and passwords are, or are to be made: the brokers then want TLS and a login.
+    heap_mib
+        Largest heap of each broker's JVM.
+    relayed
+        Give each broker a second listener, whose clients come through a relay (`Node.relay`).
     """
 
     def __init__(
@@ -54,12 +58,17 @@ class LocalKafka:
         *,
         outlives_us: bool = False,
         advance: Advance = lambda _done, _total: None,
+        heap_mib: int = HEAP_MIB,
+        relayed: bool = False,
         access: Access | None = None,
     ) -> None:
         self._outlives_us = outlives_us
+        self._heap_mib = heap_mib
         self._advance = advance
         self.access = access
-        self.nodes = _plan(data_dir.resolve(), brokers, port, secure=access is not None)
+        self.nodes = _plan(
+            data_dir.resolve(), brokers, port, secure=access is not None, relayed=relayed
+        )
         self.processes: dict[int, ProcessId] = {}  # node index -> the process last started
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._java: Java | None = None
@@ -117,12 +126,31 @@ class LocalKafka:
         kill(self.processes[index])
         self._reap()
 
-    def restart(self, index: int, timeout_s: float = _START_TIMEOUT_S) -> None:
-        """Start one broker again on its data, stopping it first if it runs."""
+    def shut_down(self, index: int) -> None:
+        """Stop one broker in order: it hands its leaderships over first."""
         stop(self.processes[index], _STOP_TIMEOUT_S)
         self._reap()
+
+    def pause(self, index: int) -> None:
+        """SIGSTOP one broker: its connections stay open and nobody answers."""
+        pause(self.processes[index])
+
+    def resume(self, index: int) -> None:
+        """SIGCONT one broker."""
+        resume(self.processes[index])
+
+    def restart(self, index: int, timeout_s: float | None = _START_TIMEOUT_S) -> None:
+        """Start one broker again on its data, stopping it first if it runs.
+
+        Parameters
+        ----------
+        timeout_s
+            How long it may take until it answers; None doesn't wait for that.
+        """
+        self.shut_down(index)
         self._launch(index)
-        self._await_all(timeout_s, running=[index])
+        if timeout_s is not None:
+            self._await_all(timeout_s, running=[index])
 
     def __enter__(self) -> Self:
         self.start()
@@ -143,7 +171,11 @@ class LocalKafka:
     def _launch(self, index: int) -> None:
         assert self._java is not None, "start() comes first"
         child, self.processes[index] = launch(
-            self.nodes[index], self._java, self._jars, outlives_us=self._outlives_us
+            self.nodes[index],
+            self._java,
+            self._jars,
+            outlives_us=self._outlives_us,
+            heap_mib=self._heap_mib,
         )
         self._children[index] = child
 
@@ -168,9 +200,12 @@ class LocalKafka:
             child.poll()
 
 
-def _plan(data_dir: Path, brokers: int, port: int | None, *, secure: bool) -> tuple[Node, ...]:
+def _plan(
+    data_dir: Path, brokers: int, port: int | None, *, secure: bool, relayed: bool
+) -> tuple[Node, ...]:
     ports = free_ports(brokers, port)
-    others = free_ports(brokers * (2 if secure else 1), max(ports) + 1)
+    others = free_ports(brokers * (1 + secure + 2 * relayed), max(ports) + 1)
+    relays = others[-2 * brokers :]
     return tuple(
         Node(
             index + 1,
@@ -178,6 +213,7 @@ def _plan(data_dir: Path, brokers: int, port: int | None, *, secure: bool) -> tu
             others[index],
             data_dir / f"broker-{index + 1}",
             tls_port=others[brokers + index] if secure else None,
+            relay=(relays[2 * index], relays[2 * index + 1]) if relayed else None,
         )
         for index in range(brokers)
     )

@@ -213,7 +213,8 @@ class Worker:
         try:
             await self.ownership.take(assigned, self._partitions)
         except Exception as error:
-            await self.app.crash(error)  # or it would hang unready
+            # Faust takes some errors for the next rebalance and goes on without states.
+            await self.app.crash(error)
             raise
         self.health.set_ready(True)
 
