@@ -131,7 +131,9 @@ def _tree(number: int, block: str, n_features: int) -> str:
 def _is_tree(left: Sequence[int], right: Sequence[int]) -> bool:
     """Whether each leaf and each node but the root hangs from one earlier node."""
     nodes = len(left)
-    earlier = all(child < 0 or child > at for side in (left, right) for at, child in enumerate(side))
+    earlier = all(
+        child < 0 or child > at for side in (left, right) for at, child in enumerate(side)
+    )
     return earlier and sorted([*left, *right]) == [*range(-nodes - 1, 0), *range(1, nodes)]
 
 

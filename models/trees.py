@@ -119,7 +119,7 @@ class Trees:
                 features, raw_score=True, num_threads=1
             )
         except Exception as error:
-            raise EngineError(f"LightGBM failed on {len(features)} rows: {error}") from error
+            raise EngineError(f"LightGBM failed on {len(features)} rows: {error!s:.300}") from error
         return answer
 
     def importance(self) -> dict[str, float]:
