@@ -1,4 +1,4 @@
-"""Fuzzing the loader of model versions: what is damaged is refused in one line, or answers right."""
+"""Fuzzing the loader of model versions: each is refused in one line, or answers right."""
 
 from __future__ import annotations
 
