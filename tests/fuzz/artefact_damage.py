@@ -207,7 +207,7 @@ def _graph(rng: random.Random, data: bytes) -> bytes:
         node.domain = rng.choice(["com.example", "ai.onnx.ml", "com.microsoft"])
     elif how == 6:
         model.opset_import[0].version = rng.choice([1, 9, 99, -1])
-    else:
+    elif how == 7 and graph.output:
         del graph.output[rng.randrange(len(graph.output)) :]
     changed: bytes = model.SerializeToString()
     return changed
