@@ -66,7 +66,10 @@ def _inside(rng: random.Random, name: str, data: bytes, other: bytes) -> bytes:
     special: dict[str, Callable[[random.Random, bytes], bytes]] = {
         "json": _json, "npy": _npy, "npz": _npz, "txt": _text, "onnx": _graph,
     }  # fmt: skip
-    return special[name.rpartition(".")[2]](rng, data)
+    try:
+        return special[name.rpartition(".")[2]](rng, data)
+    except Exception:  # noqa: BLE001 - it was damaged before, so much that nothing can be changed
+        return data
 
 
 def _bytes(rng: random.Random, data: bytes) -> bytes:

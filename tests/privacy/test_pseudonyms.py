@@ -124,7 +124,7 @@ def test_what_hark_publishes_carries_pseudonyms_only(
     client, specs = load_settings().kafka.client(), topics(topic_prefix)
 
     async def records() -> list[Any]:
-        found = follow(client, specs[0], from_beginning=True, until_end=True)
+        found = follow(client, specs[0], "trainer", from_beginning=True, until_end=True)
         return [record async for record in found]
 
     asyncio.run(create_topics(client, specs, 1))
