@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from models.registry import Model
 from schemas.codec import EventDecoder, dead_letter_headers
+from schemas.columns import EventColumns
 from schemas.errors import EngineError, Reason
 from schemas.outputs import DeadLetterHeaders
 from streams.batches import RecordBatch
@@ -150,16 +152,7 @@ class Scorer:
         columns = decoded.columns
         with self._metrics.stage("histories"):
             applied = state.histories.apply(columns)
-            by_model = self._decider.model_version != COUNTERS
-            live = state.counters.advance(columns, applied, context=by_model)
-        windows = applied.windows.with_context(live.context)
-        engine_error = ""
-        try:
-            decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
-        except EngineError as error:
-            engine_error = str(error)
-            self._decider.use(None)
-            decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
+        decisions, engine_error = self._decide(state, columns, applied)
         outcomes = _outcomes(len(batch), decoded, applied)
         late = [
             Rejection(i, Reason.LATE, _LATE)
@@ -197,26 +190,51 @@ class Scorer:
         counts = BatchCounts(records=1, accepted=0, dead_letters={rejection.reason.value: 1})
         return Scored([self._dead_letter(batch, rejection)], [True], counts, none, none)
 
-    def apply_batch(self, state: PartitionState, batch: RecordBatch) -> int:
-        """Advance `state` without output (restore) -> events accepted.
+    def apply_batch(self, state: PartitionState, batch: RecordBatch) -> tuple[int, str]:
+        """Advance `state` without output (restore) -> events accepted, `Scored.engine_error`.
 
-        Records that were refused when they were scored (`state.refused`) are skipped again.
+        Lists are decided as well: what a user was last sent is part of the state. Records that
+        were refused when they were scored (`state.refused`) are skipped again.
         """
 
-        def attempt(part: RecordBatch) -> int:
+        def attempt(part: RecordBatch) -> tuple[int, str]:
             with state.undo.trying():
                 return self._apply(state, part)
 
         rest = batch.without(state.refused) if state.refused else batch
-        parts = self._isolation.run(rest, attempt, lambda _part, _error: 0) if rest else []
+        parts = self._isolation.run(rest, attempt, lambda _part, _error: (0, "")) if rest else []
         self._advance(state, batch)
-        return sum(parts)
+        return sum(n for n, _ in parts), next((why for _, why in parts if why), "")
 
-    def _apply(self, state: PartitionState, batch: RecordBatch) -> int:
+    def _apply(self, state: PartitionState, batch: RecordBatch) -> tuple[int, str]:
         columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
-        state.counters.advance(columns, applied, answer=False, context=False)
-        return int(applied.accepted.sum())
+        _, engine_error = self._decide(state, columns, applied, publish=False)
+        return int(applied.accepted.sum()), engine_error
+
+    def _decide(
+        self,
+        state: PartitionState,
+        columns: EventColumns,
+        applied: Applied,
+        *,
+        publish: bool = True,
+    ) -> tuple[Decisions, str]:
+        """The decisions, by the counters if the model can't -> with why it can't."""
+        by_model = self._decider.model_version != COUNTERS
+        with self._metrics.stage("histories"):
+            live = state.counters.advance(columns, applied, context=by_model)
+        windows = applied.windows.with_context(live.context)
+        decide = partial(
+            self._decider.decide,
+            *(state, columns, applied, windows, live.suggestions),
+            publish=publish,
+        )
+        try:
+            return decide(), ""
+        except EngineError as error:
+            self._decider.use(None)
+            return decide(), str(error)
 
     def _advance(self, state: PartitionState, batch: RecordBatch) -> None:
         state.next_offset = batch.last_offset + 1
