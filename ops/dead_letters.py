@@ -23,9 +23,10 @@ from ops.render import escaped
 from ops.replay_letters import LetterReplay
 from ops.replayed import Replayed
 from schemas.errors import HarkError, Reason
+from schemas.roles import replayed_group
 from schemas.times import format_time_ms
 from schemas.topics import DEAD_LETTERS, EVENTS, TopicSpec, topics
-from streams.settings import Kafka
+from streams.kafka_settings import Kafka
 
 F = TypeVar("F", bound=Callable[..., Any])
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -176,7 +177,7 @@ def replay(
 
     async def run() -> dict[str, Any]:
         client = kafka.client()
-        replayed = Replayed(client, f"{kafka.group_id}-replayed", topic.name)
+        replayed = Replayed(client, replayed_group(kafka.group_id), topic.name)
         events = kafka.topic_prefix + EVENTS.name
         going = LetterReplay(client, events, replayed, max_attempts)
         # Before the consumer group is asked for: an unreachable cluster is one line.
@@ -208,7 +209,7 @@ def replay(
 
 
 def _kafka() -> tuple[Kafka, TopicSpec]:
-    kafka = connected_settings().kafka
+    kafka = connected_settings("operator").kafka
     prefixed = kafka.topic_prefix + DEAD_LETTERS.name
     return kafka, next(spec for spec in topics(kafka.topic_prefix) if spec.name == prefixed)
 
