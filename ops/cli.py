@@ -41,6 +41,7 @@ COMMANDS = {
     "dead-letters": Entry(
         "ops.dead_letters:dead_letters", "List, show and replay what was refused."
     ),
+    "pseudonym": Entry("ops.pseudonym:pseudonym", "What a user is called where ids are renamed."),
     "demo": Entry("ops.demo:demo", "Everything at once, with a summary."),
     "bench": Entry("ops.bench:bench", "Measure this machine."),
     "schemas": Entry(
