@@ -39,6 +39,7 @@ COMMANDS = {
     "replay": Entry("ops.replay:replay", "Publish a file's events."),
     "tail": Entry("ops.tail:tail", "Print recommendations, alerts or dead letters."),
     "pseudonym": Entry("ops.pseudonym:pseudonym", "What a user is called where ids are renamed."),
+    "forget": Entry("ops.forget:forget", "Erase a user, leave a tombstone, print a receipt."),
     "demo": Entry("ops.demo:demo", "Everything at once, with a summary."),
     "bench": Entry("ops.bench:bench", "Measure this machine."),
     "schemas": Entry(
