@@ -10,7 +10,7 @@ from streams.counters import Counters
 from streams.histories import Histories
 from streams.recommend import SentLists
 from streams.row_bytes import pack
-from streams.user_rows import NO_SLOT
+from streams.user_index import NO_SLOT
 
 
 class PartitionState:
@@ -64,7 +64,7 @@ class PartitionState:
         tables, rest = counter_parts.capture(self.counters)
         return Captured(
             users=ids,
-            rows=pack(users.rows, slots, *self.sent.of(slots, users.owners[slots])),
+            rows=pack(users.rows, slots, self.sent.of(slots, users.owners[slots])),
             leavers=leavers,
             items=self.histories.numbers.capture(),
             tables=tables,
