@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from streams.undo import Undo
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
@@ -68,7 +71,8 @@ class SentLists:
         Event time, epoch seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, undo: Undo | None = None) -> None:
+        self._undo = undo or Undo()
         # Arrays of machine integers: read and written one by one, much faster than numpy's.
         self.owners = array("I")
         self.lists = array("I")
@@ -98,8 +102,13 @@ class SentLists:
                 return "unchanged"
             if time_s - self.sent_s[slot] < policy.min_interval_s:
                 return "held"
-        self.owners[slot], self.lists[slot], self.sent_s[slot] = owner, shown, time_s
+        before = slot, self.owners[slot], self.lists[slot], self.sent_s[slot]
+        self._undo.keep(partial(self._set, *before))
+        self._set(slot, owner, shown, time_s)
         return "sent"
+
+    def _set(self, slot: int, owner: int, shown: int, sent_s: int) -> None:
+        self.owners[slot], self.lists[slot], self.sent_s[slot] = owner, shown, sent_s
 
     def of(self, slots: Ints, owners: Words) -> Words:
         """What was sent to the users whose slots and owners (n,) these are.

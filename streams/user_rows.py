@@ -7,12 +7,14 @@ in one go, and can be written to a checkpoint as it lies.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.windows import DAY_GAPS
+from streams.undo import Undo
 from streams.user_index import NO_SLOT, UserIndex
 
 SUMS = (
@@ -79,8 +81,9 @@ class UserRows:
         Users who were captured once and are known no longer, since the last capture.
     """
 
-    def __init__(self, length: int, max_users: int) -> None:
+    def __init__(self, length: int, max_users: int, undo: Undo | None = None) -> None:
         self.max_users = max_users
+        self._undo = undo or Undo()
         self.evicted = 0
         capacity = min(MIN_CAPACITY, max_users)
         self.rows: Rows = np.zeros(capacity, row_type(length))
@@ -142,6 +145,7 @@ class UserRows:
         seen = self.rows["applied"][used]
         oldest = used[np.argpartition(seen, count - 1)[:count]] if count < len(used) else used
         gone = np.sort(oldest)[::-1].tolist()
+        self._undo.attributes(self, "evicted")
         self._release(gone)
         self.evicted += len(gone)
         return len(gone)
@@ -159,6 +163,7 @@ class UserRows:
 
     def touch(self, slots: Slots) -> None:
         """The next capture holds the rows at `slots` (n,); `NO_SLOT` is passed over."""
+        self._undo.rows(self._touched, slots)
         self._touched[slots] = True
 
     def touch_users(self, user_ids: Sequence[str]) -> None:
@@ -187,7 +192,15 @@ class UserRows:
 
     def _release(self, slots: list[int]) -> None:
         ids, captured = self._index.ids, self._captured
-        self.leavers.update(ids[slot] for slot in slots if captured[slot])
+        names = [ids[slot] for slot in slots]
+        if self._undo.recording:
+            self._undo.keep(partial(self._take_back, slots, names))
+            self._undo.attributes(self, "leavers")
+            self.leavers = set(self.leavers)
+            gone = np.array(slots, np.int64)
+            for column in (self.rows, self.owners, self._touched, captured):
+                self._undo.rows(column, gone)
+        self.leavers.update(name for name, slot in zip(names, slots, strict=True) if captured[slot])
         self._index.remove(slots)
         self.rows[slots] = np.zeros((), self.rows.dtype)
         self.owners[slots], self._touched[slots], captured[slots] = 0, False, False
@@ -201,10 +214,24 @@ class UserRows:
         if end > len(self.rows):
             self._grow(end)
         slots = np.array([*again, *range(first, end)], np.int64)
+        self._undo.attributes(self, "_given")
+        self._undo.keep(partial(self._give_back, again, slots, first))
         self._index.add(new, slots)
         self.owners[slots] = (self._given + np.arange(len(new))) % 0xFFFFFFFF + 1
         self._given = (self._given + len(new)) % 0xFFFFFFFF
         return slots
+
+    def _give_back(self, again: list[int], slots: Slots, first: int) -> None:
+        """Undo of `_take`: `first` slots were in use before, or free `again`."""
+        self._index.remove(slots.tolist())
+        del self._index.ids[first:]
+        self._free.extend(reversed(again))
+        self.owners[slots] = 0
+
+    def _take_back(self, gone: list[int], user_ids: list[str]) -> None:
+        """Undo of `_release`."""
+        del self._free[len(self._free) - len(gone) :]
+        self._index.add(user_ids, np.array(gone, np.int64))
 
     def _grow(self, least: int) -> None:
         capacity = max(least, len(self.rows) + max(MIN_CAPACITY, len(self.rows) // SPARE_SHARE))
