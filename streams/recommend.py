@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,6 +15,7 @@ from streams.undo import Undo
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
+AnyInts = npt.NDArray[np.integer[Any]]
 COUNTERS = "counters"
 """`model_version` of answers that no model gave."""
 
@@ -123,12 +125,12 @@ class SentLists:
         entries = [np.frombuffer(column, np.uint32)[slots] for column in self._columns()]
         return np.where((entries[0] == owners)[:, None], np.stack(entries[1:], axis=1), 0)
 
-    def restore(self, slots: Ints, owners: Words, sent: Words) -> None:
-        """Take over what `of` gave."""
+    def restore(self, slots: Ints, owners: Words, lists: AnyInts, sent_s: AnyInts) -> None:
+        """Take over what `of` gave, column by column; 0 for a list = none."""
         if not len(slots):
             return
         self.make_room(int(slots.max()) + 1)
-        entries = np.where(sent[:, 0] != 0, owners, 0), *sent.T
+        entries = np.where(lists != 0, owners, 0), lists, sent_s
         for column, values in zip(self._columns(), entries, strict=True):
             np.frombuffer(column, np.uint32)[slots] = values
 

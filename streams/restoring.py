@@ -51,7 +51,7 @@ class Restoring:
             return
         rows, sent = unpack(list(present.values()), state.histories.length)
         slots = users.restore(rows, [key.decode() for key in present])
-        state.sent.restore(slots, users.owners[slots], sent)
+        state.sent.restore(slots, users.owners[slots], *sent.T)
 
     def parts(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Take over parts, in log order."""
