@@ -1,9 +1,9 @@
 """Live counters per item: how popular it is, and what is looked at around it.
 
 Co-visitation: an event's item pairs with the items of the user's events just before it, with
-weight 1 / distance, both ways, decayed in event time. An item keeps its strongest `neighbours`; a
-newcomer weaker than the weakest wears that one down instead (Misra-Gries), so that what keeps
-coming back gets in.
+weight 1 / distance, both ways, decayed in event time; how much of a weight is the neighbour's
+coming after the item, and not before it, is kept beside it. An item keeps its strongest
+`neighbours`: `streams.pairs`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from models.kernel import kernel
 from streams.decay import Decay
 from streams.items import NO_ITEM
+from streams.pairs import count
 from streams.parts import Part
 
 DAY_S = 86_400.0
@@ -74,6 +75,7 @@ class Covisits:
         self._visits: Floats = np.zeros(MIN_CAPACITY, np.float32)
         self._neighbours: Items = np.full((MIN_CAPACITY, neighbours), NO_ITEM, np.int32)
         self._weights: Floats = np.zeros((MIN_CAPACITY, neighbours), np.float32)
+        self._forward: Floats = np.zeros((MIN_CAPACITY, neighbours), np.float32)
 
     def __len__(self) -> int:
         return self._used
@@ -84,9 +86,9 @@ class Covisits:
         return self._row_of.nbytes + sum(column.nbytes for column in self.columns())
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """What is kept of every item: index, three counts, neighbours, their weights."""
+        """What is kept of every item: number, counts, neighbours, weights both ways, forward."""
         counts = self._popularity, self._hot, self._visits
-        used = (self._items, *counts, self._neighbours, self._weights)
+        used = (self._items, *counts, self._neighbours, self._weights, self._forward)
         return tuple(column[: self._used] for column in used)
 
     def part(self) -> Part:
@@ -98,6 +100,7 @@ class Covisits:
             self._visits,
             self._neighbours,
             self._weights,
+            self._forward,
             self.leaders,
             self.hottest,
             np.float32(self._popularity_decay.scale(self.clock_s)),
@@ -123,7 +126,7 @@ class Covisits:
             decay.weights(times_s).astype(np.float32)
             for decay in (self._popularity_decay, self._hot_decay, self._visit_decay)
         )
-        _add(items, before, (popularity, hot, visits), self.window, self.part())
+        count(items, before, (popularity, hot, visits), self.window, self.part())
         most, rows = self._n_leaders, self._row_of
         self.leaders = _lead(self.leaders, most, items, rows, self._popularity)
         self.hottest = _lead(self.hottest, most, items, rows, self._hot)
@@ -137,7 +140,7 @@ class Covisits:
         return self._column(self._visits, items, self._visit_decay)
 
     def neighbours(self, items: Items) -> tuple[Items, Floats]:
-        """Neighbours of each of `items` (...,) and their weights -> (..., K) each, 0 = none."""
+        """Neighbours of each of `items` (...,), their weights both ways -> (..., K), 0 = none."""
         rows = self._known(items)
         weights: Floats = np.where((rows >= 0)[..., None], self._weights[rows], np.float32(0))
         weights *= np.float32(self._visit_decay.scale(self.clock_s))
@@ -157,6 +160,7 @@ class Covisits:
         if (factor := self._visit_decay.renew(self.clock_s)) != 1.0:
             self._visits *= np.float32(factor)
             self._weights *= np.float32(factor)
+            self._forward *= np.float32(factor)
 
     def _known(self, items: Items) -> Items:
         """Rows of items of any shape, -1 = none: so says the last entry, which is no item's."""
@@ -194,12 +198,13 @@ class Covisits:
         more = np.full_like(self._neighbours, NO_ITEM)
         self._neighbours = np.concatenate([self._neighbours, more])
         self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
+        self._forward = np.concatenate([self._forward, np.zeros_like(self._forward)])
 
     def _evict(self, count: int) -> None:
         keep = np.ones(self._used, np.bool_)
         keep[np.argsort(self._popularity[: self._used], kind="stable")[:count]] = False
         self._row_of[self._items[: self._used][~keep]] = -1
-        for column, empty in zip(self.columns(), (NO_ITEM, 0, 0, 0, NO_ITEM, 0), strict=True):
+        for column, empty in zip(self.columns(), (NO_ITEM, 0, 0, 0, NO_ITEM, 0, 0), strict=True):
             kept = column[keep]
             column[: len(kept)] = kept
             column[len(kept) :] = empty
@@ -245,54 +250,3 @@ def _lead(leaders: Items, most: int, touched: Items, row_of: Items, counts: Floa
             best[j] = best[j - 1]
         best[place] = item
     return best[:n]
-
-
-@kernel
-def _add(
-    items: Items,
-    before: Items,
-    counted: tuple[Floats, Floats, Floats],
-    window: int,
-    part: Part,
-) -> None:
-    """Add events of these weights to the items that have a row."""
-    popularity, hot, visits = counted
-    row_of, item_popularity, item_hot, item_visits, neighbours, weights, _, _, _, _, _ = part
-    for i in range(len(items)):
-        item = items[i]
-        row = row_of[item]
-        if row < 0:
-            continue
-        item_popularity[row] += popularity[i]
-        item_hot[row] += hot[i]
-        item_visits[row] += visits[i]
-        distance = 0
-        for j in range(before.shape[1]):
-            other = before[i, j]
-            if other < 0:
-                continue
-            distance += 1
-            if distance > window:
-                break
-            other_row = row_of[other]
-            if other_row >= 0 and other != item:
-                weight = visits[i] / np.float32(distance)
-                _pair(neighbours[row], weights[row], other, weight)
-                _pair(neighbours[other_row], weights[other_row], item, weight)
-
-
-@kernel
-def _pair(neighbours: Items, weights: Floats, item: int, weight: np.float32) -> None:
-    """Add a weighted pair to one item's neighbours (K,)."""
-    for j in range(len(neighbours)):
-        if neighbours[j] == item:
-            weights[j] += weight
-            return
-    weakest = 0
-    for j in range(1, len(weights)):
-        if weights[j] < weights[weakest]:
-            weakest = j
-    if weight > weights[weakest]:
-        neighbours[weakest], weights[weakest] = item, weight
-    else:
-        weights[weakest] -= weight  # who stays out wears the weakest down

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from models import covisitation, evaluation, export, metrics, recipe, train
 from models.blend import Blend, Choice
 from models.engine import Engine
+from models.features import NAMES
 from models.neighbours import Neighbours
 from models.network import NetworkConfig
 from models.onnx_engine import OnnxEngine
@@ -26,7 +27,7 @@ from models.splits import Split, split_items
 from models.train import Fitted
 from ops.evaluate import Show, Task
 from ops.evaluation import orders, training_curve
-from ops.evaluation.orders import N_FEATURES, Orders
+from ops.evaluation.orders import Orders
 from ops.evaluation.report import HARK, Report, Row
 from schemas.kinds import N_KINDS
 
@@ -101,7 +102,7 @@ def fit(known: Orders, training: Orders, seed: int, show: Show) -> tuple[Fitted,
     nobody = np.zeros(len(corpus), dtype=np.bool_)
     split = Split(rows, ~held & (rows > 0), held, nobody, nobody, nobody, nobody)
     config = NetworkConfig(
-        n_features=N_FEATURES,
+        n_features=len(NAMES),
         n_kinds=N_KINDS,
         n_gaps=N_GAPS,
         n_hours=N_HOURS,

@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.corpus import Corpus, Ints, Points
+from models.features import NAMES
 from models.sequences import ModelInputs
 from schemas.errors import ConfigError
 from schemas.kinds import Kind
 
 JUST_NOW = 1
 """Gap bucket and hour of every event: the files have no clock."""
-N_FEATURES = 1
-"""One that is always 0: without a clock there is nothing to know beside the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def corpus(orders: Orders) -> Corpus:
         amounts=np.zeros(n, dtype=np.float32),
         points=Points(
             event=np.arange(n, dtype=np.int64),
-            features=np.zeros((n, N_FEATURES), dtype=np.float32),
+            features=np.broadcast_to(np.float32(0), (n, len(NAMES))),
             churn=np.full(n, -1, dtype=np.int8),
             risk=np.full(n, -1, dtype=np.int8),
         ),
@@ -124,6 +123,6 @@ def newest(orders: Orders, length: int) -> ModelInputs:
         gaps=clock,
         hours=clock,
         amounts=np.zeros(inside.shape, dtype=np.float32),
-        features=np.zeros((len(lengths), N_FEATURES), dtype=np.float32),
+        features=np.zeros((len(lengths), len(NAMES)), dtype=np.float32),
         lengths=lengths,
     )
