@@ -35,6 +35,7 @@ __all__ = ["Counters", "Live", "Source", "Suggestions"]
 
 BLOCK_OFFSETS = 2048
 BLOCK_MS = 1000
+CANDIDATES = 64
 MAX_LABELLED_USERS = 100_000
 
 Ints = npt.NDArray[np.int64]
@@ -90,7 +91,7 @@ class Counters:
         policy: PointPolicy | None = None,
         *,
         entities: int = 4,
-        candidates: int = 64,
+        candidates: int = CANDIDATES,
         max_items: int = 100_000,
         max_entities: int = 500_000,
         max_payments: int = 500_000,
@@ -147,7 +148,7 @@ class Counters:
         bounds = np.searchsorted(points.rows, np.append(starts, len(columns))).tolist()
         for number, pending in enumerate(waiting):
             if number or opens:
-                self._finish_block()
+                self.finish_block()
             here = slice(bounds[number], bounds[number + 1])
             if here.start < here.stop:
                 if context:
@@ -190,8 +191,8 @@ class Counters:
         self.block = (int(offsets[-1]), int(seconds[-1]))
         return np.append(0, np.flatnonzero(changed) + 1), opens
 
-    def _finish_block(self) -> None:
-        """Take the pending events in."""
+    def finish_block(self) -> None:
+        """Take the pending events in, as the next block's first record does."""
         block, self.pending = self.pending, []
         if not block:
             return
