@@ -1,6 +1,6 @@
 # The menu. Every target that needs .venv makes it first; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench schemas clean
+.PHONY: help install lint format test demo bench bench-faults fuzz schemas clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -9,7 +9,7 @@ PACKAGES := schemas models streams ops
 ARGS ?=
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## set up .venv: the trainer and the development tools included
 
@@ -34,6 +34,15 @@ demo: $(STAMP) ## everything at once, with a summary; DATA=file.csv for real eve
 
 bench: $(STAMP) ## how fast it takes events in, against what Faust does alone
 	$(BIN)/hark bench ingest $(ARGS)
+
+bench-faults: $(STAMP) ## break workers, brokers and the network for minutes, count what was lost
+	$(BIN)/hark bench faults $(ARGS)
+
+fuzz: $(STAMP) ## 100,000 odd records and 2,000 damaged models; the codec guided by coverage too
+	$(BIN)/python -m tests.fuzz codec --count 100000 $(ARGS)
+	$(BIN)/python -m tests.fuzz artefacts --count 2000 $(ARGS)
+	@$(BIN)/pip install -q -c constraints.txt atheris || echo "no atheris for this Python: no guided part"
+	@! $(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m tests.fuzz.guided -max_total_time=60
 
 schemas: $(STAMP) ## write the JSON Schema files and the AsyncAPI document again
 	$(BIN)/hark schemas generate

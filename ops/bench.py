@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ops.bench_decisions import MIXED
+from ops.bench_faults import faults
 from ops.bench_ingest import ROWS, WORKER, filled_topic, machine, measure
 from ops.bench_score import BATCHES, CATALOGUES, LENGTHS
 from ops.bench_score import measure as measure_score
@@ -24,12 +25,15 @@ from ops.bench_worker import trained_on
 from ops.connection import connected_settings
 from ops.download_progress import download_progress
 from ops.local_kafka import LocalKafka
-from streams.settings import Kafka
+from streams.kafka_settings import Kafka
 
 
 @click.group()
 def bench() -> None:
     """Measure this machine: each command prints the machine, the versions and the numbers."""
+
+
+bench.add_command(faults)
 
 
 @bench.command()
@@ -179,7 +183,7 @@ def _result(rates: list[float], n_events: int) -> dict[str, Any]:
 
 @contextmanager
 def _kafka(console: Console) -> Iterator[Kafka]:
-    settings = connected_settings()
+    settings = connected_settings("admin")
     if "bootstrap_servers" in settings.kafka.model_fields_set:
         yield settings.kafka
         return

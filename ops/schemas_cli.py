@@ -10,7 +10,7 @@ import click
 from schemas import asyncapi, json_schema
 from schemas.compatibility import Comparison, Direction
 from schemas.errors import ConfigError
-from schemas.topics import TOPICS
+from schemas.topics import CONTRACT
 
 
 @click.group()
@@ -71,7 +71,7 @@ def _breaking(folder: Path) -> list[str]:
     if not released:
         raise ConfigError(f"{folder}: no *.schema.json files to compare with")
     today = {name: json.loads(text) for name, text in json_schema.schema_files().items()}
-    inward = {spec.name for spec in TOPICS if "worker" not in spec.producers}
+    inward = {spec.name for spec in CONTRACT if "worker" not in spec.producers}
     problems = []
     for name, old in sorted(released.items()):
         if name not in today:

@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas import examples
 from schemas.json_schema import VERSION, components, roots
-from schemas.topics import TOPICS, TopicSpec
+from schemas.topics import CONTRACT, TopicSpec
 
 FILE = Path(__file__).parent / "asyncapi.json"
 _BINDING = "0.5.0"
@@ -38,11 +38,11 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {spec.name: _channel(spec) for spec in TOPICS},
-        "operations": dict(_operation(spec) for spec in TOPICS),
+        "channels": {spec.name: _channel(spec) for spec in CONTRACT},
+        "operations": dict(_operation(spec) for spec in CONTRACT),
         "components": {
-            "messages": {_message_name(spec): _message(spec) for spec in TOPICS},
-            "schemas": components(list(TOPICS), _REFERENCE),
+            "messages": {_message_name(spec): _message(spec) for spec in CONTRACT},
+            "schemas": components(list(CONTRACT), _REFERENCE),
         },
     }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from schemas.compiled import compile_event, path_columns, read_paths
+from schemas.compiled import MAX_ID, compile_event, path_columns, read_paths
 from schemas.contract import Contract
 from schemas.errors import Reason, RejectedRecord
 from schemas.kinds import Kind
@@ -16,6 +17,10 @@ from schemas.outputs import DeadLetterHeaders
 from schemas.times import parse_time_ms
 
 _MONEY = ("amount", "revenue", "total", "value")
+_NUMBER = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+"""What a text must be to count as a number: Python's float() takes more, as 1_000."""
+_LARGEST = 1e30
+"""Of an amount: float32, in which amounts are kept, ends at 3e38."""
 _PAGES = {"page": "Page Viewed", "screen": "Screen Viewed"}
 
 encode = msgspec.json.Encoder().encode
@@ -118,8 +123,8 @@ class EventDecoder:
         kind, known = self._kind(event)
         timestamp = event.timestamp
         return EventRow(
-            message_id if type(message_id) is str else str(message_id),
-            user_id if type(user_id) is str else str(user_id),
+            message_id if type(message_id) is str else _text(message_id),
+            user_id if type(user_id) is str else _text(user_id),
             kind,
             None if timestamp is None else parse_time_ms(timestamp),
             [(None, 0.0)] if event.properties is None else self.items(event.properties),
@@ -166,19 +171,28 @@ class EventDecoder:
 
 
 def _first(*ids: str | int | None) -> str | None:
-    return next((str(one) for one in ids if one is not None and one != ""), None)
+    return next((_text(one) for one in ids if one is not None and one != ""), None)
+
+
+def _text(one: str | int) -> str:
+    """The text of an id; the decoder has measured those that are texts already."""
+    text = str(one)
+    if len(text) > MAX_ID:
+        raise RejectedRecord(Reason.WRONG_TYPE, f"an id of {len(text)} digits, at most {MAX_ID}")
+    return text
 
 
 def _number(value: float | str | None, name: str) -> float | None:
     if value is None:
         return None
-    if type(value) is float and -1e30 < value < 1e30:
+    if type(value) is float and -_LARGEST < value < _LARGEST:
         return value
     try:
-        number = float(value)
-    except (ValueError, OverflowError):
+        readable = type(value) is not str or _NUMBER.fullmatch(value)
+        number = float(value) if readable else math.nan
+    except OverflowError:
         number = math.nan
-    if not math.isfinite(number) or abs(number) > 1e30:
+    if not math.isfinite(number) or abs(number) > _LARGEST:
         raise RejectedRecord(Reason.WRONG_TYPE, f"{name} is not a finite number: {value!r:.80}")
     return number
 
@@ -187,7 +201,7 @@ def _price(entry: Any) -> float | None:
     price = _number(entry.price, "price")
     if price is None or entry.quantity is None:
         return price
-    return price * (_number(entry.quantity, "quantity") or 0.0)
+    return _number(price * (_number(entry.quantity, "quantity") or 0.0), "price × quantity")
 
 
 def _items(properties: Any) -> list[tuple[str | None, float]]:
@@ -218,7 +232,19 @@ def _apply_cloudevents(event: Any, headers: Sequence[tuple[str, bytes]]) -> None
         ("user_id", "ce_subject"),
     ):
         if getattr(event, field) is None and found.get(header):
-            setattr(event, field, found[header].decode("utf-8", "replace"))
+            setattr(event, field, _header_text(header, found[header]))
+
+
+def _header_text(name: str, value: bytes) -> str:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise RejectedRecord(Reason.INVALID_UTF8, f"header {name}: {error}") from None
+    if len(text) > MAX_ID:
+        raise RejectedRecord(
+            Reason.WRONG_TYPE, f"header {name} of {len(text)} characters, at most {MAX_ID}"
+        )
+    return text
 
 
 def dead_letter_headers(

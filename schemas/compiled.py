@@ -13,7 +13,10 @@ import msgspec
 
 from schemas.contract import Contract
 
-_Id = Annotated[str, msgspec.Meta(max_length=512)] | int
+MAX_ID = 512
+"""Characters of an id or a name."""
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+_Id = _Text | int
 
 
 def _compile(name: str, base: type[Any], paths: Sequence[Sequence[str]]) -> Any:
@@ -75,7 +78,7 @@ def compile_event(contract: Contract) -> type[Any]:
             ("type", str, "track"),
             ("user_id", _Id | None, None),
             ("anonymous_id", _Id | None, None),
-            ("event", str | None, None),
+            ("event", _Text | None, None),
             ("timestamp", int | float | str | None, None),
             nested("properties", _Properties),
             nested("context", msgspec.Struct),

@@ -16,6 +16,8 @@ DEFAULT_ENTITIES = (
 )
 OLDEST_MS = 631_152_000_000
 """1990-01-01: an event dated earlier is a clock error or seconds sent as milliseconds."""
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01: no broker's clock says so."""
 
 
 @dataclass(frozen=True, slots=True)

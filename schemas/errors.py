@@ -33,6 +33,10 @@ class BusyError(HarkError):
     """Another process is at it; its text says which."""
 
 
+class FencedError(HarkError):
+    """Another worker has taken over what this one wanted to write."""
+
+
 class EngineError(HarkError):
     """The engine can't score: the worker answers from its counters instead."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.events import Event
 from schemas.outputs import DeadLetterHeaders
-from schemas.topics import TOPICS, TopicSpec
+from schemas.topics import CONTRACT, TopicSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VERSION = 1
@@ -45,7 +45,7 @@ def schema_files() -> dict[str, str]:
     """File name -> content, for every topic."""
     return {
         name: json.dumps(schema, indent=2) + "\n"
-        for name, schema in (_topic_file(spec) for spec in TOPICS)
+        for name, schema in (_topic_file(spec) for spec in CONTRACT)
     }
 
 

@@ -10,6 +10,7 @@ from schemas.events import Event, ItemUpsert
 from schemas.outputs import Alert, Recommendation
 
 _DAY_MS = 86_400_000
+_STATE_SEGMENT_BYTES = 64 * 1024 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 
@@ -29,6 +30,11 @@ class TopicSpec:
         How long records stay; -1 for ever (compacted topics).
     cleanup
         Kafka's `cleanup.policy`.
+    producers, consumers
+        Roles that may write and read it (`schemas/roles.py`).
+    segment_bytes
+        Only finished segments are compacted, so those of a topic that is rewritten all the time
+        are small; None: as the broker has it.
     """
 
     name: str
@@ -40,13 +46,26 @@ class TopicSpec:
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    segment_bytes: int | None = None
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Who has to do with it."""
+        return frozenset((*self.producers, *self.consumers))
 
 
 EVENTS = TopicSpec(
-    "events", "user id", Event, 4, 30 * _DAY_MS, "delete", ("product",), ("worker", "trainer")
+    "events",
+    "user id",
+    Event,
+    4,
+    30 * _DAY_MS,
+    "delete",
+    ("publisher", "operator"),  # the operator replays dead letters
+    ("worker", "trainer"),
 )
 ITEMS = TopicSpec(
-    "items", "item id", ItemUpsert, 1, -1, "compact", ("product",), ("worker", "trainer")
+    "items", "item id", ItemUpsert, 1, -1, "compact", ("publisher",), ("worker", "trainer")
 )
 RECOMMENDATIONS = TopicSpec(
     "recommendations",
@@ -56,16 +75,65 @@ RECOMMENDATIONS = TopicSpec(
     7 * _DAY_MS,
     "delete",
     ("worker",),
-    ("product",),
+    ("reader",),
 )
-ALERTS = TopicSpec("alerts", "subject", Alert, 4, 30 * _DAY_MS, "delete", ("worker",), ("product",))
+ALERTS = TopicSpec(
+    "alerts",
+    "subject",
+    Alert,
+    4,
+    30 * _DAY_MS,
+    "delete",
+    ("worker",),
+    ("reader", "worker"),  # a worker that takes a partition over reads its open alerts
+)
 DEAD_LETTERS = TopicSpec(
     "dead-letters", "original key", None, 1, 30 * _DAY_MS, "delete", ("worker",), ("operator",)
 )
 
-TOPICS = (EVENTS, ITEMS, RECOMMENDATIONS, ALERTS, DEAD_LETTERS)
+USER_STATE = TopicSpec(
+    "user-state",
+    "user id",
+    None,
+    EVENTS.partitions,
+    -1,
+    "compact",
+    ("worker",),
+    ("worker",),
+    segment_bytes=_STATE_SEGMENT_BYTES,
+)
+COUNTERS = TopicSpec(
+    "counters",
+    "part name",
+    None,
+    EVENTS.partitions,
+    -1,
+    "compact",
+    ("worker",),
+    ("worker",),
+    segment_bytes=_STATE_SEGMENT_BYTES,
+)
+
+CONTRACT = (EVENTS, ITEMS, RECOMMENDATIONS, ALERTS, DEAD_LETTERS)
+"""What others may write and read."""
+STATE = (USER_STATE, COUNTERS)
+"""The workers' own: partition p holds the state of partition p of `events`."""
+TOPICS = (*CONTRACT, *STATE)
 
 
 def topics(prefix: str = "") -> tuple[TopicSpec, ...]:
     """All topics, their names with `prefix` in front."""
     return tuple(replace(spec, name=prefix + spec.name) for spec in TOPICS)
+
+
+def state_transaction(prefix: str, partition: int) -> str:
+    """The transactional id of whoever writes the state of one partition of `events`.
+
+    Whatever its consumer group: two writers of one state would mix theirs.
+    """
+    return f"{state_transactions(prefix)}{partition}"
+
+
+def state_transactions(prefix: str) -> str:
+    """What all transactional ids begin with."""
+    return f"{prefix}state-"

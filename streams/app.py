@@ -22,11 +22,13 @@ from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
+from streams.checkpoints import Checkpoints
 from streams.credentials import faust_credentials
 from streams.decide import Record
 from streams.garbage import settle_garbage
 from streams.health import HealthServer
 from streams.items import ItemTable
+from streams.kafka_settings import Kafka
 from streams.metrics import Metrics
 from streams.observations import PartitionLag
 from streams.outputs import OutputProducer
@@ -35,8 +37,8 @@ from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.plan import Plan
 from streams.scoring import Scorer
-from streams.settings import Kafka, Settings
-from streams.startup import check_cluster
+from streams.settings import Settings
+from streams.startup import check_cluster, check_state_topics
 from streams.transport import batches, declare_batch_topic, install
 from streams.warm import warm
 
@@ -69,7 +71,14 @@ class Worker:
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
         plan = Plan.from_settings(settings)
-        self.scorer = Scorer(plan, self._decoder, self.items, self.metrics, record)
+        self.scorer = Scorer(
+            plan,
+            self._decoder,
+            self.items,
+            self.metrics,
+            record,
+            max_failures=settings.limits.max_failures,
+        )
         self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
         self.pipeline = Pipeline(
             self.scorer,
@@ -81,12 +90,22 @@ class Worker:
                 max_consecutive=settings.limits.max_consecutive,
             ),
         )
+        self.checkpoints = Checkpoints(
+            self._client,
+            prefix,
+            kafka.group_id,
+            settings.state.checkpoint_s,
+            self.pipeline,
+            self._committed,
+            self.metrics.checkpoints,
+        )
         self.ownership = Ownership(
             self._client,
             kafka.group_id,
             self.topic,
             prefix + ALERTS.name,
             self.pipeline,
+            self.checkpoints,
             self.metrics,
         )
         self.catalogue = Catalogue(
@@ -126,7 +145,8 @@ class Worker:
             datadir=self._folder.name,
         )
         app.worker = self
-        install(app, {self.topic}, drain_timeout_s=kafka.drain_timeout_s)
+        transport = install(app, {self.topic}, drain_timeout_s=kafka.drain_timeout_s)
+        transport.drained = self.checkpoints.finish
         channel = declare_batch_topic(app, self.topic)
 
         async def score(stream: StreamT[RecordBatch]) -> None:
@@ -138,8 +158,15 @@ class Worker:
 
     async def check(self) -> None:
         """Refuse to start on a cluster that can't work; raises `ConfigError`."""
-        specs = topic_specs(self.settings.kafka.topic_prefix)
-        self._partitions = await check_cluster(self._client, specs)
+        kafka = self.settings.kafka
+        self._partitions = await check_cluster(
+            self._client,
+            topic_specs(kafka.topic_prefix),
+            role="worker",
+            prefix=kafka.topic_prefix,
+            group=kafka.group_id,
+        )
+        check_state_topics(self._partitions, kafka.topic_prefix)
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
@@ -151,6 +178,7 @@ class Worker:
         await self.producer.start()
         await self.catalogue.start(self._partitions[self._items_topic])
         await self.champion.start()
+        self.checkpoints.start()
 
     def _serve_health(self) -> None:
         """Listen on the port that is set; on any other where the default one is taken."""
@@ -166,6 +194,7 @@ class Worker:
         """The reverse, after the app has drained and committed."""
         await self.champion.stop()
         await self.catalogue.stop()
+        await self.checkpoints.stop()
         await self.producer.stop()
         self.health.stop()
         self._folder.cleanup()
@@ -181,8 +210,19 @@ class Worker:
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
         assigned = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.topic}
-        await self.ownership.take(assigned, self._partitions)
+        try:
+            await self.ownership.take(assigned, self._partitions)
+        except Exception as error:
+            # Faust takes some errors for the next rebalance and goes on without states.
+            await self.app.crash(error)
+            raise
         self.health.set_ready(True)
+
+    def _committed(self, number: int) -> int | None:
+        found: int | None = cast("Any", self.app.consumer)._committed_offset.get(
+            faust.types.TP(self.topic, number)
+        )
+        return found
 
     async def report(self) -> None:
         """Refresh the gauges until cancelled."""
@@ -190,14 +230,11 @@ class Worker:
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
             states = dict(self.pipeline.states)
-            consumer = self.app.consumer
             lags = {}
             for number, state in states.items():
-                tp = faust.types.TP(self.topic, number)
                 records = self._behind(number, state)
                 age_s = max(0.0, time.time() - state.last_broker_ms / 1000) if records else 0.0
-                committed = cast("Any", consumer)._committed_offset.get(tp) or 0
-                lags[number] = PartitionLag(records, age_s, committed)
+                lags[number] = PartitionLag(records, age_s, self._committed(number) or 0)
             self.metrics.set_partitions(lags)
             self.metrics.set_state(
                 users=sum(state.users for state in states.values()),

@@ -231,6 +231,8 @@ class BatchConsumer(Consumer):
             self.log.warning("Batches unfinished after %s s", self.batch_transport.drain_timeout_s)
         await self.commit()  # may only join a commit that runs already
         await self.commit()
+        if self.batch_transport.drained is not None:
+            await self.batch_transport.drained()
 
     async def _drain(self) -> bool:
         clock = asyncio.get_running_loop().time

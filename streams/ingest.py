@@ -11,6 +11,7 @@ import xxhash
 
 from schemas.codec import EventDecoder, EventRow
 from schemas.columns import EventColumns
+from schemas.contract import LATEST_MS
 from schemas.errors import Reason, RejectedRecord
 from streams.ingest_whole import WholeDecoder
 
@@ -81,10 +82,13 @@ class BatchDecoder:
         if any(batch.headers):
             return decode_batch(batch, self._decoder)
         whole = self._whole.decode(batch.values)
-        if whole is None or int(whole.time_ms.min()) < self._decoder.contract.oldest_ms:
+        oldest_ms = self._decoder.contract.oldest_ms
+        if whole is None or int(whole.time_ms.min()) < oldest_ms:
             return decode_batch(batch, self._decoder)
         n = len(whole.user_ids)
         broker_ms = np.array(batch.timestamps, np.int64)
+        if int(broker_ms.min()) < oldest_ms or int(broker_ms.max()) > LATEST_MS:
+            return decode_batch(batch, self._decoder)
         future = whole.time_ms > broker_ms + self._decoder.contract.future_ms
         columns = EventColumns(
             offsets=np.array(batch.offsets, np.int64),
@@ -126,6 +130,10 @@ def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
     for i, (value, headers, broker_ms, key) in enumerate(records):
         try:
             row = decode(value, headers)
+            if not oldest_ms <= broker_ms <= LATEST_MS:
+                raise RejectedRecord(
+                    Reason.INVALID_TIMESTAMP, f"the record's own Kafka timestamp: {broker_ms} ms"
+                )
             time_ms = broker_ms if row.time_ms is None else row.time_ms
             if time_ms < oldest_ms:
                 raise RejectedRecord(

@@ -121,6 +121,8 @@ class WholeDecoder:
             if len(pairs) != 1:
                 return None
             item_ids[row], amounts[row] = pairs[0]
+        if (np.abs(amounts) > _LARGEST).any():
+            return None
         return item_ids, amounts.astype(np.float32)
 
     def _entities(self, events: list[Any]) -> npt.NDArray[np.uint64]:

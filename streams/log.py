@@ -33,8 +33,10 @@ async def read_range(
     consumer
         Has `partition` assigned and its position set.
     end
-        Position at which to stop; gaps (compaction, transactions) count as read.
+        Position at which to stop; gaps (compaction, transactions) count as read. Where the log
+        ends before it (it was cut, or made anew), reading stops there.
     """
+    end = min(end, (await consumer.end_offsets([partition]))[partition])
     while await consumer.position(partition) < end:
         fetched = await consumer.getmany(partition, timeout_ms=500, max_records=max_records)
         records = [record for record in fetched.get(partition, []) if record.offset < end]

@@ -16,6 +16,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from schemas.errors import Reason
 from schemas.kinds import Kind
+from streams.checkpoint_metrics import CheckpointMetrics
 from streams.histogram import BatchHistogram, quantile
 from streams.observations import BatchCounts, PartitionLag
 
@@ -123,6 +124,7 @@ class Metrics:
         self._restored = self._counter(
             "hark_restored_events", "Events applied without output to restore state"
         )
+        self.checkpoints = CheckpointMetrics(registry)
 
     def observe_batch(self, batch: BatchCounts) -> None:
         """Count one finished batch, after its outputs were confirmed."""

@@ -8,9 +8,14 @@ from typing import Any
 import structlog
 from aiokafka import TopicPartition
 
+from schemas.errors import StateError
+from streams.checkpoint_reader import CheckpointReader
+from streams.checkpoints import Checkpoints
 from streams.metrics import Metrics
+from streams.partition import PartitionState
 from streams.pipeline import Pipeline
-from streams.restore import committed_offsets, read_alerts, replay
+from streams.restore import accept, committed_offsets, read_alerts, replay, restore_checkpoint
+from streams.restore_progress import RestoreProgress
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +33,8 @@ class Ownership:
         Topic names on the wire.
     pipeline
         Holds the states.
+    checkpoints
+        Where states are restored from, and who writes them from then on.
     metrics
         Told about each rebalance.
     """
@@ -39,6 +46,7 @@ class Ownership:
         events: str,
         alerts: str,
         pipeline: Pipeline,
+        checkpoints: Checkpoints,
         metrics: Metrics,
     ) -> None:
         self._client = client
@@ -46,6 +54,7 @@ class Ownership:
         self._events = events
         self._alerts = alerts
         self._pipeline = pipeline
+        self._checkpoints = checkpoints
         self._metrics = metrics
 
     async def take(self, assigned: set[int], partitions: dict[str, int]) -> None:
@@ -59,27 +68,75 @@ class Ownership:
         states = self._pipeline.states
         for gone in set(states) - assigned:
             del states[gone]
+            await self._checkpoints.disown(gone)
+        progress = RestoreProgress(self._metrics.checkpoints)
         mine = [TopicPartition(self._events, number) for number in sorted(assigned)]
         committed = await committed_offsets(self._client, self._group, mine) if mine else {}
         alerts = partitions[self._alerts]
-        await asyncio.gather(*(self._bring(tp, committed.get(tp, 0), alerts) for tp in mine))
+        await asyncio.gather(
+            *(self._bring(tp, committed.get(tp, 0), alerts, progress) for tp in mine)
+        )
+        seconds = progress.finish()
         self._metrics.count_rebalance()
-        log.info("rebalanced", partitions=sorted(assigned))
+        log.info("rebalanced", partitions=sorted(assigned), seconds=round(seconds, 2))
 
-    async def _bring(self, tp: TopicPartition, committed: int, alert_partitions: int) -> None:
+    async def _bring(
+        self, tp: TopicPartition, committed: int, alert_partitions: int, progress: RestoreProgress
+    ) -> None:
         """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
-        states = self._pipeline.states
-        state = states.get(tp.partition)
-        if state is None or state.next_offset > committed:
-            state = self._pipeline.scorer.new_state(tp.partition)
-        if state.next_offset < committed:
-            begin = state.next_offset or None
-            number = await replay(
-                self._client, tp, begin, committed, lambda batch: self._pipeline.apply(state, batch)
+        states, number = self._pipeline.states, tp.partition
+        state = states.get(number)
+        kept = (
+            state is not None
+            and state.next_offset <= committed
+            and self._checkpoints.writes(number)
+        )
+        if state is None or not kept:
+            state = await self._restored(number, committed, progress)
+        if not kept or state.next_offset < committed:
+            saved, found = state.next_offset, state
+            events = await replay(
+                self._client,
+                tp,
+                saved or None,
+                committed,
+                lambda batch: self._pipeline.apply(found, batch),
+                progress,
             )
-            alerts_tp = TopicPartition(self._alerts, tp.partition % alert_partitions)
+            alerts_tp = TopicPartition(self._alerts, number % alert_partitions)
             for alert in await read_alerts(self._client, alerts_tp):
                 state.recall(alert)
-            self._metrics.count_restored(number)
-            log.info("state.restored", partition=tp.partition, events=number, users=state.users)
-        states[tp.partition] = state
+            self._metrics.count_restored(events)
+            log.info(
+                "state.restored", partition=number, saved=saved, events=events, users=state.users
+            )
+        states[number] = state
+
+    async def _restored(
+        self, number: int, committed: int, progress: RestoreProgress
+    ) -> PartitionState:
+        """The state as of the newest checkpoint, or an empty one: replay goes on from there."""
+        checkpoints, new_state = self._checkpoints, self._pipeline.scorer.new_state
+        if not checkpoints.on:
+            return new_state(number)
+        await checkpoints.own(number)
+        async with CheckpointReader(self._client, checkpoints.topics, number) as reader:
+            found = await reader.find()
+            state = new_state(number)
+            if found.head is not None:
+                try:
+                    head = accept(found.head, self._group, committed)
+                    await restore_checkpoint(reader, found, head, state, self._pipeline, progress)
+                except StateError as error:
+                    log.warning(
+                        "state.checkpoint_ignored",
+                        partition=number,
+                        why=str(error),
+                        instead="the whole log is replayed",
+                    )
+                    state = new_state(number)
+                else:
+                    checkpoints.begin(number, head.rows_from, head.parts_from, head.offset)
+                    return state
+        checkpoints.begin(number, found.rows_end, found.parts_end, None)
+        return state

@@ -1,8 +1,12 @@
-"""Restore: a partition's state is replayed from its own log, up to the committed offset."""
+"""Restore: a partition's state comes from its checkpoint, then from its own log.
+
+Both are read without joining a group, up to where the group goes on, before the first new batch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,12 +14,18 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from schemas.errors import StateError
 from schemas.outputs import Alert
 from streams.batches import RecordBatch, fold
+from streams.checkpoint_head import Head
+from streams.checkpoint_reader import CheckpointReader, Found
 from streams.log import groupless_consumer, read_range
+from streams.partition import PartitionState
+from streams.pipeline import Pipeline
+from streams.restore_progress import RestoreProgress
+from streams.restoring import Restoring
 
 log = structlog.get_logger(__name__)
-PROGRESS_EVERY = 200_000
 
 
 async def committed_offsets(
@@ -31,12 +41,56 @@ async def committed_offsets(
     return {tp: at.offset for tp, at in found.items() if at is not None and at.offset >= 0}
 
 
+async def restore_checkpoint(
+    reader: CheckpointReader,
+    found: Found,
+    head: Head,
+    state: PartitionState,
+    pipeline: Pipeline,
+    progress: RestoreProgress,
+) -> None:
+    """Fill an empty state from the checkpoint of this head.
+
+    Raises
+    ------
+    StateError
+        The checkpoint is incomplete or of another layout; the state is of no use then.
+    """
+    restoring = Restoring(state)
+
+    async def parts(keys: Sequence[bytes], values: Sequence[bytes | None], read: int) -> None:
+        restoring.parts(keys, values)
+        progress.advance(read)
+
+    async def rows(keys: Sequence[bytes], values: Sequence[bytes | None], read: int) -> None:
+        await pipeline.in_scorer(partial(restoring.rows, keys, values))
+        progress.advance(read)
+
+    progress.expect(found.rows_end - head.rows_from + found.parts_end - head.parts_from)
+    await reader.read_parts(head.parts_from, found.parts_end, parts)
+    await reader.read_rows(head.rows_from, found.rows_end, rows)
+    offset = await pipeline.in_scorer(restoring.finish)
+    if offset != head.offset:
+        raise StateError(f"counters: the marker is at {offset}, the head says {head.offset}")
+
+
+def accept(value: bytes, group: str, committed: int) -> Head:
+    """The head of a checkpoint that `group` can go on from; raises `StateError` if it can't."""
+    head = Head.decode(value)
+    if head.group != group:
+        raise StateError(f"it is of group {head.group!r}: give every group a prefix of its own")
+    if head.offset > committed:
+        raise StateError(f"it is at offset {head.offset}, the group goes on at {committed}")
+    return head
+
+
 async def replay(
     client: dict[str, Any],
     partition: TopicPartition,
     begin: int | None,
     end: int,
     apply: Callable[[RecordBatch], Awaitable[int]],
+    progress: RestoreProgress | None = None,
 ) -> int:
     """Apply the log of one partition from `begin` (None: its start) to `end`, without output.
 
@@ -52,19 +106,26 @@ async def replay(
     """
     consumer = groupless_consumer(client, max_partition_fetch_bytes=4 << 20)
     await consumer.start()
-    applied = told = 0
+    applied = 0
     try:
         consumer.assign([partition])
-        if begin is None:
-            await consumer.seek_to_beginning(partition)
-        else:
-            consumer.seek(partition, begin)
+        first = (await consumer.beginning_offsets([partition]))[partition]
+        if begin is not None and begin < first:
+            log.error(
+                "state.incomplete",
+                partition=partition.partition,
+                why=f"offsets {begin} to {first - 1} of {partition.topic} are no longer kept, and "
+                "came after the last checkpoint",
+            )
+        at = max(begin or 0, first)
+        if progress is not None:
+            progress.expect(end - at)
+        consumer.seek(partition, at)
         async for records in read_range(consumer, partition, end):
             applied += await apply(fold(partition.topic, partition.partition, records))
-            if applied - told >= PROGRESS_EVERY:
-                told = applied
-                done = records[-1].offset / max(end, 1)
-                log.info("state.restoring", partition=partition.partition, done=f"{done:.0%}")
+            if progress is not None:
+                progress.advance(records[-1].offset + 1 - at)
+            at = records[-1].offset + 1
     finally:
         await consumer.stop()
     return applied

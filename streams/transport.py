@@ -36,7 +36,7 @@ or two workers evict each other for ever.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, ClassVar, cast
 
 import faust
@@ -85,6 +85,8 @@ class BatchTransport(Transport):
         self.max_batch_records = max_batch_records
         self.fetch_max_wait_ms = fetch_max_wait_ms
         self.drain_timeout_s = drain_timeout_s
+        #: Awaited when all is drained and committed, before partitions are given up.
+        self.drained: Callable[[], Awaitable[None]] | None = None
 
 
 def install(app: AppT, fold: Iterable[str], **options: Any) -> BatchTransport:

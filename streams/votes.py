@@ -110,7 +110,7 @@ def vote(
         for j in range(_lead(leaders, hottest, current, out_items[row], n_best)):
             item = out_items[row, j]
             at, known = _find(keys, item), _row(row_of, item)
-            out_scores[row, j] = scores[at]
+            out_scores[row, j] = scores[at] if keys[at] == item else 0
             out_near[row, j], out_next_to[row, j] = near[at], next_to[at]
             out_ahead[row, j], out_next_ahead[row, j] = ahead[at], next_ahead[at]
             out_actions[row, j] = did[at]

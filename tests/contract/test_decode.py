@@ -14,7 +14,7 @@ from schemas.codec import EventDecoder
 from schemas.contract import Contract, contract_from_names
 from schemas.errors import ConfigError, Reason
 from schemas.kinds import Kind
-from streams.ingest import Decoded, decode_batch
+from streams.ingest import BatchDecoder, Decoded, decode_batch
 
 NOW_MS = 1_790_000_000_000
 GOOD: dict[str, Any] = {
@@ -72,6 +72,8 @@ def changed(**fields: object) -> dict[str, Any]:
         (changed(userId="", anonymousId=""), Reason.MISSING_USER_ID),
         (changed(userId={"id": 1}), Reason.WRONG_TYPE),
         (changed(userId=True), Reason.WRONG_TYPE),
+        (changed(userId=10**600), Reason.WRONG_TYPE),
+        (changed(event="e" * 513), Reason.WRONG_TYPE),
         (changed(event=...), Reason.MISSING_EVENT_NAME),
         (changed(event=7), Reason.WRONG_TYPE),
         (changed(type="banana"), Reason.WRONG_TYPE),
@@ -79,10 +81,17 @@ def changed(**fields: object) -> dict[str, Any]:
         (changed(properties={"price": "dear"}), Reason.WRONG_TYPE),
         (changed(properties={"price": "nan"}), Reason.WRONG_TYPE),
         (changed(properties={"price": "1e999"}), Reason.WRONG_TYPE),
+        (changed(properties={"price": "1_000"}), Reason.WRONG_TYPE),
+        (changed(properties={"price": "١٢"}), Reason.WRONG_TYPE),
+        (changed(properties={"price": 1e29, "quantity": 1e29}), Reason.WRONG_TYPE),
         (changed(properties={"product_id": [1]}), Reason.WRONG_TYPE),
         (changed(context={"device": "phone"}), Reason.WRONG_TYPE),
         (changed(timestamp="yesterday"), Reason.INVALID_TIMESTAMP),
         (changed(timestamp=1e300), Reason.INVALID_TIMESTAMP),
+        (changed(timestamp="17899976001230000"), Reason.INVALID_TIMESTAMP),
+        (changed(timestamp="١٧٨٩٩٩٧٦٠٠١٢٣"), Reason.INVALID_TIMESTAMP),
+        (changed(timestamp="2026-09-21T13:33:20+02:80"), Reason.INVALID_TIMESTAMP),
+        (changed(timestamp="2026-09-21x13:33:20"), Reason.INVALID_TIMESTAMP),
         (changed(timestamp=True), Reason.WRONG_TYPE),
         (changed(timestamp="1970-01-01T00:00:00Z"), Reason.TIMESTAMP_TOO_OLD),
         (changed(timestamp=1_430_623_510), Reason.TIMESTAMP_TOO_OLD),
@@ -94,6 +103,24 @@ def test_bad_input_is_rejected_with_its_reason(value: object, reason: Reason) ->
     assert [(r.index, r.reason) for r in decoded.rejected] == [(1, reason)]
     assert decoded.rejected[0].detail
     assert decoded.index.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("broker_ms", [-1, 0, 2**63 - 1, -(2**63), 4_102_444_800_001])
+def test_a_record_whose_kafka_timestamp_can_t_be_is_a_dead_letter(broker_ms: int) -> None:
+    batch = Batch([json.dumps(GOOD).encode()])
+    batch.timestamps = [broker_ms]
+    decoder = EventDecoder(Contract())
+    for decoded in (decode_batch(batch, decoder), BatchDecoder(decoder).decode(batch)):
+        assert [r.reason for r in decoded.rejected] == [Reason.INVALID_TIMESTAMP]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(b"x" * 513, Reason.WRONG_TYPE), (b"\xff", Reason.INVALID_UTF8)],
+)
+def test_an_id_in_a_header_is_as_good_as_one_in_the_value(value: bytes, reason: Reason) -> None:
+    decoded = decode(changed(messageId=...), headers=[(("ce_id", value),)])
+    assert [r.reason for r in decoded.rejected] == [reason]
 
 
 @pytest.mark.parametrize(

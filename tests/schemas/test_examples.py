@@ -17,11 +17,11 @@ from schemas.contract import Contract
 from schemas.errors import Reason
 from schemas.json_schema import schema_files
 from schemas.kinds import Kind
-from schemas.topics import EVENTS, ITEMS, TOPICS
+from schemas.topics import CONTRACT, EVENTS, ITEMS
 from streams.ingest import decode_batch
 
 BROKER_MS = 1_791_000_000_000
-WITH_VALUE = [spec for spec in TOPICS if spec.value]
+WITH_VALUE = [spec for spec in CONTRACT if spec.value]
 NOT_FROM_DECODING = {Reason.LATE, Reason.UNPROCESSABLE}
 
 

@@ -1,0 +1,47 @@
+"""The record that heads a partition's checkpoints: whose they are, and where in the topics."""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.errors import StateError
+
+HEAD = b"checkpoint"
+"""Its key in `counters`; the last record of every transaction."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a reader must know before it reads rows and parts.
+
+    Attributes
+    ----------
+    group
+        The consumer group whose offsets the checkpoint belongs to.
+    offset
+        The next offset of `events` to apply.
+    rows_from, parts_from
+        Offsets of `user-state` and `counters` at which this state begins. What lies before them
+        is of a state that was given up, and means nothing.
+    written_ms
+        Wall clock.
+    """
+
+    group: str
+    offset: int
+    rows_from: int
+    parts_from: int
+    written_ms: int
+
+    def encode(self) -> bytes:
+        """The record's value."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, value: bytes) -> Head:
+        """Read a value; raises `StateError` where it is none."""
+        try:
+            return msgspec.json.decode(value, type=cls)
+        except msgspec.DecodeError as error:
+            raise StateError(
+                f"counters: the head of the checkpoint can't be read: {error}"
+            ) from None
