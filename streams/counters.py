@@ -76,6 +76,8 @@ class Counters:
         When an unlabelled payment counts as good.
     covisit_tau_s
         Decay of co-visitation.
+    covisit_neighbours
+        Most neighbours kept per item.
     undo
         Told of every change.
 
@@ -100,12 +102,18 @@ class Counters:
         max_payments: int = 500_000,
         label_delay_s: int = 7 * 86_400,
         covisit_tau_s: float = 90 * 86_400.0,
+        covisit_neighbours: int = 32,
         undo: Undo | None = None,
     ) -> None:
         self._undo = undo = undo or Undo()
         self.policy = policy or PointPolicy()
         self.candidates = candidates
-        self.covisits = Covisits(max_items=max_items, covisit_tau_s=covisit_tau_s, undo=undo)
+        self.covisits = Covisits(
+            max_items=max_items,
+            neighbours=covisit_neighbours,
+            covisit_tau_s=covisit_tau_s,
+            undo=undo,
+        )
         self.entities = Entities(max_entities=max_entities, undo=undo)
         self.queue = LabelQueue(
             entities, max_payments=max_payments, delay_s=label_delay_s, undo=undo

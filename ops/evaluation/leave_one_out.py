@@ -35,7 +35,7 @@ from ops.evaluation.orders import Orders
 from ops.evaluation.report import HARK, Report, Row
 from ops.ranking import Lessons, Ranking, choose
 from schemas.kinds import N_KINDS
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -46,6 +46,8 @@ PROTOCOL = (
     "ranking as in the worker."
 )
 TOP = 10
+NEIGHBOURS = 128
+"""`state.covisit_neighbours`: the bound on memory, not the best of several."""
 RANKER_POINTS = 6_000  # as `ops.evaluation.temporal`
 
 
@@ -66,7 +68,7 @@ def leave_one_out(name: str, task: Task, show: Show) -> Report:
     started = time.monotonic()
     fitted, chosen = fit(known, training, task.seed, show)
     show(None, "reading the log")
-    log = OrderLog(load_settings(), everything.n_items)
+    log = OrderLog(settled(), everything.n_items)
     log.take_in(training)
     before = log.moment()
     asker = Asker(as_model(fitted, log), log)
@@ -100,6 +102,13 @@ def leave_one_out(name: str, task: Task, show: Show) -> Report:
         },
         pictures={f"{name}-curve.png": training_curve.picture(fitted.curve, name)},
     )
+
+
+def settled() -> Settings:
+    """The worker's settings for data in which everything goes with a lot of other things."""
+    settings = load_settings()
+    state = settings.state.model_copy(update={"covisit_neighbours": NEIGHBOURS})
+    return settings.model_copy(update={"state": state})
 
 
 def fit(known: Orders, training: Orders, seed: int, show: Show) -> tuple[Fitted, recipe.Recipe]:
