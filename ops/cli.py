@@ -38,7 +38,11 @@ COMMANDS = {
     "simulate": Entry("ops.simulate:simulate", "Publish the events of a synthetic shop."),
     "replay": Entry("ops.replay:replay", "Publish a file's events."),
     "tail": Entry("ops.tail:tail", "Print recommendations, alerts or dead letters."),
+    "dead-letters": Entry(
+        "ops.dead_letters:dead_letters", "List, show and replay what was refused."
+    ),
     "pseudonym": Entry("ops.pseudonym:pseudonym", "What a user is called where ids are renamed."),
+    "forget": Entry("ops.forget:forget", "Erase a user, leave a tombstone, print a receipt."),
     "demo": Entry("ops.demo:demo", "Everything at once, with a summary."),
     "bench": Entry("ops.bench:bench", "Measure this machine."),
     "schemas": Entry(
