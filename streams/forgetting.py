@@ -11,8 +11,9 @@ from schemas.control import HEADER, forgotten
 from schemas.kinds import Kind
 from schemas.outputs import Alert
 from streams.alerts import source
-from streams.batches import Headers, RecordBatch
+from streams.batches import RecordBatch
 from streams.observations import BatchCounts
+from streams.outputs import Headers
 from streams.partition import PartitionState
 
 
