@@ -49,9 +49,9 @@ class Restoring:
         users.discard([key.decode() for key, value in latest.items() if value is None])
         if not present:
             return
-        rows, lists, sent_ms = unpack(list(present.values()), state.histories.length)
+        rows, sent = unpack(list(present.values()), state.histories.length)
         slots = users.restore(rows, [key.decode() for key in present])
-        state.sent.restore(slots, users.owners[slots], lists, sent_ms)
+        state.sent.restore(slots, users.owners[slots], *sent.T)
 
     def parts(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Take over parts, in log order."""
@@ -75,6 +75,14 @@ class Restoring:
             raise StateError(f"user-state holds {len(users)} users, its marker says {marker.users}")
         state.histories.numbers.restore(self._item_ids(marker.items))
         counter_parts.restore(state.counters, self._parts)
+        no_table = MARKER, counter_parts.REST
+        state.written.changes(
+            [
+                (name, data)
+                for name, data in self._parts.items()
+                if name not in no_table and not name.startswith("items/")
+            ]
+        )
         users.evicted, users.max_users = marker.evicted, self._max_users
         while len(users) > users.max_users:
             users.evict()
