@@ -16,7 +16,7 @@ from faust.types import StreamT
 from models.registry import Model, stored_at_s
 from schemas.codec import EventDecoder
 from schemas.errors import ConfigError, HarkError
-from schemas.topics import ALERTS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
+from schemas.topics import EVENTS, ITEMS, MAX_MESSAGE_BYTES
 from schemas.topics import topics as topic_specs
 from streams.batches import RecordBatch
 from streams.brake import Brake
@@ -65,7 +65,7 @@ class Worker:
         prefix = kafka.topic_prefix
         self.topic = prefix + EVENTS.name
         self._items_topic = prefix + ITEMS.name
-        self._partitions: dict[str, int] = {}
+        self.partitions: dict[str, int] = {}
         self.metrics = Metrics()
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
@@ -95,7 +95,6 @@ class Worker:
             self._client,
             kafka.group_id,
             self.topic,
-            prefix + ALERTS.name,
             self.pipeline,
             self.checkpoints,
             self.metrics,
@@ -151,8 +150,8 @@ class Worker:
     async def check(self) -> None:
         """Refuse to start on a cluster that can't work; raises `ConfigError`."""
         specs = topic_specs(self.settings.kafka.topic_prefix)
-        self._partitions = await check_cluster(self._client, specs)
-        check_state_topics(self._partitions, self.settings.kafka.topic_prefix)
+        self.partitions = await check_cluster(self._client, specs)
+        check_state_topics(self.partitions, self.settings.kafka.topic_prefix)
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
@@ -162,7 +161,7 @@ class Worker:
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
         await asyncio.to_thread(warm, self.scorer.plan, self._decoder)
         await self.producer.start()
-        await self.catalogue.start(self._partitions[self._items_topic])
+        await self.catalogue.start(self.partitions[self._items_topic])
         await self.champion.start()
         self.checkpoints.start()
 
@@ -197,7 +196,7 @@ class Worker:
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
         assigned = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.topic}
         try:
-            await self.ownership.take(assigned, self._partitions)
+            await self.ownership.take(assigned, self.partitions)
         except Exception as error:
             await self.app.crash(error)  # or it would hang unready
             raise

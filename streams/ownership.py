@@ -16,6 +16,7 @@ from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.restore import accept, committed_offsets, read_alerts, replay, restore_checkpoint
 from streams.restore_progress import RestoreProgress
+from streams.sent_log import Sent, read_lists
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +30,8 @@ class Ownership:
         Keyword arguments of the aiokafka client.
     group
         The worker's consumer group.
-    events, alerts
-        Topic names on the wire.
+    events
+        Topic name on the wire.
     pipeline
         Holds the states.
     checkpoints
@@ -44,7 +45,6 @@ class Ownership:
         client: dict[str, Any],
         group: str,
         events: str,
-        alerts: str,
         pipeline: Pipeline,
         checkpoints: Checkpoints,
         metrics: Metrics,
@@ -52,7 +52,6 @@ class Ownership:
         self._client = client
         self._group = group
         self._events = events
-        self._alerts = alerts
         self._pipeline = pipeline
         self._checkpoints = checkpoints
         self._metrics = metrics
@@ -72,16 +71,19 @@ class Ownership:
         progress = RestoreProgress(self._metrics.checkpoints)
         mine = [TopicPartition(self._events, number) for number in sorted(assigned)]
         committed = await committed_offsets(self._client, self._group, mine) if mine else {}
-        alerts = partitions[self._alerts]
         await asyncio.gather(
-            *(self._bring(tp, committed.get(tp, 0), alerts, progress) for tp in mine)
+            *(self._bring(tp, committed.get(tp, 0), partitions, progress) for tp in mine)
         )
         seconds = progress.finish()
         self._metrics.count_rebalance()
         log.info("rebalanced", partitions=sorted(assigned), seconds=round(seconds, 2))
 
     async def _bring(
-        self, tp: TopicPartition, committed: int, alert_partitions: int, progress: RestoreProgress
+        self,
+        tp: TopicPartition,
+        committed: int,
+        partitions: dict[str, int],
+        progress: RestoreProgress,
     ) -> None:
         """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
         states, number = self._pipeline.states, tp.partition
@@ -91,8 +93,14 @@ class Ownership:
             and state.next_offset <= committed
             and self._checkpoints.writes(number)
         )
+        sent: Sent = {}
+        plan = self._pipeline.scorer.plan
+        lists, alerts = (
+            TopicPartition(topic, number % partitions[topic])
+            for topic in (plan.recommendations, plan.alerts)
+        )
         if state is None or not kept:
-            state = await self._restored(number, committed, progress)
+            state, sent = await self._restored(number, committed, lists, progress)
         if not kept or state.next_offset < committed:
             saved, found = state.next_offset, state
             events = await replay(
@@ -100,11 +108,10 @@ class Ownership:
                 tp,
                 saved or None,
                 committed,
-                lambda batch: self._pipeline.apply(found, batch),
+                lambda batch: self._pipeline.apply(found, batch, sent),
                 progress,
             )
-            alerts_tp = TopicPartition(self._alerts, number % alert_partitions)
-            for alert in await read_alerts(self._client, alerts_tp):
+            for alert in await read_alerts(self._client, alerts):
                 state.recall(alert)
             self._metrics.count_restored(events)
             log.info(
@@ -113,12 +120,12 @@ class Ownership:
         states[number] = state
 
     async def _restored(
-        self, number: int, committed: int, progress: RestoreProgress
-    ) -> PartitionState:
-        """The state as of the newest checkpoint, or an empty one: replay goes on from there."""
+        self, number: int, committed: int, lists: TopicPartition, progress: RestoreProgress
+    ) -> tuple[PartitionState, Sent]:
+        """The state as of the newest checkpoint and what was sent since, or an empty one."""
         checkpoints, new_state = self._checkpoints, self._pipeline.scorer.new_state
         if not checkpoints.on:
-            return new_state(number)
+            return new_state(number), {}
         await checkpoints.own(number)
         async with CheckpointReader(self._client, checkpoints.topics, number) as reader:
             found = await reader.find()
@@ -136,7 +143,7 @@ class Ownership:
                     )
                     state = new_state(number)
                 else:
-                    checkpoints.begin(number, head.rows_from, head.parts_from, head.offset)
-                    return state
-        checkpoints.begin(number, found.rows_end, found.parts_end, None)
-        return state
+                    checkpoints.begin(number, lists, head.rows_from, head.parts_from, head.offset)
+                    return state, await read_lists(self._client, lists, head.lists_from)
+        checkpoints.begin(number, lists, found.rows_end, found.parts_end, None)
+        return state, {}

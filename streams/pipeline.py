@@ -24,6 +24,7 @@ from streams.outputs import OutputProducer
 from streams.partition import PartitionState
 from streams.recommend import COUNTERS
 from streams.scoring import Scored, Scorer
+from streams.sent_log import Sent
 
 log = structlog.get_logger(__name__)
 MAX_CONFIRMING = 4
@@ -107,6 +108,6 @@ class Pipeline:
             self._metrics.observe_alert(kind, severity, status)
         log.debug("batch", partition=event.value.partition, records=scored.counts.records)
 
-    async def apply(self, state: PartitionState, batch: RecordBatch) -> int:
-        """Apply a batch without output (restore); returns the events accepted."""
-        return await self.in_scorer(partial(self.scorer.apply_batch, state, batch))
+    async def apply(self, state: PartitionState, batch: RecordBatch, sent: Sent) -> int:
+        """Apply a batch without output (restore), given what was sent -> events accepted."""
+        return await self.in_scorer(partial(self.scorer.apply_batch, state, batch, sent))

@@ -28,6 +28,7 @@ from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.points import Task
 from streams.recommend import COUNTERS
+from streams.sent_log import Sent, recall
 
 _LATE = "older than the user's newest event by more than state.late_s"
 _RANK = np.array([3, 1, 2], np.int8)  # by Outcome: a record is accepted if any of its rows is
@@ -146,11 +147,12 @@ class Scorer:
             engine_error=engine_error,
         )
 
-    def apply_batch(self, state: PartitionState, batch: RecordBatch) -> int:
-        """Advance `state` without output (restore) -> events accepted."""
+    def apply_batch(self, state: PartitionState, batch: RecordBatch, sent: Sent) -> int:
+        """Advance `state` without output (restore), given what was sent -> events accepted."""
         columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
         state.counters.advance(columns, applied, answer=False, context=False)
+        recall(state.sent, sent, columns, applied, self._items)
         self._advance(state, batch)
         return int(applied.accepted.sum())
 
