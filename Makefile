@@ -1,6 +1,6 @@
 # The menu. Every target that needs .venv makes it first; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench fuzz schemas clean
+.PHONY: help install lint format test demo bench bench-faults fuzz schemas clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -9,7 +9,7 @@ PACKAGES := schemas models streams ops
 ARGS ?=
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## set up .venv: the trainer and the development tools included
 
@@ -34,6 +34,9 @@ demo: $(STAMP) ## everything at once, with a summary; DATA=file.csv for real eve
 
 bench: $(STAMP) ## how fast it takes events in, against what Faust does alone
 	$(BIN)/hark bench ingest $(ARGS)
+
+bench-faults: $(STAMP) ## break workers, brokers and the network for minutes, count what was lost
+	$(BIN)/hark bench faults $(ARGS)
 
 fuzz: $(STAMP) ## odd records for the codec, at random and guided by coverage
 	$(BIN)/python -m tests.fuzz codec --count 100000 $(ARGS)

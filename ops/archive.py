@@ -38,7 +38,7 @@ async def archive_topic(
     TransientError
         Kafka stopped answering; what was written stays, the next run goes on from there.
     """
-    partitions = (await check_cluster(client, [replace(EVENTS, name=topic)]))[topic]
+    partitions = (await check_cluster(client, [replace(EVENTS, name=topic)], role="trainer"))[topic]
     consumer = groupless_consumer(client, max_partition_fetch_bytes=4 << 20)
     try:
         await consumer.start()

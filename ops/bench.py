@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.bench_decisions import MIXED
+from ops.bench_faults import faults
 from ops.bench_frame import any_kafka, print_machine, progress_bar
 from ops.bench_ingest import ROWS, WORKER, filled_topic, machine, measure
 from ops.bench_restore import restore
@@ -27,6 +28,7 @@ def bench() -> None:
     """Measure this machine: each command prints the machine, the versions and the numbers."""
 
 
+bench.add_command(faults)
 bench.add_command(restore)
 
 

@@ -18,7 +18,8 @@ from schemas.topics import EVENTS
 from streams import logs
 from streams.app import Worker
 from streams.garbage import settle_garbage
-from streams.settings import Http, Kafka, Settings, State
+from streams.kafka_settings import Kafka
+from streams.settings import Http, Settings, State
 
 PARTITIONS = EVENTS.partitions
 
@@ -41,8 +42,7 @@ async def save(chosen: Settings, users: int) -> dict[str, Any]:
     worker.checkpoints.committed = lambda number: states[number].next_offset
     for number, state in states.items():
         await worker.checkpoints.own(number)
-        lists = TopicPartition(worker.scorer.plan.recommendations, number)
-        worker.checkpoints.begin(number, lists, 0, 0, None)
+        worker.checkpoints.begin(number, 0, 0, None)
         sample.fill(state, share(users, number))
     await _commit(chosen, {n: state.next_offset for n, state in states.items()})
     worker.pipeline.states = states

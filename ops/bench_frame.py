@@ -14,13 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ops.connection import connected_settings
 from ops.download_progress import download_progress
 from ops.local_kafka import LocalKafka
-from streams.settings import Kafka
+from streams.kafka_settings import Kafka
 
 
 @contextmanager
 def any_kafka(console: Console) -> Iterator[Kafka]:
     """The cluster that is set or runs, else a broker of its own for the time of the run."""
-    settings = connected_settings()
+    settings = connected_settings("admin")
     if "bootstrap_servers" in settings.kafka.model_fields_set:
         yield settings.kafka
         return

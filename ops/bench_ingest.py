@@ -28,7 +28,7 @@ from ops.simulation import simulate_events
 from ops.topic_admin import create_topics
 from schemas.errors import TransientError
 from schemas.topics import topics
-from streams.settings import Kafka
+from streams.kafka_settings import Kafka
 
 _ROW_TIMEOUT_S = 180
 WORKER = "worker"

@@ -20,7 +20,7 @@ from ops.bench_ingest import delete_topics, machine
 from ops.topic_admin import create_topics
 from schemas.errors import TransientError
 from schemas.topics import topics
-from streams.settings import Kafka
+from streams.kafka_settings import Kafka
 
 _TIMEOUT_S = 1_800
 LIMITS = {"restore_s": 20.0, "bytes_per_user": 1_600.0, "checkpoint_core_share": 0.10}

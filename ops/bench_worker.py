@@ -16,7 +16,8 @@ from ops.bench_rows import Meter
 from schemas.errors import TransientError
 from streams import logs
 from streams.app import Worker
-from streams.settings import Http, Kafka, Model, Settings
+from streams.kafka_settings import Kafka
+from streams.settings import Http, Model, Settings
 
 REGISTRY_VARIABLE = "BENCH_REGISTRY"
 """Where the parent process put the model that the row `worker` answers with."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 import msgspec
 from rich.console import Console
 
+from ops.access import ADMIN, Access
 from ops.broker_state import (
     BrokerState,
     ClusterState,
@@ -26,6 +28,8 @@ from ops.places import state_dir
 from ops.ports import is_free
 from ops.process import stop_all
 from schemas.errors import ConfigError, TransientError
+from streams.kafka_settings import Kafka
+from streams.settings import load_settings
 
 KAFKA_VERSION = "4.3.1"
 USUAL_PORT = 9092
@@ -43,6 +47,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     java: str | None = None
     data_dir: str | None = None
     brokers: tuple[BrokerState, ...] = ()
+    access: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `start` is to bring up; without a port any will do."""
+
+    brokers: int
+    port: int | None
+    secure: bool
 
 
 @click.group()
@@ -53,15 +67,21 @@ def broker() -> None:
 @broker.command()
 @click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65_535), help="First port [default: 9092 or next].")
+@click.option(
+    "--secure",
+    is_flag=True,
+    help="With TLS, a login and rights per role: makes certificates and users (docs/security.md).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON on standard output.")
-def start(brokers: str, port: int | None, as_json: bool) -> None:
+def start(brokers: str, port: int | None, secure: bool, as_json: bool) -> None:
     """Start Apache Kafka on 127.0.0.1 and wait until it answers.
 
     The first time its jars are downloaded (56 MB). Data and logs stay until
     `hark broker stop --delete-data`.
     """
     console = Console(stderr=as_json)
-    report = _external() or _already(int(brokers), port) or _start(int(brokers), port, console)
+    asked = Asked(int(brokers), port, secure)
+    report = _external() or _already(asked) or _start(asked, console)
     if as_json:
         click.echo(msgspec.json.encode(report))
     elif report.state == "external":
@@ -89,7 +109,8 @@ def stop(delete_data: bool) -> None:
     forget_state()
     if delete_data:
         for count in (1, 3):
-            shutil.rmtree(_data_dir(count), ignore_errors=True)
+            for secure in (False, True):
+                shutil.rmtree(_data_dir(count, secure), ignore_errors=True)
 
 
 @broker.command()
@@ -110,29 +131,43 @@ def _external() -> Report | None:
     servers = os.environ.get(SERVERS_VARIABLE)
     if not servers:
         return None
-    return Report(state="external", ready=brokers_seen(servers) > 0, bootstrap_servers=servers)
+    return Report(
+        state="external",
+        ready=brokers_seen(load_settings().kafka.client()) > 0,
+        bootstrap_servers=servers,
+    )
 
 
-def _already(brokers: int, port: int | None) -> Report | None:
+def _already(asked: Asked) -> Report | None:
     state = read_state()
     if state is None:
         return None
-    if len(state.brokers) != brokers or (port and state.brokers[0].port != port):
+    found = Asked(len(state.brokers), asked.port and state.brokers[0].port, bool(state.access))
+    if found != asked:
+        kind = "secured" if state.access else "plain"
         raise ConfigError(
-            f"a local Kafka of {len(state.brokers)} broker(s) runs at {state.bootstrap_servers}: "
+            f"a {kind} local Kafka of {found.brokers} broker(s) runs at {state.bootstrap_servers}: "
             "`hark broker stop` first"
         )
     return _report(state)
 
 
-def _start(brokers: int, port: int | None, console: Console) -> Report:
+def _start(asked: Asked, console: Console) -> Report:
+    port = asked.port
     if port and not is_free(port):
         raise ConfigError(f"port {port} is taken: leave --port out to get a free one")
     if not port and not is_free(USUAL_PORT):
         console.print(f"port {USUAL_PORT} is taken, taking the next free one")
+    data_dir = _data_dir(asked.brokers, asked.secure)
+    access = Access(data_dir / "access") if asked.secure else None
     with download_progress(console) as advance:
         cluster = LocalKafka(
-            _data_dir(brokers), brokers, port or USUAL_PORT, outlives_us=True, advance=advance
+            data_dir,
+            asked.brokers,
+            port or USUAL_PORT,
+            outlives_us=True,
+            advance=advance,
+            access=access,
         )
         console.print(
             f"starting Apache Kafka {KAFKA_VERSION} at {cluster.bootstrap_servers}", soft_wrap=True
@@ -142,7 +177,8 @@ def _start(brokers: int, port: int | None, console: Console) -> Report:
         bootstrap_servers=cluster.bootstrap_servers,
         kafka_version=KAFKA_VERSION,
         java=str(find_java().path),
-        data_dir=str(_data_dir(brokers)),
+        data_dir=str(data_dir),
+        access=str(access.folder) if access else None,
         brokers=tuple(
             BrokerState(
                 id=node.id,
@@ -159,7 +195,7 @@ def _start(brokers: int, port: int | None, console: Console) -> Report:
 
 
 def _report(state: ClusterState) -> Report:
-    seen = brokers_seen(state.bootstrap_servers)
+    seen = brokers_seen(_client(state))
     whole = seen == len(state.brokers) == len(state.running())
     return Report(
         state="running" if whole else "degraded",
@@ -169,6 +205,7 @@ def _report(state: ClusterState) -> Report:
         java=state.java,
         data_dir=state.data_dir,
         brokers=state.running(),
+        access=state.access,
     )
 
 
@@ -178,12 +215,23 @@ def _print(report: Report, console: Console) -> None:
         return
     answer = "answers" if report.ready else "does not answer as it should"
     console.print(f"{report.state}: Kafka at {report.bootstrap_servers} {answer}", soft_wrap=True)
+    if report.access:
+        console.print(
+            f"  each command of Hark logs in as its own role; other clients: {report.access}",
+            soft_wrap=True,
+        )
     for running in report.brokers:
         console.print(
             f"  broker {running.id}: pid {running.pid}, log {running.log_file}", soft_wrap=True
         )
 
 
-def _data_dir(brokers: int) -> Path:
+def _client(state: ClusterState) -> dict[str, Any]:
+    if state.access is None:
+        return {"bootstrap_servers": state.bootstrap_servers}
+    return Kafka.model_validate(Access(Path(state.access)).settings(ADMIN)).client()
+
+
+def _data_dir(brokers: int, secure: bool) -> Path:
     # One folder per size: a node remembers the voters that it was formatted with.
-    return state_dir() / f"kafka-{brokers}"
+    return state_dir() / f"kafka-{brokers}{'-secure' if secure else ''}"

@@ -33,6 +33,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     java: str
     data_dir: str
     brokers: tuple[BrokerState, ...]
+    access: str | None = None  # the access folder of a secured one
 
     def running(self) -> tuple[BrokerState, ...]:
         """The brokers that still run."""

@@ -32,11 +32,17 @@ class Child:
     folder
         Where it runs and where its log and its temporary files go.
     environment
-        Settings, added to this process's own.
+        Settings, added to `inherited`.
+    inherited
+        This process's own environment, if nothing else is said.
     """
 
     def __init__(
-        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        inherited: Mapping[str, str] = os.environ,
     ) -> None:
         self.name = f"hark {' '.join(arguments)}"
         self.log = folder / f"{arguments[0]}.log"
@@ -46,12 +52,21 @@ class Child:
             self._process = subprocess.Popen(
                 [*tied, sys.executable, "-m", "ops.cli", *arguments],
                 cwd=folder,
-                env=_with_our_packages({**os.environ, "TMPDIR": str(folder), **environment}),
+                env=_with_our_packages({**inherited, "TMPDIR": str(folder), **environment}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        self._process.send_signal(number)
 
     def check(self) -> bool:
         """Whether it ended well; False while it runs.

@@ -18,6 +18,7 @@ from typing import Self
 import click
 from rich.console import Console
 
+from ops.access import Access
 from ops.adapters import Source, load
 from ops.demo_cluster import demo_settings
 from ops.demo_run import Run
@@ -70,6 +71,15 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
     help="How long the live part takes.",
 )
 @click.option("--port", type=int, help="Kafka's port [default: a free one]")
+@click.option(
+    "--secure", is_flag=True, help="With TLS, logins and rights; each part is its own role's user."
+)
+@click.option(
+    "--access",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="FOLDER",
+    help="The same on a cluster that is there: FOLDER has <role>.toml for each role.",
+)
 @click.option("--metrics-port", type=int, help="The worker's HTTP port [default: a free one]")
 def demo(
     *,
@@ -82,6 +92,8 @@ def demo(
     live_seconds: float,
     port: int | None,
     metrics_port: int | None,
+    secure: bool,
+    access: Path | None,
 ) -> None:
     """Run the whole path on this machine and print what came of it.
 
@@ -106,7 +118,14 @@ def demo(
         view = LiveView(console, picture)
         with view:
             view.phase("starting Kafka")
-            settings = demo_settings(stack, folder, port, metrics_port)
+            settings = demo_settings(
+                stack,
+                folder,
+                port,
+                metrics_port,
+                secure=secure,
+                access=Access(access.resolve()) if access else None,
+            )
             run = Run(settings, source, first, folder, view)
             ending.run(run.everything(stack, live_seconds))
         answer = run.summary()

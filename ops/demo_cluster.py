@@ -4,60 +4,131 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from ops.access import ADMIN, Access
+from ops.acls import Binding, grant, revoke
+from ops.connection import with_kafka
 from ops.local_kafka import LocalKafka
 from ops.topic_admin import create_topics
+from schemas.errors import ConfigError
+from schemas.roles import rights
 from schemas.topics import topics
+from streams.kafka_settings import Kafka
+from streams.reach import reached
 from streams.settings import Settings, load_settings
+
+As = Callable[[str], Settings]
+"""The settings of a part of the demo, by its role; all alike where nobody logs in."""
 
 
 def demo_settings(
-    stack: ExitStack, folder: Path, port: int | None, metrics_port: int | None
-) -> Settings:
-    """Settings of a cluster that is ready, with empty topics; `stack` takes it down again."""
+    stack: ExitStack,
+    folder: Path,
+    port: int | None,
+    metrics_port: int | None,
+    *,
+    secure: bool = False,
+    access: Access | None = None,
+) -> As:
+    """Settings of a cluster that is ready, with empty topics; `stack` takes it down again.
+
+    Parameters
+    ----------
+    secure
+        Whether a Kafka of our own wants TLS, logins and rights.
+    access
+        Has the settings of each role on a cluster that is there.
+    """
     settings = load_settings()
-    if "bootstrap_servers" in settings.kafka.model_fields_set:
-        found = {
-            "topic_prefix": f"{settings.kafka.topic_prefix}demo-{time.time_ns() // 1_000_000}-"
-        }
+    there = access is not None or "bootstrap_servers" in settings.kafka.model_fields_set
+    found: dict[str, Any] = {"group_id": f"{settings.kafka.group_id}-demo"}
+    if there:
+        if secure and access is None:
+            raise ConfigError("--secure on a cluster that is set needs --access FOLDER: its roles")
+        found["topic_prefix"] = f"{settings.kafka.topic_prefix}demo-{time.time_ns() // 1_000_000}-"
     else:
-        kafka = LocalKafka(folder / "kafka", port=port)
+        access = Access(folder / "access") if secure else None
+        kafka = LocalKafka(folder / "kafka", port=port, access=access)
         stack.callback(kafka.stop)
         kafka.start()
-        found = {"bootstrap_servers": kafka.bootstrap_servers}
-    found["group_id"] = f"{settings.kafka.group_id}-demo"
+        found["bootstrap_servers"] = kafka.bootstrap_servers
     settings = settings.model_copy(
         update={
-            "kafka": settings.kafka.model_copy(update=found),
             "http": settings.http.model_copy(
                 update={"port": metrics_port or 0, "host": "127.0.0.1"}
             ),
             "model": settings.model.model_copy(update={"registry": folder / "registry"}),
         }
     )
-    specs = topics(settings.kafka.topic_prefix)
-    client = settings.kafka.client()
-    asyncio.run(create_topics(client, specs, settings.kafka.replication_factor))
-    if "topic_prefix" in found:
+
+    def of(role: str) -> Settings:
+        login = access.settings(role) if access else {}
+        return with_kafka(settings, {**found, **login})
+
+    _set_up(stack, of, there=there)
+    return of
+
+
+def _set_up(stack: ExitStack, of: As, *, there: bool) -> None:
+    """Topics, and where each part is somebody else, what each may do with them."""
+    kafka = of(ADMIN).kafka
+    client = kafka.client()
+    specs = topics(kafka.topic_prefix)
+    asyncio.run(create_topics(client, specs, kafka.replication_factor))
+    if there:
         stack.callback(lambda: asyncio.run(_delete(client, [spec.name for spec in specs])))
-    return settings
+    needed = rights(kafka.topic_prefix, kafka.group_id)
+    users = {right: of(right.role).kafka.username for right in needed}
+    if len(set(users.values())) == 1:  # one user, or nobody at all, who does everything
+        return
+    bindings = [Binding.of(right, f"User:{user}") for right, user in users.items()]
+    granted = asyncio.run(_grant(kafka, bindings))
+    stack.callback(lambda: asyncio.run(_revoke(kafka, granted)))
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """What a child needs beside this process's own environment to see the same settings."""
     config = Path("hark.toml").resolve()
+    kafka = settings.kafka
+    files = {
+        name: getattr(kafka, name)
+        for name in ("ca_file", "certificate_file", "key_file", "password_file")
+    }
     return {
-        "HARK_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "HARK_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
-        "HARK_KAFKA__GROUP_ID": settings.kafka.group_id,
+        "HARK_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "HARK_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+        "HARK_KAFKA__GROUP_ID": kafka.group_id,
+        "HARK_KAFKA__SECURITY_PROTOCOL": kafka.security_protocol,
+        "HARK_KAFKA__SASL_MECHANISM": kafka.sasl_mechanism,
+        **({"HARK_KAFKA__USERNAME": kafka.username} if kafka.username else {}),
+        # Empty where it comes from a file: the one we inherited may be another user's.
+        "HARK_KAFKA__PASSWORD": kafka.password.get_secret_value() if kafka.password else "",
+        # The child runs in another folder.
+        **{
+            f"HARK_KAFKA__{name.upper()}": str(file.resolve())
+            for name, file in files.items()
+            if file
+        },
         "HARK_HTTP__HOST": settings.http.host,
         "HARK_MODEL__REGISTRY": str(settings.model.registry),
         **({"HARK_CONFIG": str(config)} if config.is_file() else {}),
     }
+
+
+async def _grant(kafka: Kafka, bindings: list[Binding]) -> list[Binding]:
+    async with reached(kafka.client()) as client:
+        return await grant(client, bindings)
+
+
+async def _revoke(kafka: Kafka, bindings: list[Binding]) -> None:
+    async with reached(kafka.client()) as client:
+        await revoke(client, bindings)
 
 
 async def _delete(client: dict[str, object], names: list[str]) -> None:

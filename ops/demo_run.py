@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import polars as pl
 
 from ops.adapters import Source
 from ops.child import Child
-from ops.demo_cluster import environment
+from ops.demo_cluster import As, environment
 from ops.feed import feed
 from ops.live_view import LiveView
 from ops.pace import Pace, at_rate
@@ -27,7 +27,7 @@ from ops.tail import follow
 from schemas.errors import HarkError, TransientError
 from schemas.outputs import Alert, Recommendation
 from schemas.topics import ALERTS, EVENTS, RECOMMENDATIONS, TopicSpec, topics
-from streams.settings import Settings
+from streams.log import Record
 
 _STUCK_S = 90.0
 _decode_recommendation = msgspec.json.Decoder(Recommendation).decode
@@ -40,7 +40,7 @@ class Run:
     Parameters
     ----------
     settings
-        Of the cluster, the worker's port and the registry.
+        Of the cluster, the worker's port and the registry, for each part by its role.
     source
         All events, sorted by time; the first `first` of them are for training.
     folder
@@ -50,16 +50,16 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, source: Source, first: int, folder: Path, view: LiveView
+        self, settings: As, source: Source, first: int, folder: Path, view: LiveView
     ) -> None:
         self.recommendations: list[Recommendation] = []
         self.alerts: list[Alert] = []
-        self._settings, self._source, self._first = settings, source, first
+        self._as, self._settings = settings, settings("worker")
+        self._source, self._first = source, first
         self._folder, self._view, self._picture = folder, view, view.picture
-        self._client = settings.kafka.client()
+        self._prefix = self._settings.kafka.topic_prefix
         self._topics = {
-            base.name: spec
-            for base, spec in zip(topics(), topics(settings.kafka.topic_prefix), strict=True)
+            base.name: spec for base, spec in zip(topics(), topics(self._prefix), strict=True)
         }
         self._url = ""
         self._sent = 0
@@ -74,15 +74,15 @@ class Run:
     async def everything(self, stack: ExitStack, live_seconds: float) -> None:
         """Do it all; `stack` stops what was started."""
         events, first = self._source.events, self._first
-        env = environment(self._settings)
         await self._timed("publish the first part", self._publish(0, first, None))
+        env = environment(self._as("trainer"))
         trainer = stack.enter_context(Child(["train", "--json"], self._folder, env))
         await self._timed("train", self._until(trainer.check))
         self._training = trainer.answer()
         # Not before now: another program may have taken it while we trained.
         port = self._settings.http.port or free_ports(1)[0]
         self._url = f"http://{self._settings.http.host}:{port}"
-        env["HARK_HTTP__PORT"] = str(port)
+        env = {**environment(self._settings), "HARK_HTTP__PORT": str(port)}
         worker = stack.enter_context(Child(["worker"], self._folder, env))
         await self._timed("start the worker", self._until_ready(worker))
         began = time.monotonic()
@@ -138,7 +138,6 @@ class Run:
         self._seconds[phase] = round(time.monotonic() - began, 2)
 
     async def _publish(self, start: int, stop: int, pace: Pace | None) -> None:
-        prefix = self._settings.kafka.topic_prefix
         events = self._source.events.slice(start, stop - start)
         catalogue = self._source.catalogue
         if catalogue is not None and start:
@@ -149,8 +148,11 @@ class Run:
             self._sent = self._picture.sent = before + sent
             self._view.tick()
 
-        async with Publisher(self._client, prefix + EVENTS.name) as publisher:
-            await publisher.publish(feed(events, catalogue, prefix, chunk=500), pace, progress)
+        client = self._as("publisher").kafka.client()
+        async with Publisher(client, self._prefix + EVENTS.name) as publisher:
+            await publisher.publish(
+                feed(events, catalogue, self._prefix, chunk=500), pace, progress
+            )
 
     def _later(self, catalogue: pl.DataFrame, start: int) -> pl.DataFrame | None:
         """Items that the first part hasn't published yet."""
@@ -217,7 +219,7 @@ class Run:
 
     async def _watch(self, topic: TopicSpec, saw: Callable[[bytes], None]) -> None:
         spec = self._topics[topic.name]
-        async with aclosing(follow(self._client, spec, from_beginning=False)) as records:
+        async with aclosing(self._follow(spec, from_beginning=False)) as records:
             async for record in records:
                 saw(record.value)
 
@@ -244,7 +246,13 @@ class Run:
         rows = events.select("message_id", "user_id", item=about).iter_rows()
         self._standings = await asyncio.to_thread(judge, rows, published)
 
+    def _follow(
+        self, spec: TopicSpec, *, from_beginning: bool, until_end: bool = False
+    ) -> AsyncGenerator[Record, None]:
+        client = self._as("reader").kafka.client()
+        return follow(client, spec, from_beginning=from_beginning, until_end=until_end)
+
     async def _all(self, spec: TopicSpec) -> list[bytes]:
-        messages = follow(self._client, spec, from_beginning=True, until_end=True)
+        messages = self._follow(spec, from_beginning=True, until_end=True)
         async with aclosing(messages):
             return [record.value async for record in messages]

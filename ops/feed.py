@@ -104,7 +104,7 @@ def run(
             progress.update(task, completed=sent, speed=f"{speed:,.0f}/s" if speed else "")
 
         async def publish() -> Published:
-            await check_cluster(settings.kafka.client(), needed)
+            await check_cluster(settings.kafka.client(), needed, role="publisher")
             async with Publisher(settings.kafka.client(), topic) as publisher:
                 return await publisher.publish(feed(events, catalogue, prefix), pace, show)
 

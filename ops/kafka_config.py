@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,10 @@ class Node:
     port: int
     controller_port: int
     folder: Path
+    tls_port: int | None = None  # of a secured node: for clients with a certificate
+    relay: tuple[int, int] | None = None
+    """A second listener: the port it has, and the one it is advertised at, where a relay listens
+    through which its clients come (`ops/faults/relay.py`)."""
 
     @property
     def properties_file(self) -> Path:
@@ -41,8 +45,11 @@ def bootstrap_servers(nodes: Sequence[Node]) -> str:
     return ",".join(f"{HOST}:{node.port}" for node in nodes)
 
 
-def properties(node: Node, nodes: Sequence[Node]) -> str:
-    """Text of one node's properties file: KRaft, this machine only, replicated where it can be."""
+def properties(node: Node, nodes: Sequence[Node], besides: Mapping[str, object]) -> str:
+    """Text of one node's properties file: KRaft, this machine only, replicated where it can be.
+
+    `besides` are lines over these.
+    """
     replicas = min(3, len(nodes))
     in_sync = max(1, replicas - 1)
     lines: dict[str, object] = {
@@ -77,4 +84,17 @@ def properties(node: Node, nodes: Sequence[Node]) -> str:
         # Kafka's default of 128 MiB would take most of a small heap.
         "log.cleaner.dedupe.buffer.size": 16 * _MIB,
     }
+    lines |= besides
+    if node.relay is not None:
+        for key, more in _relayed(*node.relay).items():
+            lines[key] = f"{lines[key]},{more}"
     return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _relayed(port: int, advertised: int) -> dict[str, str]:
+    """What a second listener, whose clients come through a relay, adds to the lines."""
+    return {
+        "listeners": f"RELAYED://{HOST}:{port}",
+        "advertised.listeners": f"RELAYED://{HOST}:{advertised}",
+        "listener.security.protocol.map": "RELAYED:PLAINTEXT",
+    }

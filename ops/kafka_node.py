@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,15 +18,21 @@ from schemas.errors import TransientError
 
 # Any 16 bytes in url-safe base64: the same for all local clusters, as each has its own folder.
 _CLUSTER_ID = "aGFyay1sb2NhbC1rYWZrYQ"
-_HEAP = ("-Xms128m", "-Xmx768m")
+HEAP_MIB = 768
 _FORMAT_TIMEOUT_S = 60
 _FIRST_LINE = "Log4jController` MBean"  # what each run of Kafka logs first
 
 
-def prepare(node: Node, nodes: Sequence[Node], java: Java, jars: Sequence[Path]) -> None:
+def prepare(
+    node: Node,
+    nodes: Sequence[Node],
+    java: Java,
+    jars: Sequence[Path],
+    besides: Mapping[str, object],
+) -> None:
     """Write the node's configuration and format its storage the first time."""
     node.folder.mkdir(parents=True, exist_ok=True)
-    node.properties_file.write_text(properties(node, nodes))
+    node.properties_file.write_text(properties(node, nodes, besides))
     if (node.data / "meta.properties").exists():
         return
     command = [
@@ -44,10 +50,16 @@ def prepare(node: Node, nodes: Sequence[Node], java: Java, jars: Sequence[Path])
 
 
 def launch(
-    node: Node, java: Java, jars: Sequence[Path], *, outlives_us: bool
+    node: Node,
+    java: Java,
+    jars: Sequence[Path],
+    *,
+    outlives_us: bool,
+    heap_mib: int = HEAP_MIB,
 ) -> tuple[subprocess.Popen[bytes], ProcessId]:
     """Start the broker in a session of its own, so that Ctrl-C reaches us and not it."""
-    command = [*_java(node, java, jars, _HEAP), "kafka.Kafka", str(node.properties_file)]
+    heap = ("-Xms128m", f"-Xmx{heap_mib}m")
+    command = [*_java(node, java, jars, heap), "kafka.Kafka", str(node.properties_file)]
     if not outlives_us:
         command = [*_dies_with_us(), *command]
     with _console(node).open("wb") as console:

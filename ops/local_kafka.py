@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from ops.access import ADMIN, Access
 from ops.jars import Advance, cached_jars
 from ops.java import Java, find_java
-from ops.kafka_config import Node, bootstrap_servers
-from ops.kafka_node import launch, prepare, why_it_died
+from ops.kafka_config import HOST, Node, bootstrap_servers
+from ops.kafka_node import HEAP_MIB, launch, prepare, why_it_died
 from ops.kafka_ready import wait_ready
+from ops.kafka_security import install, secured
 from ops.ports import free_ports
-from ops.process import ProcessId, is_running, kill, stop, stop_all
+from ops.process import ProcessId, is_running, kill, pause, resume, stop, stop_all
 from schemas.errors import TransientError
 
 _START_TIMEOUT_S = 90
@@ -40,6 +42,12 @@ class LocalKafka:
         Whether the brokers go on when this process ends without stopping them.
     advance
         Told of each jar that had to be downloaded.
+    access
+        Where keys and passwords are, or are to be made: the brokers then want TLS and a login.
+    heap_mib
+        Largest heap of each broker's JVM.
+    relayed
+        Give each broker a second listener, whose clients come through a relay (`Node.relay`).
     """
 
     def __init__(
@@ -50,10 +58,17 @@ class LocalKafka:
         *,
         outlives_us: bool = False,
         advance: Advance = lambda _done, _total: None,
+        heap_mib: int = HEAP_MIB,
+        relayed: bool = False,
+        access: Access | None = None,
     ) -> None:
         self._outlives_us = outlives_us
+        self._heap_mib = heap_mib
         self._advance = advance
-        self.nodes = _plan(data_dir.resolve(), brokers, port)
+        self.access = access
+        self.nodes = _plan(
+            data_dir.resolve(), brokers, port, secure=access is not None, relayed=relayed
+        )
         self.processes: dict[int, ProcessId] = {}  # node index -> the process last started
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._java: Java | None = None
@@ -63,6 +78,14 @@ class LocalKafka:
     def bootstrap_servers(self) -> str:
         """What clients connect to."""
         return bootstrap_servers(self.nodes)
+
+    def client(self, nodes: Sequence[Node] | None = None) -> dict[str, Any]:
+        """Arguments of an aiokafka client that may do everything, to some or all of the nodes."""
+        chosen = self.nodes if nodes is None else nodes
+        if self.access is None:
+            return {"bootstrap_servers": bootstrap_servers(chosen)}
+        servers = ",".join(f"{HOST}:{node.tls_port}" for node in chosen)
+        return self.access.by_certificate(ADMIN, servers)
 
     def start(self, timeout_s: float = _START_TIMEOUT_S) -> None:
         """Start all brokers; return when each answers in the cluster's metadata.
@@ -76,12 +99,16 @@ class LocalKafka:
         """
         self._jars = cached_jars(advance=self._advance)
         self._java = java = find_java()
+        if self.access:
+            self.access.create()
         try:
             with ThreadPoolExecutor(len(self.nodes)) as pool:
-                list(pool.map(lambda node: prepare(node, self.nodes, java, self._jars), self.nodes))
+                list(pool.map(lambda node: self._prepare(node, java), self.nodes))
             for index in range(len(self.nodes)):
                 self._launch(index)
             self._await_all(timeout_s)
+            if self.access:
+                install(self.bootstrap_servers, self.access, self.client())
         except BaseException:
             self.stop()
             raise
@@ -99,12 +126,31 @@ class LocalKafka:
         kill(self.processes[index])
         self._reap()
 
-    def restart(self, index: int, timeout_s: float = _START_TIMEOUT_S) -> None:
-        """Start one broker again on its data, stopping it first if it runs."""
+    def shut_down(self, index: int) -> None:
+        """Stop one broker in order: it hands its leaderships over first."""
         stop(self.processes[index], _STOP_TIMEOUT_S)
         self._reap()
+
+    def pause(self, index: int) -> None:
+        """SIGSTOP one broker: its connections stay open and nobody answers."""
+        pause(self.processes[index])
+
+    def resume(self, index: int) -> None:
+        """SIGCONT one broker."""
+        resume(self.processes[index])
+
+    def restart(self, index: int, timeout_s: float | None = _START_TIMEOUT_S) -> None:
+        """Start one broker again on its data, stopping it first if it runs.
+
+        Parameters
+        ----------
+        timeout_s
+            How long it may take until it answers; None doesn't wait for that.
+        """
+        self.shut_down(index)
         self._launch(index)
-        self._await_all(timeout_s, running=[index])
+        if timeout_s is not None:
+            self._await_all(timeout_s, running=[index])
 
     def __enter__(self) -> Self:
         self.start()
@@ -118,18 +164,26 @@ class LocalKafka:
     ) -> None:
         self.stop()
 
+    def _prepare(self, node: Node, java: Java) -> None:
+        besides = secured(node, self.access) if self.access else {}
+        prepare(node, self.nodes, java, self._jars, besides)
+
     def _launch(self, index: int) -> None:
         assert self._java is not None, "start() comes first"
         child, self.processes[index] = launch(
-            self.nodes[index], self._java, self._jars, outlives_us=self._outlives_us
+            self.nodes[index],
+            self._java,
+            self._jars,
+            outlives_us=self._outlives_us,
+            heap_mib=self._heap_mib,
         )
         self._children[index] = child
 
     def _await_all(self, timeout_s: float, running: Sequence[int] | None = None) -> None:
         watched = range(len(self.nodes)) if running is None else running
         alive = sum(is_running(process) for process in self.processes.values())
-        servers = bootstrap_servers([self.nodes[index] for index in watched])
-        if wait_ready(servers, alive, timeout_s, stop_if=lambda: bool(self._ended(watched))):
+        client = self.client([self.nodes[index] for index in watched])
+        if wait_ready(client, alive, timeout_s, stop_if=lambda: bool(self._ended(watched))):
             return
         ended = self._ended(watched)
         blamed = self.nodes[(ended or list(watched))[0]]
@@ -146,10 +200,20 @@ class LocalKafka:
             child.poll()
 
 
-def _plan(data_dir: Path, brokers: int, port: int | None) -> tuple[Node, ...]:
+def _plan(
+    data_dir: Path, brokers: int, port: int | None, *, secure: bool, relayed: bool
+) -> tuple[Node, ...]:
     ports = free_ports(brokers, port)
-    controllers = free_ports(brokers, max(ports) + 1)
+    others = free_ports(brokers * (1 + secure + 2 * relayed), max(ports) + 1)
+    relays = others[-2 * brokers :]
     return tuple(
-        Node(index + 1, ports[index], controllers[index], data_dir / f"broker-{index + 1}")
+        Node(
+            index + 1,
+            ports[index],
+            others[index],
+            data_dir / f"broker-{index + 1}",
+            tls_port=others[brokers + index] if secure else None,
+            relay=(relays[2 * index], relays[2 * index + 1]) if relayed else None,
+        )
         for index in range(brokers)
     )

@@ -48,6 +48,22 @@ def stop(identity: ProcessId, timeout_s: float) -> bool:
     return False
 
 
+def pause(identity: ProcessId) -> None:
+    """SIGSTOP that very process: it is there and answers nothing."""
+    process = _find(identity)
+    if process is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+
+
+def resume(identity: ProcessId) -> None:
+    """SIGCONT that very process."""
+    process = _find(identity)
+    if process is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
 def stop_all(identities: Iterable[ProcessId], timeout_s: float) -> bool:
     """`stop` for several at the same time; True if all ended by themselves."""
     every = tuple(identities)

@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.partitioner import murmur2
 
-from ops.lane import BATCH_BYTES, Lane
+from ops.lane import BATCH_BYTES, Acked, Lane
 from ops.pace import Pace
 from ops.segment import Records
 from schemas.errors import ConfigError, TransientError
+from schemas.roles import Operation, Resource, Right
 from schemas.topics import MAX_MESSAGE_BYTES
+from streams.permissions import refused
+from streams.reach import user_of, why_not
 
 _TICK_S = 0.002
 _UNSENT_LIMIT = 20_000  # as fast as possible only: a schedule is never held back
@@ -58,6 +61,8 @@ class Publisher:
         aiokafka's arguments for reaching the cluster (`settings.kafka.client()`).
     topic
         Where paced records go; records of other topics leave as soon as their turn comes.
+    on_ack
+        Shown what the broker acknowledged of `topic`, where it lies.
 
     Examples
     --------
@@ -67,8 +72,11 @@ class Publisher:
             published = await publisher.publish(chunks, at_rate(1000.0))
     """
 
-    def __init__(self, connection: Mapping[str, Any], topic: str) -> None:
+    def __init__(
+        self, connection: Mapping[str, Any], topic: str, on_ack: Acked | None = None
+    ) -> None:
         self.topic = topic
+        self._on_ack = on_ack
         self._connection = dict(connection)
         self._lanes: dict[str, list[Lane]] = {}
         self._hash_of: dict[bytes, int] = {}
@@ -84,10 +92,13 @@ class Publisher:
         try:
             await self._producer.start()
             await self._open(self.topic)
+        except TopicAuthorizationFailedError:
+            await self._producer.stop()
+            lost = Right("publisher", Resource.TOPIC, self.topic, Operation.WRITE)
+            raise refused(user_of(self._connection), lost.role, [lost]) from None
         except (KafkaError, OSError) as error:
             await self._producer.stop()
-            where = self._connection.get("bootstrap_servers")
-            raise TransientError(f"no Kafka at {where}: {error}") from error
+            raise await why_not(self._connection, error) from None
         except BaseException:
             await self._producer.stop()
             raise
@@ -109,7 +120,8 @@ class Publisher:
                 partitions = await self._producer.partitions_for(topic)
         except TimeoutError:
             raise ConfigError(f"no topic {topic}: run `hark topics create` first") from None
-        self._lanes[topic] = [Lane(self._producer, topic, p) for p in sorted(partitions)]
+        on_ack = self._on_ack if topic == self.topic else None
+        self._lanes[topic] = [Lane(self._producer, topic, p, on_ack) for p in sorted(partitions)]
         return self._lanes[topic]
 
     async def publish(

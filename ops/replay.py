@@ -92,7 +92,7 @@ def replay(
     """
     if sum((speed is not None, rate is not None, fastest)) > 1:
         raise click.UsageError("--speed, --rate and --max exclude each other")
-    settings = connected_settings()
+    settings = connected_settings("publisher")
     source = load(file, adapter, mapping)
     events = source.events
     if start is not None:

@@ -56,7 +56,7 @@ def simulate(
         raise click.UsageError("--rate and --max exclude each other")
     if truth and truth.suffix not in (".json", ".parquet"):
         raise ConfigError(f"--truth {truth}: write a .json or a .parquet file")
-    settings = connected_settings()
+    settings = connected_settings("publisher")
     shop = simulate_events(seed, users, items, days, events)
     if truth and truth.suffix == ".parquet":
         shop.truth.write_parquet(truth)

@@ -37,14 +37,17 @@ def tail(
     *, what: str, from_beginning: bool, limit: int | None, until_end: bool, as_json: bool
 ) -> None:
     """Print recommendations, alerts or dead letters as they come; Ctrl-C ends it."""
-    kafka = connected_settings().kafka
+    role = "operator" if what == DEAD_LETTERS.name else "reader"
+    kafka = connected_settings(role).kafka
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     topic = next(spec for spec in topics(kafka.topic_prefix) if spec.name.endswith(what))
     console = Console(soft_wrap=True)
 
     async def show() -> None:
         shown = 0
-        messages = follow(kafka.client(), topic, from_beginning=from_beginning, until_end=until_end)
+        messages = follow(
+            kafka.client(), topic, role, from_beginning=from_beginning, until_end=until_end
+        )
         async with aclosing(messages):
             async for record in messages:
                 if as_json:
@@ -59,7 +62,12 @@ def tail(
 
 
 async def follow(
-    client: dict[str, Any], topic: TopicSpec, *, from_beginning: bool, until_end: bool = False
+    client: dict[str, Any],
+    topic: TopicSpec,
+    role: str = "reader",
+    *,
+    from_beginning: bool,
+    until_end: bool = False,
 ) -> AsyncGenerator[Record, None]:
     """Yield a topic's records as they come, without a consumer group.
 
@@ -70,7 +78,7 @@ async def follow(
     TransientError
         Kafka went away.
     """
-    found = await check_cluster(client, [topic])
+    found = await check_cluster(client, [topic], role=role)
     partitions = [TopicPartition(topic.name, number) for number in range(found[topic.name])]
     consumer = groupless_consumer(client)
     try:

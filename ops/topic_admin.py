@@ -11,10 +11,19 @@ from typing import Any
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from schemas.errors import ConfigError, TransientError
+from schemas.roles import Operation, Resource, Right
 from schemas.topics import TopicSpec
+from streams.permissions import refused
+from streams.reach import user_of, why_not
 from streams.startup import from_any
 
 _LEADERS_TIMEOUT_S = 30
@@ -74,7 +83,7 @@ async def create_topics(
         there = await _partitions(admin)
         missing = [spec for spec in specs if spec.name not in there]
         if missing:
-            await _create(admin, missing, replication_factor)
+            await _create(admin, missing, replication_factor, user_of(client))
             await _await_leaders(admin, missing)
     return [spec.name for spec in missing]
 
@@ -86,7 +95,7 @@ async def find_differences(
     async with _admin(client) as admin:
         partitions = await _partitions(admin)
         names = [spec.name for spec in specs if spec.name in partitions]
-        settings = await _configs(admin, names)
+        settings = await _configs(admin, names, user_of(client))
     found = {name: Observed(partitions[name], settings[name]) for name in names}
     return [each for spec in specs for each in compare(spec, found.get(spec.name))]
 
@@ -108,19 +117,19 @@ def compare(spec: TopicSpec, found: Observed | None) -> list[Difference]:
 async def _admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client)
     try:
-        await admin.start()
+        try:
+            await admin.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise await why_not(client, error) from None
         yield admin
     except (KafkaError, OSError, TimeoutError) as error:
-        raise TransientError(
-            f"Kafka at {client['bootstrap_servers']} doesn't answer ({type(error).__name__}): "
-            "start one with `hark broker start` or set HARK_KAFKA__BOOTSTRAP_SERVERS"
-        ) from error
+        raise TransientError(f"Kafka at {client['bootstrap_servers']}: {error!r}") from error
     finally:
         await admin.close()
 
 
 async def _create(
-    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int
+    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int, user: str
 ) -> None:
     new = [
         NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=configs(spec))
@@ -129,6 +138,9 @@ async def _create(
     answer = await from_any(lambda: admin.create_topics(new))
     for name, code, *detail in answer.topic_errors:
         # Another `create` may have been quicker: the outcome is the same.
+        if for_code(code) in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+            lost = Right("admin", Resource.TOPIC, name, Operation.CREATE)
+            raise refused(user, lost.role, [lost])
         if code and for_code(code) is not TopicAlreadyExistsError:
             said = next((str(text) for text in detail if text), for_code(code).__name__)
             raise ConfigError(f"topic {name} can't be created: {said}")
@@ -154,13 +166,18 @@ async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
-async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+async def _configs(
+    admin: AIOKafkaAdminClient, names: Sequence[str], user: str
+) -> dict[str, dict[str, str]]:
     if not names:
         return {}
     asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     found: dict[str, dict[str, str]] = {}
     for response in await from_any(lambda: admin.describe_configs(asked)):
         for resource in response.resources:
-            _code, _message, _type, name, entries = resource[:5]
+            code, _message, _type, name, entries = resource[:5]
+            if for_code(code) is TopicAuthorizationFailedError:
+                lost = Right("operator", Resource.TOPIC, name, Operation.DESCRIBE_CONFIGS)
+                raise refused(user, lost.role, [lost])
             found[name] = {str(entry[0]): str(entry[1]) for entry in entries}
     return found

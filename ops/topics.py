@@ -11,11 +11,12 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ops.acls_cli import acls
 from ops.connection import connected_settings
 from ops.topic_admin import Difference, create_topics, find_differences
 from schemas.topics import TopicSpec
 from schemas.topics import topics as all_topics
-from streams.settings import Kafka
+from streams.kafka_settings import Kafka
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
@@ -25,6 +26,9 @@ def topics() -> None:
     """Create, check and list Hark's topics."""
     # The one-line error says it; aiokafka's own log lines would say it again.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+topics.add_command(acls)
 
 
 @topics.command()
@@ -75,7 +79,7 @@ def list_(as_json: bool) -> None:
 
 
 def _settings() -> tuple[Kafka, tuple[TopicSpec, ...]]:
-    kafka = connected_settings().kafka
+    kafka = connected_settings("admin").kafka
     return kafka, all_topics(kafka.topic_prefix)
 
 

@@ -78,7 +78,7 @@ def train(
         raise ConfigError(f"{error.name} is missing: pip install 'hark[train]'") from error
     from ops.training_run import Job, run
 
-    settings = connected_settings()
+    settings = connected_settings("trainer")
     seconds = max_seconds or (INTERACTIVE_S if as_of is None else NIGHTLY_S)
     job = Job(
         settings,

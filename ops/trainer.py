@@ -52,7 +52,7 @@ def trainer(
     except ImportError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'hark[train]'") from error
     logs.configure("INFO")
-    settings = connected_settings()
+    settings = connected_settings("trainer")
     root = registry or settings.model.registry
     metrics = TrainerMetrics()
 

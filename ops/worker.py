@@ -25,4 +25,4 @@ def worker(log_level: str) -> None:
     HARK_ variables; `http.port` is where /metrics, /healthz and /readyz are.
     """
     logs.configure(log_level.upper())
-    asyncio.run(run(connected_settings()))
+    asyncio.run(run(connected_settings("worker")))

@@ -30,6 +30,8 @@ class TopicSpec:
         How long records stay; -1 for ever (compacted topics).
     cleanup
         Kafka's `cleanup.policy`.
+    producers, consumers
+        Roles that may write and read it (`schemas/roles.py`).
     segment_bytes
         Only finished segments are compacted, so those of a topic that is rewritten all the time
         are small; None: as the broker has it.
@@ -46,12 +48,24 @@ class TopicSpec:
     max_message_bytes: int = MAX_MESSAGE_BYTES
     segment_bytes: int | None = None
 
+    @property
+    def roles(self) -> frozenset[str]:
+        """Who has to do with it."""
+        return frozenset((*self.producers, *self.consumers))
+
 
 EVENTS = TopicSpec(
-    "events", "user id", Event, 4, 30 * _DAY_MS, "delete", ("product",), ("worker", "trainer")
+    "events",
+    "user id",
+    Event,
+    4,
+    30 * _DAY_MS,
+    "delete",
+    ("publisher", "operator"),  # the operator replays dead letters
+    ("worker", "trainer"),
 )
 ITEMS = TopicSpec(
-    "items", "item id", ItemUpsert, 1, -1, "compact", ("product",), ("worker", "trainer")
+    "items", "item id", ItemUpsert, 1, -1, "compact", ("publisher",), ("worker", "trainer")
 )
 RECOMMENDATIONS = TopicSpec(
     "recommendations",
@@ -61,9 +75,18 @@ RECOMMENDATIONS = TopicSpec(
     7 * _DAY_MS,
     "delete",
     ("worker",),
-    ("product",),
+    ("reader",),
 )
-ALERTS = TopicSpec("alerts", "subject", Alert, 4, 30 * _DAY_MS, "delete", ("worker",), ("product",))
+ALERTS = TopicSpec(
+    "alerts",
+    "subject",
+    Alert,
+    4,
+    30 * _DAY_MS,
+    "delete",
+    ("worker",),
+    ("reader", "worker"),  # a worker that takes a partition over reads its open alerts
+)
 DEAD_LETTERS = TopicSpec(
     "dead-letters", "original key", None, 1, 30 * _DAY_MS, "delete", ("worker",), ("operator",)
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from schemas.outputs import Alert, ReasonCode, Severity, output_id
 from schemas.times import format_time_ms, parse_time_ms
+from streams.undo import Undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,12 @@ class AlertBook:
         `churn`, `risk`.
     cooldown_s
         Event time after the end of an incident in which its subject stays quiet.
+    undo
+        Told of every change.
     """
 
-    def __init__(self, kind: str, cooldown_s: int) -> None:
+    def __init__(self, kind: str, cooldown_s: int, undo: Undo | None = None) -> None:
+        self._undo = undo or Undo()
         self.kind = kind
         self._cooldown_ms = cooldown_s * 1000
         self._incidents: dict[str, _Incident] = {}
@@ -100,6 +104,7 @@ class AlertBook:
         explain
             Called only when an alert is raised or escalated.
         """
+        self._undo.entries(self._incidents, [seen.subject])
         incident = self._incidents.get(seen.subject)
         if incident is not None and incident.ended_ms is not None:
             if seen.time_ms < incident.ended_ms + self._cooldown_ms:
@@ -139,6 +144,7 @@ class AlertBook:
         """Forget incidents whose cool-down is over, each time the book has doubled."""
         if len(self._incidents) < self._prune_at:
             return
+        self._undo.attributes(self, "_incidents", "_prune_at")
         oldest_ms = now_ms - self._cooldown_ms
         self._incidents = {
             subject: incident

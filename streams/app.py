@@ -28,6 +28,7 @@ from streams.decide import Record
 from streams.garbage import settle_garbage
 from streams.health import HealthServer
 from streams.items import ItemTable
+from streams.kafka_settings import Kafka
 from streams.metrics import Metrics
 from streams.observations import PartitionLag
 from streams.outputs import OutputProducer
@@ -36,7 +37,7 @@ from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.plan import Plan
 from streams.scoring import Scorer
-from streams.settings import Kafka, Settings
+from streams.settings import Settings
 from streams.startup import check_cluster, check_state_topics
 from streams.transport import batches, declare_batch_topic, install
 from streams.warm import warm
@@ -70,7 +71,14 @@ class Worker:
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
         plan = Plan.from_settings(settings)
-        self.scorer = Scorer(plan, self._decoder, self.items, self.metrics, record)
+        self.scorer = Scorer(
+            plan,
+            self._decoder,
+            self.items,
+            self.metrics,
+            record,
+            max_failures=settings.limits.max_failures,
+        )
         self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
         self.pipeline = Pipeline(
             self.scorer,
@@ -149,9 +157,15 @@ class Worker:
 
     async def check(self) -> None:
         """Refuse to start on a cluster that can't work; raises `ConfigError`."""
-        specs = topic_specs(self.settings.kafka.topic_prefix)
-        self.partitions = await check_cluster(self._client, specs)
-        check_state_topics(self.partitions, self.settings.kafka.topic_prefix)
+        kafka = self.settings.kafka
+        self.partitions = await check_cluster(
+            self._client,
+            topic_specs(kafka.topic_prefix),
+            role="worker",
+            prefix=kafka.topic_prefix,
+            group=kafka.group_id,
+        )
+        check_state_topics(self.partitions, kafka.topic_prefix)
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
@@ -198,7 +212,8 @@ class Worker:
         try:
             await self.ownership.take(assigned, self.partitions)
         except Exception as error:
-            await self.app.crash(error)  # or it would hang unready
+            # Faust takes some errors for the next rebalance and goes on without states.
+            await self.app.crash(error)
             raise
         self.health.set_ready(True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,18 +51,47 @@ class RecordBatch:
         row = bisect_left(self.offsets, offset)
         if row == 0:
             return self
-        if row == len(self.offsets):
+        return None if row == len(self.offsets) else self.part(row, len(self))
+
+    def part(self, begin: int, end: int) -> RecordBatch:
+        """The records from row `begin` up to, not including, row `end`; at least one."""
+        rows = slice(begin, end)
+        return RecordBatch(
+            self.topic,
+            self.partition,
+            self.offsets[begin],
+            self.offsets[end - 1],
+            self.offsets[rows],
+            self.timestamps[rows],
+            self.keys[rows],
+            self.values[rows],
+            self.headers[rows],
+        )
+
+    def without(self, offsets: Container[int]) -> RecordBatch | None:
+        """The records but for those at `offsets`; None if there are no others.
+
+        Examples
+        --------
+        >>> batch = RecordBatch("t", 0, 5, 9, [5, 7, 9], [0, 1, 2], [None] * 3, [b""] * 3, [()] * 3)
+        >>> batch.without({5, 9}).offsets
+        [7]
+        """
+        rows = [row for row, offset in enumerate(self.offsets) if offset not in offsets]
+        if len(rows) == len(self):
+            return self
+        if not rows:
             return None
         return RecordBatch(
             self.topic,
             self.partition,
-            self.offsets[row],
-            self.last_offset,
-            self.offsets[row:],
-            self.timestamps[row:],
-            self.keys[row:],
-            self.values[row:],
-            self.headers[row:],
+            self.offsets[rows[0]],
+            self.offsets[rows[-1]],
+            [self.offsets[row] for row in rows],
+            [self.timestamps[row] for row in rows],
+            [self.keys[row] for row in rows],
+            [self.values[row] for row in rows],
+            [self.headers[row] for row in rows],
         )
 
 

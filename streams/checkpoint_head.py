@@ -22,8 +22,6 @@ class Head(msgspec.Struct, frozen=True):
     rows_from, parts_from
         Offsets of `user-state` and `counters` at which this state begins. What lies before them
         is of a state that was given up, and means nothing.
-    lists_from
-        Offset of `recommendations` before which there are only lists that the rows know of.
     written_ms
         Wall clock.
     """
@@ -32,7 +30,6 @@ class Head(msgspec.Struct, frozen=True):
     offset: int
     rows_from: int
     parts_from: int
-    lists_from: int
     written_ms: int
 
     def encode(self) -> bytes:

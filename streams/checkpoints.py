@@ -15,8 +15,6 @@ from functools import partial
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from schemas.errors import FencedError, TransientError
 from schemas.topics import COUNTERS, MAX_MESSAGE_BYTES, USER_STATE, state_transaction
@@ -24,7 +22,6 @@ from streams.capture import Captured
 from streams.checkpoint_head import HEAD, Head
 from streams.checkpoint_metrics import CheckpointMetrics
 from streams.checkpoint_writer import CheckpointWriter, StateTopics
-from streams.log import groupless_consumer
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 
@@ -42,8 +39,6 @@ class _Owned:
 
     Attributes
     ----------
-    lists
-        Where its recommendations go.
     rows_from, parts_from
         Of the state's head; None until its state is there.
     saved
@@ -51,7 +46,6 @@ class _Owned:
     """
 
     writer: CheckpointWriter
-    lists: TopicPartition | None = None
     rows_from: int | None = None
     parts_from: int = 0
     saved: int | None = None
@@ -95,7 +89,6 @@ class Checkpoints:
         self._pipeline = pipeline
         self.committed = committed
         self._metrics = metrics
-        self._ends: AIOKafkaConsumer | None = None
         self._owned: dict[int, _Owned] = {}
         self._running: asyncio.Task[None] | None = None
 
@@ -120,9 +113,6 @@ class Checkpoints:
             self._running.cancel()
             await asyncio.wait({self._running})
         await asyncio.gather(*map(self.disown, list(self._owned)))
-        ends, self._ends = self._ends, None
-        if ends is not None:
-            await ends.stop()
 
     async def own(self, partition: int) -> None:
         """Become the one writer of a partition: what others have in the air is void from now on."""
@@ -145,27 +135,17 @@ class Checkpoints:
                 await owned.writer.stop()
             self._metrics.forget(partition)
 
-    def begin(
-        self,
-        partition: int,
-        lists: TopicPartition,
-        rows_from: int,
-        parts_from: int,
-        saved: int | None,
-    ) -> None:
+    def begin(self, partition: int, rows_from: int, parts_from: int, saved: int | None) -> None:
         """Let the state of a partition be checkpointed.
 
         Parameters
         ----------
-        lists
-            Where its recommendations go.
         rows_from, parts_from
             Of its head: those it was restored from, or where a new state begins.
         saved
             Offset of the checkpoint it was restored from, None for a new state.
         """
         owned = self._owned[partition]
-        owned.lists = lists
         owned.rows_from, owned.parts_from, owned.saved = rows_from, parts_from, saved
         self._metrics.as_of(partition, time.time())
 
@@ -203,46 +183,32 @@ class Checkpoints:
             if owned.saved == state.next_offset:
                 self._metrics.as_of(number, time.time())  # it still is the newest
                 return
+            captured = await self._pipeline.in_scorer(state.capture)
+            written = False
             try:
-                await self._capture(number, owned, state, commit_s)
+                await self._write(number, owned, captured, commit_s)
+                written = True
             except FencedError as error:
                 log.warning("checkpoint.fenced", partition=number, why=str(error))
                 self._metrics.failed("fenced")
-            except (TransientError, KafkaError, OSError) as error:
-                log.warning("checkpoint.failed", partition=number, why=repr(error))
+            except TransientError as error:
+                log.warning("checkpoint.failed", partition=number, why=str(error))
                 self._metrics.failed("failed")
             except Exception:
                 owned.writer.fenced = True  # rather an old checkpoint than a wrong one
                 log.exception("checkpoint.broken", partition=number)
                 self._metrics.failed("failed")
+            finally:
+                if not written:
+                    await self._pipeline.in_scorer(partial(state.retain, captured))
 
-    async def _capture(
-        self, number: int, owned: _Owned, state: PartitionState, commit_s: float
-    ) -> None:
-        lists_from = await self._end(owned.lists)  # asked before: what is sent later lies behind
-        captured = await self._pipeline.in_scorer(state.capture)
-        written = False
-        try:
-            await self._write(number, owned, captured, lists_from, commit_s)
-            written = True
-        finally:
-            if not written:
-                await self._pipeline.in_scorer(partial(state.retain, captured))
-
-    async def _write(
-        self, number: int, owned: _Owned, captured: Captured, lists_from: int, commit_s: float
-    ) -> None:
+    async def _write(self, number: int, owned: _Owned, captured: Captured, commit_s: float) -> None:
         began_s = time.perf_counter()
         saved = await asyncio.to_thread(captured.encode)
         await self._until_committed(number, captured.offset, commit_s)
         now_s = time.time()
         head = Head(
-            self.group,
-            saved.offset,
-            owned.rows_from or 0,
-            owned.parts_from,
-            lists_from,
-            int(now_s * 1000),
+            self.group, saved.offset, owned.rows_from or 0, owned.parts_from, int(now_s * 1000)
         )
         size = await owned.writer.write(saved.rows, [*saved.parts, (HEAD, head.encode())])
         owned.saved = saved.offset
@@ -256,16 +222,6 @@ class Checkpoints:
             mib=round(size / 2**20, 1),
             seconds=round(time.perf_counter() - began_s, 2),
         )
-
-    async def _end(self, tp: TopicPartition | None) -> int:
-        """Where a partition ends now."""
-        if tp is None:
-            return 0
-        if self._ends is None:
-            self._ends = groupless_consumer(self._client)
-            await self._ends.start()
-        end: int = (await self._ends.end_offsets([tp]))[tp]
-        return end
 
     async def _until_committed(self, number: int, offset: int, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -30,6 +30,7 @@ from streams.parts import Part, merged
 from streams.pending import Pending
 from streams.points import PointPolicy, Task
 from streams.suggest import LEADERS, suggest
+from streams.undo import Undo
 
 __all__ = ["Counters", "Live", "Source", "Suggestions"]
 
@@ -74,6 +75,8 @@ class Counters:
         When an unlabelled payment counts as good.
     covisit_tau_s
         Decay of co-visitation.
+    undo
+        Told of every change.
 
     Attributes
     ----------
@@ -96,12 +99,16 @@ class Counters:
         max_payments: int = 500_000,
         label_delay_s: int = 7 * 86_400,
         covisit_tau_s: float = 90 * 86_400.0,
+        undo: Undo | None = None,
     ) -> None:
+        self._undo = undo = undo or Undo()
         self.policy = policy or PointPolicy()
         self.candidates = candidates
-        self.covisits = Covisits(max_items=max_items, covisit_tau_s=covisit_tau_s)
-        self.entities = Entities(max_entities=max_entities)
-        self.queue = LabelQueue(entities, max_payments=max_payments, delay_s=label_delay_s)
+        self.covisits = Covisits(max_items=max_items, covisit_tau_s=covisit_tau_s, undo=undo)
+        self.entities = Entities(max_entities=max_entities, undo=undo)
+        self.queue = LabelQueue(
+            entities, max_payments=max_payments, delay_s=label_delay_s, undo=undo
+        )
         self.clock_s = 0
         self.labelled: dict[str, tuple[int, int]] = {}
         self.block: tuple[int, int] | None = None
@@ -136,6 +143,8 @@ class Counters:
         context
             False leaves the context 0: only a model reads it.
         """
+        self._undo.attributes(self, "clock_s", "labelled", "block", "pending")
+        self.pending = list(self.pending)
         points, windows = applied.points, applied.windows
         asking = points.asking(Task.RECOMMEND) & answer
         contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
@@ -216,6 +225,8 @@ class Counters:
     def _label(self, references: npt.NDArray[np.uint64], times_s: Ints, users: list[str]) -> None:
         confirmed, labels = self.queue.confirm(references)
         self.entities.label(confirmed, times_s[labels])
+        if self._undo.recording and len(labels):
+            self.labelled = dict(self.labelled)
         for label in labels.tolist():
             user, time_s = users[label], int(times_s[label])
             if not user:  # forgotten meanwhile

@@ -16,7 +16,9 @@ import numpy.typing as npt
 from models.kernel import kernel
 from streams.decay import Decay
 from streams.items import NO_ITEM
+from streams.leaders import lead
 from streams.parts import Part
+from streams.undo import Undo
 
 DAY_S = 86_400.0
 MIN_CAPACITY = 1024
@@ -43,6 +45,8 @@ class Covisits:
     popularity_tau_s, hot_tau_s, covisit_tau_s
         Decay of popularity, of what is hot, and of co-visitation and the visits that normalise
         it.
+    undo
+        Told of every change.
     """
 
     def __init__(
@@ -55,7 +59,9 @@ class Covisits:
         popularity_tau_s: float = 7 * DAY_S,
         hot_tau_s: float = DAY_S / 12,
         covisit_tau_s: float = 90 * DAY_S,
+        undo: Undo | None = None,
     ) -> None:
+        self._undo = undo or Undo()
         self.max_items = max_items
         self.window = window
         self.evicted = 0
@@ -117,16 +123,18 @@ class Covisits:
         """
         if not len(items):
             return
+        self._undo.attributes(self, "clock_s", "leaders", "hottest")
         self._advance_clock(times_s)
         self._make_room(items, before)
+        self._keep(items, before)
         popularity, hot, visits = (
             decay.weights(times_s).astype(np.float32)
             for decay in (self._popularity_decay, self._hot_decay, self._visit_decay)
         )
         _add(items, before, (popularity, hot, visits), self.window, self.part())
         most, rows = self._n_leaders, self._row_of
-        self.leaders = _lead(self.leaders, most, items, rows, self._popularity)
-        self.hottest = _lead(self.hottest, most, items, rows, self._hot)
+        self.leaders = lead(self.leaders, most, items, rows, self._popularity)
+        self.hottest = lead(self.hottest, most, items, rows, self._hot)
 
     def popularity(self, items: Items) -> Floats:
         """Decayed events of each item, any shape, as of `clock_s`; 0 = unknown here."""
@@ -150,13 +158,16 @@ class Covisits:
 
     def _advance_clock(self, times_s: Ints) -> None:
         self.clock_s = max(self.clock_s, int(times_s.max()))
-        if (factor := self._popularity_decay.renew(self.clock_s)) != 1.0:
-            self._popularity *= np.float32(factor)
-        if (factor := self._hot_decay.renew(self.clock_s)) != 1.0:
-            self._hot *= np.float32(factor)
-        if (factor := self._visit_decay.renew(self.clock_s)) != 1.0:
-            self._visits *= np.float32(factor)
-            self._weights *= np.float32(factor)
+        for decay, tables in (
+            (self._popularity_decay, (self._popularity,)),
+            (self._hot_decay, (self._hot,)),
+            (self._visit_decay, (self._visits, self._weights)),
+        ):
+            self._undo.attributes(decay, "landmark_s")
+            if (factor := decay.renew(self.clock_s)) != 1.0:
+                for table in tables:
+                    self._undo.rows(table, slice(None))
+                    np.multiply(table, np.float32(factor), out=table)
 
     def _known(self, items: Items) -> Items:
         """Rows of items of any shape, -1 = none: so says the last entry, which is no item's."""
@@ -165,6 +176,7 @@ class Covisits:
     def _make_room(self, items: Items, before: Items) -> None:
         """Give rows to the new items, forgetting the least popular beyond the bound."""
         mentioned = np.concatenate([items, before.reshape(-1)])
+        self._undo.attributes(self, "_row_of", "_used")
         while len(self._row_of) <= mentioned.max() + 1:
             self._row_of = np.concatenate([self._row_of, np.full_like(self._row_of, -1)])
         new = self._unknown(mentioned)
@@ -177,6 +189,8 @@ class Covisits:
         while self._used + len(new) > len(self._items):
             self._grow()
         rows = slice(self._used, self._used + len(new))
+        self._undo.rows(self._row_of, new)
+        self._undo.rows(self._items, rows)
         self._row_of[new] = np.arange(rows.start, rows.stop)
         self._items[rows] = new
         self._used = rows.stop
@@ -186,7 +200,20 @@ class Covisits:
         new = items[(self._row_of[items] < 0) & (items >= 0)]
         return np.unique(new) if len(new) else new
 
+    def _keep(self, items: Items, before: Items) -> None:
+        """Say which rows `_add` may change."""
+        if not self._undo.recording:
+            return
+        touched = np.zeros(self._used + 1, np.bool_)  # the last one stands for "no row"
+        touched[self._known(items)] = True
+        touched[self._known(before)] = True
+        rows = np.flatnonzero(touched[: self._used])
+        for column in self.columns()[1:]:
+            self._undo.rows(column, rows)
+
     def _grow(self) -> None:
+        self._undo.attributes(self, "_items", "_popularity", "_hot", "_visits")
+        self._undo.attributes(self, "_neighbours", "_weights")
         self._items = np.concatenate([self._items, np.full_like(self._items, NO_ITEM)])
         self._popularity = np.concatenate([self._popularity, np.zeros_like(self._popularity)])
         self._hot = np.concatenate([self._hot, np.zeros_like(self._hot)])
@@ -196,6 +223,9 @@ class Covisits:
         self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
 
     def _evict(self, count: int) -> None:
+        self._undo.attributes(self, "evicted", "_used")
+        for column in (self._row_of, *self.columns()):
+            self._undo.rows(column, slice(None))
         keep = np.ones(self._used, np.bool_)
         keep[np.argsort(self._popularity[: self._used], kind="stable")[:count]] = False
         self._row_of[self._items[: self._used][~keep]] = -1
@@ -206,45 +236,6 @@ class Covisits:
         self._used = int(keep.sum())
         self._row_of[self._items[: self._used]] = np.arange(self._used)
         self.evicted += count
-
-
-@kernel
-def _lead(leaders: Items, most: int, touched: Items, row_of: Items, counts: Floats) -> Items:
-    """The `most` items with the highest counts, best first, after those `touched` have grown.
-
-    Untouched items keep their order, so only leaders and touched ones can lead now. Equal counts
-    go by index.
-    """
-    best, n = np.empty(most, np.int32), 0
-    for item in leaders:
-        moves = row_of[item] < 0
-        for other in touched:
-            moves |= other == item
-        if not moves:
-            best[n] = item
-            n += 1
-    for item in touched:
-        row = row_of[item]
-        if row < 0 or counts[row] <= 0:
-            continue
-        place, known = n, False
-        for j in range(n):
-            known |= best[j] == item
-        if known:
-            continue
-        while place:
-            other = best[place - 1]
-            count = counts[row_of[other]]
-            if count > counts[row] or (count == counts[row] and other < item):
-                break
-            place -= 1
-        if place == most:
-            continue
-        n = min(n + 1, most)
-        for j in range(n - 1, place, -1):
-            best[j] = best[j - 1]
-        best[place] = item
-    return best[:n]
 
 
 @kernel

@@ -6,7 +6,7 @@ from typing import Any
 
 import faust
 
-from streams.settings import Kafka
+from streams.kafka_settings import Kafka
 
 
 def faust_credentials(kafka: Kafka) -> Any:
@@ -15,7 +15,7 @@ def faust_credentials(kafka: Kafka) -> Any:
     if kafka.security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
             username=kafka.username,
-            password=kafka.password.get_secret_value() if kafka.password else None,
+            password=kafka.secret(),
             ssl_context=context,
             mechanism=kafka.sasl_mechanism,
         )

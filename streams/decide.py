@@ -118,6 +118,8 @@ class Decider:
         applied: Applied,
         windows: Windows,
         suggestions: Suggestions,
+        *,
+        publish: bool = True,
     ) -> Decisions:
         """All decisions of one batch.
 
@@ -129,6 +131,8 @@ class Decider:
             The batch and what the histories made of it.
         windows, suggestions
             Of its D decision points, with the live counters filled in.
+        publish
+            False only notes which lists went out (a restore); alerts are read back.
 
         Raises
         ------
@@ -150,6 +154,8 @@ class Decider:
         with self._metrics.stage("decide"):
             asking = [triggers[i] for i in asked.tolist()]
             sent, lists = self._admit(decisions, state, candidates, order, asking, whose)
+            if not publish:
+                return decisions
             alerts: list[Alert] = []
             if answers is not None:
                 frame_row = answers.frame.row

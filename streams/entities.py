@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from streams.decay import Decay
 from streams.label_queue import Payments
+from streams.undo import Undo
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 MIN_CAPACITY = 1024
@@ -55,9 +56,12 @@ class Entities:
     ----------
     max_entities
         Bound; beyond it the least recently seen go, and are counted in `evicted`.
+    undo
+        Told of every change.
     """
 
-    def __init__(self, *, max_entities: int = 500_000) -> None:
+    def __init__(self, *, max_entities: int = 500_000, undo: Undo | None = None) -> None:
+        self._undo = undo or Undo()
         self.max_entities = max_entities
         self.evicted = 0
         self._decays = {name: Decay(tau_s) for name, tau_s in DECAYED.items()}
@@ -74,6 +78,7 @@ class Entities:
 
     def make_rows(self, used: int) -> None:
         """Have room for `used` rows, to be filled and then to `index`."""
+        self._undo.attributes(self, "_table")
         while used > len(self._table):
             self._table = np.concatenate([self._table, np.zeros_like(self._table)])
 
@@ -100,6 +105,7 @@ class Entities:
         rows = self._assign(entities[event, place])
         kept = rows != NONE
         event, rows = event[kept], rows[kept]
+        self._undo.rows(self._table, rows)
         for name in ("count_1h", "count_24h", "count_7d"):
             np.add.at(self._table[name], rows, self._decays[name].weights(times_s)[event])
         spent = self._decays["amount_24h"].weights(times_s) * amounts
@@ -114,6 +120,7 @@ class Entities:
         event, place = np.nonzero(payments.entities)
         rows = self.rows(payments.entities[event, place])
         event, rows = event[rows != NONE], rows[rows != NONE]
+        self._undo.rows(self._table, rows)
         for name, counts in (("labels_30d", None), ("unexplained_30d", payments.usual)):
             weights = self._decays[name].weights(times_s)
             weights = weights if counts is None else weights * counts
@@ -124,6 +131,7 @@ class Entities:
         event, place = np.nonzero(payments.entities)
         rows = self.rows(payments.entities[event, place])
         event, rows = event[rows != NONE], rows[rows != NONE]
+        self._undo.rows(self._table, rows)
         fraud = payments.labelled[event]
         stained = np.isin(rows, rows[fraud])  # only where a fraud is among them order matters
         np.add.at(self._table["legit_since"], rows[~stained], 1)
@@ -154,7 +162,9 @@ class Entities:
 
     def _renew(self, clock_s: int) -> None:
         for name, decay in self._decays.items():
+            self._undo.attributes(decay, "landmark_s")
             if (factor := decay.renew(clock_s)) != 1.0:
+                self._undo.rows(self._table[name], slice(None))
                 self._table[name] *= np.float32(factor)
 
     def _assign(self, hashes: Hashes) -> Ints:
@@ -168,7 +178,9 @@ class Entities:
             self._evict(max(over, self.max_entities // EVICTED_SHARE))
             new = new[: self.max_entities - len(self._slots)]
         used = len(self._slots)
+        self._undo.entries(self._slots, new)
         self.make_rows(used + len(new))
+        self._undo.rows(self._table, slice(used, used + len(new)))
         self._table["hash"][used : used + len(new)] = new
         self._slots.update(zip(new, range(used, used + len(new)), strict=True))
         return self.rows(hashes)
@@ -179,6 +191,8 @@ class Entities:
         keep = np.ones(used, np.bool_)
         keep[np.argsort(self._table["last_s"][:used], kind="stable")[:count]] = False
         kept = self._table[:used][keep]
+        self._undo.attributes(self, "_slots", "evicted")
+        self._undo.rows(self._table, slice(0, used))
         self._table[: len(kept)] = kept
         self._table[len(kept) : used] = np.zeros((), ROW)
         self.index(len(kept))

@@ -21,6 +21,7 @@ from streams.points import PointPolicy, Points
 from streams.standing import windows_of
 from streams.take import take
 from streams.taken import Events, Outcome, Rules, Taken
+from streams.undo import Undo
 from streams.user_rows import NO_SLOT, Rows, UserRows
 
 BEFORE = 8
@@ -126,6 +127,8 @@ class Histories:
         Bound on users; beyond it the least recently seen go, and are counted.
     late_s
         An event older than the user's newest by more than this is late.
+    undo
+        Told of every change.
     """
 
     def __init__(
@@ -136,13 +139,15 @@ class Histories:
         length: int = 64,
         max_users: int = 1_000_000,
         late_s: int = 7 * 86_400,
+        undo: Undo | None = None,
     ) -> None:
         self.items = items
-        self.numbers = ItemNumbers(items)
+        self._undo = undo or Undo()
+        self.numbers = ItemNumbers(items, self._undo)
         self.policy = policy or PointPolicy()
         self.length = length
         self.late_s = late_s
-        self.user_rows = UserRows(length, max_users)
+        self.user_rows = UserRows(length, max_users, self._undo)
 
     @property
     def users(self) -> int:
@@ -235,6 +240,8 @@ class Histories:
         rules = Rules(self.late_s, policy.refresh_s, policy.watched, policy.asking)
         taken = Taken.room(n, self.length, BEFORE)
         users = self.user_rows
+        if self._undo.recording:
+            self._undo.rows(users.rows, np.unique(slots[slots != NO_SLOT]))
         d, disordered = take(users.rows, events, rules, taken)
         users.touch(slots)
         seen = self.numbers.indices(taken.items[:d])

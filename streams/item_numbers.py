@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.items import NO_ITEM, ItemTable
+from streams.undo import Undo
 
 MIN_CAPACITY = 1024
 PAGE = 256
@@ -35,7 +36,8 @@ class ItemNumbers:
     [[0, -1]]
     """
 
-    def __init__(self, items: ItemTable) -> None:
+    def __init__(self, items: ItemTable, undo: Undo | None = None) -> None:
+        self._undo = undo or Undo()
         self._items = items
         self._used = 0
         self._captured = 0
@@ -114,8 +116,11 @@ class ItemNumbers:
 
     def _number(self, new: Items) -> None:
         end = self._used + len(new)
+        self._undo.attributes(self, "_used", "_indices")
+        self._undo.rows(self._numbers, new)
         if end >= len(self._indices):
             self._indices = _longer(self._indices, end + 1)
+        self._undo.rows(self._indices, slice(self._used, end))
         self._indices[self._used : end] = new
         self._numbers[new] = np.arange(self._used, end)
         self._used = end

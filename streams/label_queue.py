@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streams.undo import Undo
+
 MIN_CAPACITY = 1024
 
 Ints = npt.NDArray[np.int64]
@@ -81,11 +83,19 @@ class LabelQueue:
         Bound; beyond it the oldest leave early, and are counted in `hurried`.
     delay_s
         Event time after which an unlabelled payment counts as good.
+    undo
+        Told of every change.
     """
 
     def __init__(
-        self, entities: int, *, max_payments: int = 500_000, delay_s: int = 7 * 86_400
+        self,
+        entities: int,
+        *,
+        max_payments: int = 500_000,
+        delay_s: int = 7 * 86_400,
+        undo: Undo | None = None,
     ) -> None:
+        self._undo = undo or Undo()
         self.entities = entities
         self.max_payments = max_payments
         self.delay_s = delay_s
@@ -126,10 +136,12 @@ class LabelQueue:
     def add(self, payments: Payments) -> None:
         """Let payments wait; their `labelled` is ignored."""
         n = len(payments.messages)
+        self._undo.attributes(self, "_head", "_tail", "_rows")
         self._make_room(n)
         new = self._rows[self._tail : self._tail + n]
         new["message"], new["entities"] = payments.messages, payments.entities
         new["time_s"], new["usual"], new["labelled"] = payments.times_s, payments.usual, False
+        self._undo.entries(self._numbers, payments.messages.tolist())
         first = self._gone + len(self)
         self._numbers.update(zip(payments.messages.tolist(), range(first, first + n), strict=True))
         self._tail += n
@@ -142,6 +154,7 @@ class LabelQueue:
         The payments labelled just now, in order of the labels, and which labels (m,) did it.
         """
         found, labels = [], []
+        self._undo.attributes(self, "unmatched")
         for label, reference in enumerate(references.tolist()):
             number = self._numbers.get(reference)
             if number is None:
@@ -149,6 +162,7 @@ class LabelQueue:
                 continue
             position = number - self._gone + self._head
             if not self._rows["labelled"][position]:
+                self._undo.rows(self._rows, slice(position, position + 1))
                 self._rows["labelled"][position] = True
                 found.append(position)
                 labels.append(label)
@@ -158,9 +172,11 @@ class LabelQueue:
         """Take out, oldest first, the payments old enough at `clock_s` or beyond the bound."""
         ripe = self._ripe(clock_s)
         hurried = max(0, len(self) - self.max_payments - ripe)
+        self._undo.attributes(self, "hurried", "_head", "_gone")
         self.hurried += hurried
         count = ripe + hurried
         left = self._payments(np.arange(self._head, self._head + count))
+        self._undo.entries(self._numbers, left.messages.tolist())
         for number, message in enumerate(left.messages.tolist(), start=self._gone):
             if self._numbers.get(message) == number:
                 del self._numbers[message]

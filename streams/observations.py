@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,20 @@ class BatchCounts:
     unchanged: int = 0
     held: int = 0
     empty: int = 0
+
+    @staticmethod
+    def joined(parts: Sequence[BatchCounts]) -> BatchCounts:
+        """Of the batch whose consecutive pieces these are."""
+        added = {
+            each.name: sum(getattr(part, each.name) for part in parts)
+            for each in fields(BatchCounts)
+            if each.name not in ("dead_letters", "kinds")
+        }
+        dead_letters: Counter[str] = Counter()
+        for part in parts:
+            dead_letters.update(part.dead_letters)
+        kinds = np.concatenate([part.kinds for part in parts])
+        return BatchCounts(**added, dead_letters=dead_letters, kinds=kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.restore import accept, committed_offsets, read_alerts, replay, restore_checkpoint
 from streams.restore_progress import RestoreProgress
-from streams.sent_log import Sent, read_lists
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +51,7 @@ class Ownership:
         self._client = client
         self._group = group
         self._events = events
+        self._alerts = pipeline.scorer.plan.alerts
         self._pipeline = pipeline
         self._checkpoints = checkpoints
         self._metrics = metrics
@@ -71,19 +71,16 @@ class Ownership:
         progress = RestoreProgress(self._metrics.checkpoints)
         mine = [TopicPartition(self._events, number) for number in sorted(assigned)]
         committed = await committed_offsets(self._client, self._group, mine) if mine else {}
+        alerts = partitions[self._alerts]
         await asyncio.gather(
-            *(self._bring(tp, committed.get(tp, 0), partitions, progress) for tp in mine)
+            *(self._bring(tp, committed.get(tp, 0), alerts, progress) for tp in mine)
         )
         seconds = progress.finish()
         self._metrics.count_rebalance()
         log.info("rebalanced", partitions=sorted(assigned), seconds=round(seconds, 2))
 
     async def _bring(
-        self,
-        tp: TopicPartition,
-        committed: int,
-        partitions: dict[str, int],
-        progress: RestoreProgress,
+        self, tp: TopicPartition, committed: int, alert_partitions: int, progress: RestoreProgress
     ) -> None:
         """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
         states, number = self._pipeline.states, tp.partition
@@ -93,14 +90,8 @@ class Ownership:
             and state.next_offset <= committed
             and self._checkpoints.writes(number)
         )
-        sent: Sent = {}
-        plan = self._pipeline.scorer.plan
-        lists, alerts = (
-            TopicPartition(topic, number % partitions[topic])
-            for topic in (plan.recommendations, plan.alerts)
-        )
         if state is None or not kept:
-            state, sent = await self._restored(number, committed, lists, progress)
+            state = await self._restored(number, committed, progress)
         if not kept or state.next_offset < committed:
             saved, found = state.next_offset, state
             events = await replay(
@@ -108,10 +99,11 @@ class Ownership:
                 tp,
                 saved or None,
                 committed,
-                lambda batch: self._pipeline.apply(found, batch, sent),
+                lambda batch: self._pipeline.apply(found, batch),
                 progress,
             )
-            for alert in await read_alerts(self._client, alerts):
+            alerts_tp = TopicPartition(self._alerts, number % alert_partitions)
+            for alert in await read_alerts(self._client, alerts_tp):
                 state.recall(alert)
             self._metrics.count_restored(events)
             log.info(
@@ -120,12 +112,12 @@ class Ownership:
         states[number] = state
 
     async def _restored(
-        self, number: int, committed: int, lists: TopicPartition, progress: RestoreProgress
-    ) -> tuple[PartitionState, Sent]:
-        """The state as of the newest checkpoint and what was sent since, or an empty one."""
+        self, number: int, committed: int, progress: RestoreProgress
+    ) -> PartitionState:
+        """The state as of the newest checkpoint, or an empty one: replay goes on from there."""
         checkpoints, new_state = self._checkpoints, self._pipeline.scorer.new_state
         if not checkpoints.on:
-            return new_state(number), {}
+            return new_state(number)
         await checkpoints.own(number)
         async with CheckpointReader(self._client, checkpoints.topics, number) as reader:
             found = await reader.find()
@@ -143,7 +135,7 @@ class Ownership:
                     )
                     state = new_state(number)
                 else:
-                    checkpoints.begin(number, lists, head.rows_from, head.parts_from, head.offset)
-                    return state, await read_lists(self._client, lists, head.lists_from)
-        checkpoints.begin(number, lists, found.rows_end, found.parts_end, None)
-        return state, {}
+                    checkpoints.begin(number, head.rows_from, head.parts_from, head.offset)
+                    return state
+        checkpoints.begin(number, found.rows_end, found.parts_end, None)
+        return state

@@ -10,6 +10,7 @@ from streams.counters import Counters
 from streams.histories import Histories
 from streams.recommend import SentLists
 from streams.row_bytes import pack
+from streams.undo import Undo
 from streams.user_rows import NO_SLOT
 
 
@@ -24,6 +25,8 @@ class PartitionState:
         Empty; they share the worker's item table.
     books
         One per kind of alert.
+    undo
+        Which all of these tell of every change.
     """
 
     def __init__(
@@ -32,12 +35,15 @@ class PartitionState:
         histories: Histories,
         counters: Counters,
         books: dict[str, AlertBook],
+        undo: Undo | None = None,
     ) -> None:
+        self.undo = undo or Undo()
         self.partition = partition
         self.histories = histories
         self.counters = counters
         self.books = books
-        self.sent = SentLists()
+        self.sent = SentLists(self.undo)
+        self.refused: frozenset[int] = frozenset()  # offsets that were refused before
         self.next_offset = 0
         self.last_broker_ms = 0
 

@@ -24,7 +24,6 @@ from streams.outputs import OutputProducer
 from streams.partition import PartitionState
 from streams.recommend import COUNTERS
 from streams.scoring import Scored, Scorer
-from streams.sent_log import Sent
 
 log = structlog.get_logger(__name__)
 MAX_CONFIRMING = 4
@@ -81,9 +80,7 @@ class Pipeline:
         while (following := await scoring.get()) is not None:
             event, future = following
             scored = await future
-            if scored.engine_error:
-                log.error("model.failed", why=scored.engine_error, answers="counters")
-                self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())
+            self._tell(scored.engine_error)
             self._brake.observe(scored.dead)
             await self._confirming.acquire()
             sent = await self._producer.send(
@@ -108,6 +105,15 @@ class Pipeline:
             self._metrics.observe_alert(kind, severity, status)
         log.debug("batch", partition=event.value.partition, records=scored.counts.records)
 
-    async def apply(self, state: PartitionState, batch: RecordBatch, sent: Sent) -> int:
-        """Apply a batch without output (restore), given what was sent -> events accepted."""
-        return await self.in_scorer(partial(self.scorer.apply_batch, state, batch, sent))
+    async def apply(self, state: PartitionState, batch: RecordBatch) -> int:
+        """Apply a batch without output (restore); returns the events accepted."""
+        accepted, engine_error = await self.in_scorer(
+            partial(self.scorer.apply_batch, state, batch)
+        )
+        self._tell(engine_error)
+        return accepted
+
+    def _tell(self, engine_error: str) -> None:
+        if engine_error:
+            log.error("model.failed", why=engine_error, answers="counters")
+            self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())

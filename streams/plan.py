@@ -18,6 +18,7 @@ from streams.points import PointPolicy
 from streams.recommend import Policy
 from streams.settings import AlertRule, Settings
 from streams.thresholds import AlertPolicy
+from streams.undo import Undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,15 @@ class Plan:
 
     def new_state(self, partition: int, items: ItemTable) -> PartitionState:
         """The empty state of a partition."""
+        undo = Undo()
         return PartitionState(
             partition,
-            Histories(items, self.points, max_users=self.max_users, late_s=self.late_s),
-            Counters(self.points, entities=self.entities, covisit_tau_s=self.covisit_tau_s),
-            {kind: AlertBook(kind, p.cooldown_s) for kind, p in self.alert_policies.items()},
+            Histories(items, self.points, max_users=self.max_users, late_s=self.late_s, undo=undo),
+            Counters(
+                self.points, entities=self.entities, covisit_tau_s=self.covisit_tau_s, undo=undo
+            ),
+            {kind: AlertBook(kind, p.cooldown_s, undo) for kind, p in self.alert_policies.items()},
+            undo,
         )
 
 

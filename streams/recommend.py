@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from streams.undo import Undo
 
 Ints = npt.NDArray[np.int64]
 COUNTERS = "counters"
@@ -67,7 +70,8 @@ class SentLists:
         Event time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, undo: Undo | None = None) -> None:
+        self._undo = undo or Undo()
         # Arrays of machine integers: read and written one by one, much faster than numpy's.
         self.owners = array("I")
         self.lists = array("q")
@@ -97,8 +101,13 @@ class SentLists:
                 return "unchanged"
             if time_ms - self.sent_ms[slot] < policy.min_interval_s * 1000:
                 return "held"
-        self.owners[slot], self.lists[slot], self.sent_ms[slot] = owner, shown, time_ms
+        before = slot, self.owners[slot], self.lists[slot], self.sent_ms[slot]
+        self._undo.keep(partial(self._set, *before))
+        self._set(slot, owner, shown, time_ms)
         return "sent"
+
+    def _set(self, slot: int, owner: int, shown: int, sent_ms: int) -> None:
+        self.owners[slot], self.lists[slot], self.sent_ms[slot] = owner, shown, sent_ms
 
     def of(self, slots: Ints, owners: npt.NDArray[np.uint32]) -> tuple[Ints, Ints]:
         """Lists and times, int64 (n,) each, of the users whose slots and owners these are."""

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from models.registry import Model
 from schemas.codec import EventDecoder, dead_letter_headers
+from schemas.columns import EventColumns
 from schemas.errors import EngineError, Reason
 from schemas.outputs import DeadLetterHeaders
 from streams.batches import RecordBatch
 from streams.decide import Decider, Decisions, Record
 from streams.histories import Applied
 from streams.ingest import BatchDecoder, Decoded, Rejection
+from streams.isolate import Isolation, place
 from streams.items import ItemTable
 from streams.metrics import Metrics
 from streams.observations import BatchCounts
@@ -28,7 +31,6 @@ from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.points import Task
 from streams.recommend import COUNTERS
-from streams.sent_log import Sent, recall
 
 _LATE = "older than the user's newest event by more than state.late_s"
 _RANK = np.array([3, 1, 2], np.int8)  # by Outcome: a record is accepted if any of its rows is
@@ -63,6 +65,21 @@ class Scored:
     alerts: list[tuple[str, str, str]] = field(default_factory=list)
     engine_error: str = ""
 
+    @staticmethod
+    def joined(parts: list[Scored]) -> Scored:
+        """What the batch leads to whose consecutive pieces led to `parts`."""
+        if len(parts) == 1:
+            return parts[0]
+        return Scored(
+            outputs=[output for part in parts for output in part.outputs],
+            dead=[dead for part in parts for dead in part.dead],
+            counts=BatchCounts.joined([part.counts for part in parts]),
+            broker_ms=np.concatenate([part.broker_ms for part in parts]),
+            time_ms=np.concatenate([part.time_ms for part in parts]),
+            alerts=[alert for part in parts for alert in part.alerts],
+            engine_error=next((part.engine_error for part in parts if part.engine_error), ""),
+        )
+
 
 class Scorer:
     """Scores batches with the model of the moment, or the counters without one.
@@ -79,6 +96,8 @@ class Scorer:
         Times the stages.
     record
         Shown the decisions of every batch.
+    max_failures
+        Most records in a row that may make a stage raise.
     """
 
     def __init__(
@@ -88,6 +107,8 @@ class Scorer:
         items: ItemTable,
         metrics: Metrics,
         record: Record | None = None,
+        *,
+        max_failures: int = 100,
     ) -> None:
         self.plan = plan
         self._decoder = BatchDecoder(decoder)
@@ -95,6 +116,7 @@ class Scorer:
         self._metrics = metrics
         self._decider = Decider(plan, items, metrics)
         self._record = record
+        self._isolation = Isolation(max_failures)
 
     def use(self, model: Model | None) -> None:
         """Answer with `model` from the next batch on."""
@@ -105,26 +127,32 @@ class Scorer:
         return self.plan.new_state(partition, self._items)
 
     def score_batch(self, state: PartitionState, batch: RecordBatch) -> Scored:
-        """Advance `state` by `batch` and say what must be published before it may be acked."""
+        """Advance `state` by `batch` and say what must be published before it may be acked.
+
+        A record that makes a stage raise goes to the dead letters, and `state` never saw it.
+
+        Raises
+        ------
+        TooManyFailuresError
+            Record after record does.
+        """
+
+        def attempt(part: RecordBatch) -> Scored:
+            with state.undo.trying():
+                return self._score(state, part)
+
+        def refuse(part: RecordBatch, error: Exception) -> Scored:
+            return self._refuse(state, part, error)
+
+        return Scored.joined(self._isolation.run(batch, attempt, refuse))
+
+    def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:
         with self._metrics.stage("decode"):
             decoded = self._decoder.decode(batch)
         columns = decoded.columns
         with self._metrics.stage("histories"):
             applied = state.histories.apply(columns)
-            by_model = self._decider.model_version != COUNTERS
-            live = state.counters.advance(columns, applied, context=by_model)
-        windows = applied.windows.with_context(live.context)
-        engine_error = ""
-        try:
-            decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
-        except EngineError as error:
-            engine_error = str(error)
-            self._decider.use(None)
-            decisions = self._decider.decide(state, columns, applied, windows, live.suggestions)
-        if self._record is not None:
-            offsets = columns.offsets[applied.points.rows]
-            self._record(state.partition, offsets, decisions)
-        self._advance(state, batch)
+        decisions, engine_error = self._decide(state, columns, applied)
         outcomes = _outcomes(len(batch), decoded, applied)
         late = [
             Rejection(i, Reason.LATE, _LATE)
@@ -135,7 +163,7 @@ class Scorer:
         for rejection in rejected:
             dead[rejection.index] = True
         accepted = applied.accepted & columns.ends
-        return Scored(
+        scored = Scored(
             outputs=[*(self._dead_letter(batch, one) for one in rejected), *decisions.outputs],
             dead=dead,
             counts=_counts(
@@ -146,15 +174,67 @@ class Scorer:
             alerts=decisions.alerts,
             engine_error=engine_error,
         )
+        if self._record is not None:
+            offsets = columns.offsets[applied.points.rows]
+            self._record(state.partition, offsets, decisions)
+        self._advance(state, batch)
+        return scored
 
-    def apply_batch(self, state: PartitionState, batch: RecordBatch, sent: Sent) -> int:
-        """Advance `state` without output (restore), given what was sent -> events accepted."""
+    def _refuse(self, state: PartitionState, batch: RecordBatch, error: Exception) -> Scored:
+        """A batch of one record that no stage can work on."""
+        self._advance(state, batch)
+        said = str(error).encode(errors="replace").decode()
+        why = f"{type(error).__name__} at {place(error)}: {' '.join(said.split())}"
+        rejection = Rejection(0, Reason.UNPROCESSABLE, why)
+        none = np.empty(0, np.int64)
+        counts = BatchCounts(records=1, accepted=0, dead_letters={rejection.reason.value: 1})
+        return Scored([self._dead_letter(batch, rejection)], [True], counts, none, none)
+
+    def apply_batch(self, state: PartitionState, batch: RecordBatch) -> tuple[int, str]:
+        """Advance `state` without output (restore) -> events accepted, `Scored.engine_error`.
+
+        Lists are decided as well: what a user was last sent is part of the state. Records that
+        were refused when they were scored (`state.refused`) are skipped again.
+        """
+
+        def attempt(part: RecordBatch) -> tuple[int, str]:
+            with state.undo.trying():
+                return self._apply(state, part)
+
+        rest = batch.without(state.refused) if state.refused else batch
+        parts = self._isolation.run(rest, attempt, lambda _part, _error: (0, "")) if rest else []
+        self._advance(state, batch)
+        return sum(n for n, _ in parts), next((why for _, why in parts if why), "")
+
+    def _apply(self, state: PartitionState, batch: RecordBatch) -> tuple[int, str]:
         columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
-        state.counters.advance(columns, applied, answer=False, context=False)
-        recall(state.sent, sent, columns, applied, self._items)
-        self._advance(state, batch)
-        return int(applied.accepted.sum())
+        _, engine_error = self._decide(state, columns, applied, publish=False)
+        return int(applied.accepted.sum()), engine_error
+
+    def _decide(
+        self,
+        state: PartitionState,
+        columns: EventColumns,
+        applied: Applied,
+        *,
+        publish: bool = True,
+    ) -> tuple[Decisions, str]:
+        """The decisions, by the counters if the model can't -> with why it can't."""
+        by_model = self._decider.model_version != COUNTERS
+        with self._metrics.stage("histories"):
+            live = state.counters.advance(columns, applied, context=by_model)
+        windows = applied.windows.with_context(live.context)
+        decide = partial(
+            self._decider.decide,
+            *(state, columns, applied, windows, live.suggestions),
+            publish=publish,
+        )
+        try:
+            return decide(), ""
+        except EngineError as error:
+            self._decider.use(None)
+            return decide(), str(error)
 
     def _advance(self, state: PartitionState, batch: RecordBatch) -> None:
         state.next_offset = batch.last_offset + 1

@@ -7,12 +7,11 @@ Environment variables win over the file: `HARK_KAFKA__BOOTSTRAP_SERVERS=host:909
 from __future__ import annotations
 
 import os
-import ssl
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,54 +21,12 @@ from pydantic_settings import (
 
 from schemas.contract import Contract, contract_from_names
 from schemas.errors import ConfigError
+from streams.kafka_settings import Kafka
+from streams.section import Section
 
 CONFIG_FILE_VARIABLE = "HARK_CONFIG"
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A frozen section that refuses unknown settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Kafka(Section):
-    """Where the brokers are and how to talk to them."""
-
-    bootstrap_servers: str = "127.0.0.1:9092"
-    topic_prefix: str = ""
-    group_id: str = "hark"
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    username: str | None = None
-    password: SecretStr | None = None
-    ca_file: Path | None = None
-    replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
-    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
-    drain_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
-    max_fetch_bytes: Positive = 1_048_576
-
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """TLS context for the brokers, None without TLS."""
-        if "SSL" not in self.security_protocol:
-            return None
-        return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-
-    def client(self) -> dict[str, Any]:
-        """Keyword arguments that every aiokafka client of Hark takes."""
-        common: dict[str, Any] = {
-            "bootstrap_servers": self.bootstrap_servers,
-            "security_protocol": self.security_protocol,
-            "ssl_context": self.ssl_context(),
-        }
-        if self.security_protocol.startswith("SASL"):
-            common["sasl_mechanism"] = self.sasl_mechanism
-            common["sasl_plain_username"] = self.username
-            common["sasl_plain_password"] = (
-                self.password.get_secret_value() if self.password else None
-            )
-        return common
 
 
 class ContractSection(Section):
@@ -164,11 +121,15 @@ class Http(Section):
 
 
 class Limits(Section):
-    """When too many dead letters stop the worker (a bad deploy must not drain a topic)."""
+    """When too many dead letters stop the worker (a bad deploy must not drain a topic).
+
+    `max_failures` bounds the records in a row that make a stage raise.
+    """
 
     dead_letter_share: Share = 0.5
     dead_letter_window: Positive = 10_000
     max_consecutive: Positive = 5_000
+    max_failures: Positive = 100
 
 
 class Settings(BaseSettings):
@@ -234,7 +195,11 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         variable = "HARK_" + "__".join(str(part) for part in first["loc"]).upper()
-        wrong = "no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        wrong = (
+            "no such setting"
+            if first["type"] == "extra_forbidden"
+            else first["msg"].removeprefix("Value error, ")
+        )
         raise ConfigError(f"setting {where}: {wrong} (hark.toml or {variable})") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file or 'hark.toml'}: {error}") from None

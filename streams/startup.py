@@ -3,54 +3,73 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, TransientError
+from schemas.roles import Right, other_rights, topic_rights
 from schemas.topics import EVENTS, STATE, TopicSpec
+from streams.permissions import lacking, refused, see_topics
+from streams.reach import reached, user_of
 
 T = TypeVar("T")
 
 
 async def check_cluster(
-    client: dict[str, Any], specs: Sequence[TopicSpec], *, timeout_s: float = 15.0
+    client: dict[str, Any],
+    specs: Sequence[TopicSpec],
+    *,
+    role: str | None = None,
+    prefix: str = "",
+    group: str | None = None,
+    timeout_s: float = 15.0,
 ) -> dict[str, int]:
     """Number of partitions by topic.
+
+    Parameters
+    ----------
+    specs
+        The topics that must be there; those that don't concern the role are left out.
+    role
+        As which our user must be allowed to work with them (`schemas/roles.py`); None asks for
+        no rights.
+    prefix, group
+        Of the topics' names, and the worker's: without a group only topics are looked at.
 
     Raises
     ------
     ConfigError
-        One line: the brokers can't be reached or refuse us, or topics are missing.
+        One line: the brokers can't be reached or refuse us, topics are missing, or rights.
     """
-    servers = client["bootstrap_servers"]
-    admin = AIOKafkaAdminClient(**client, request_timeout_ms=int(timeout_s * 1000))
+    needed = _needed(role, specs, prefix, group) if role else []
+    names = [spec.name for spec in specs if role is None or role in spec.roles]
     try:
-        async with asyncio.timeout(timeout_s):
-            with _quiet_aiokafka():
-                await admin.start()
-            found = await from_any(admin.describe_topics)  # asking by name may create them
-    except (KafkaError, TimeoutError, OSError) as error:
-        name = type(error).__name__
-        raise ConfigError(
-            f"no Kafka at {servers} ({name}): start one with `hark broker start`, or set "
-            "HARK_KAFKA__BOOTSTRAP_SERVERS"
-        ) from None
-    finally:
-        await admin.close()
-    partitions = {topic["topic"]: len(topic["partitions"]) for topic in found}
-    missing = [spec.name for spec in specs if not partitions.get(spec.name)]
+        async with reached(client, timeout_s=timeout_s) as bare:
+            seen = await from_any(lambda: see_topics(bare, names))
+            lost = await lacking(bare, needed, seen)
+    except TransientError as error:
+        raise ConfigError(str(error)) from None  # nobody there: as wrong as a wrong address
+    if lost:
+        assert role is not None
+        raise refused(user_of(client), role, lost)
+    servers = client["bootstrap_servers"]
+    missing = [name for name in names if name not in seen or not seen[name].partitions]
     if missing:
         raise ConfigError(
             f"topics missing on {servers}: {', '.join(missing)}; create them with "
             "`hark topics create`"
         )
-    return partitions
+    return {name: seen[name].partitions for name in names}
+
+
+def _needed(role: str, specs: Sequence[TopicSpec], prefix: str, group: str | None) -> list[Right]:
+    found = [right for spec in specs for right in topic_rights(spec)]
+    if group is not None:
+        found += other_rights(prefix, group)
+    return [right for right in found if right.role == role]
 
 
 def check_state_topics(partitions: Mapping[str, int], prefix: str) -> None:
@@ -80,15 +99,3 @@ async def from_any(ask: Callable[[], Awaitable[T]], timeout_s: float = 10.0) -> 
             if time.monotonic() > end:
                 raise
             await asyncio.sleep(0.2)
-
-
-@contextmanager
-def _quiet_aiokafka() -> Iterator[None]:
-    """What can't be reached is said once, by the error; not by aiokafka's log lines too."""
-    logger = logging.getLogger("aiokafka")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -132,7 +132,7 @@ def _suggest(
         for j in range(_lead(leaders, hottest, current, out_items[row], n_best)):
             item = out_items[row, j]
             at, known = _find(keys, item), _row(row_of, item)
-            out_scores[row, j] = scores[at]
+            out_scores[row, j] = scores[at] if keys[at] == item else 0
             out_near[row, j], out_next_to[row, j] = near[at], next_to[at]
             out_actions[row, j] = did[at]
             if known >= 0:

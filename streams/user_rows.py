@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.windows import DAY_GAPS
+from streams.undo import Undo
 
 SUMS = (
     *(f"{what}_{days}d" for what in ("visits", "spend") for days in (15, 45, 120)),
@@ -78,8 +80,9 @@ class UserRows:
         Users who were captured once and are known no longer, since the last capture.
     """
 
-    def __init__(self, length: int, max_users: int) -> None:
+    def __init__(self, length: int, max_users: int, undo: Undo | None = None) -> None:
         self.max_users = max_users
+        self._undo = undo or Undo()
         self.evicted = 0
         capacity = min(MIN_CAPACITY, max_users)
         self.rows: Rows = np.zeros(capacity, row_type(length))
@@ -123,7 +126,12 @@ class UserRows:
         """
         get = self._slots.get
         slots = [get(user_id, NO_SLOT) for user_id in user_ids]
-        for position in [place for place, slot in enumerate(slots) if slot == NO_SLOT]:
+        new = [place for place, slot in enumerate(slots) if slot == NO_SLOT]
+        if new:
+            asked = [user_ids[position] for position in new]
+            self._undo.attributes(self, "_given")
+            self._undo.keep(partial(self._give_back, asked, len(self._ids)))
+        for position in new:
             slots[position] = self._take(user_ids[position])
             if slots[position] == NO_SLOT:
                 return slots[:position]
@@ -139,6 +147,7 @@ class UserRows:
         seen = self.rows["applied"][used]
         oldest = used[np.argpartition(seen, count - 1)[:count]] if count < len(used) else used
         gone = np.sort(oldest)[::-1].tolist()
+        self._undo.attributes(self, "evicted")
         self._release(gone)
         self.evicted += len(gone)
         return len(gone)
@@ -155,6 +164,7 @@ class UserRows:
 
     def touch(self, slots: npt.NDArray[np.int64]) -> None:
         """The next capture holds the rows at `slots` (n,); `NO_SLOT` is passed over."""
+        self._undo.rows(self._touched, slots)
         self._touched[slots] = True
 
     def touch_users(self, user_ids: Sequence[str]) -> None:
@@ -181,6 +191,13 @@ class UserRows:
 
     def _release(self, slots: list[int]) -> None:
         ids, touched, captured = self._ids, self._touched, self._captured
+        if self._undo.recording:
+            self._undo.keep(partial(self._take_back, slots, [ids[slot] for slot in slots]))
+            self._undo.attributes(self, "leavers")
+            self.leavers = set(self.leavers)
+            gone = np.array(slots, np.int64)
+            for column in (self.rows, self.owners, touched, captured):
+                self._undo.rows(column, gone)
         for slot in slots:
             del self._slots[ids[slot]]
             if captured[slot]:
@@ -209,7 +226,26 @@ class UserRows:
         self.owners[slot] = self._given
         return slot
 
+    def _give_back(self, user_ids: list[str], slots: int) -> None:
+        """Undo of `assign`: those of `user_ids` that got a slot go; `slots` were in use before."""
+        for user_id in reversed(list(dict.fromkeys(user_ids))):
+            slot = self._slots.pop(user_id, NO_SLOT)
+            if slot == NO_SLOT:
+                continue
+            if slot < slots:
+                self._ids[slot] = ""
+                self._free.append(slot)
+            self.owners[slot] = 0
+        del self._ids[slots:]
+
+    def _take_back(self, gone: list[int], user_ids: list[str]) -> None:
+        """Undo of `evict`."""
+        del self._free[len(self._free) - len(gone) :]
+        for slot, user_id in zip(gone, user_ids, strict=True):
+            self._ids[slot], self._slots[user_id] = user_id, slot
+
     def _grow(self) -> None:
+        self._undo.attributes(self, "rows", "owners", "_captured", "_touched")
         capacity = min(2 * len(self.rows), self.max_users)
         self.rows = _longer(self.rows, capacity)
         self.owners = _longer(self.owners, capacity)

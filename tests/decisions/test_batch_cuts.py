@@ -44,23 +44,34 @@ def log() -> Log:
     return Log(keys, values, [NOW_MS + 9 * i for i in range(len(keys))])
 
 
-def run(log: Log, sizes: Sequence[int]) -> list[Output]:
+def new_scorer() -> Scorer:
     plan = Plan.from_settings(Settings())
     decoder = EventDecoder(Settings().product_contract())
-    scorer = Scorer(plan, decoder, ItemTable(), Metrics())
+    return Scorer(plan, decoder, ItemTable(), Metrics())
+
+
+def cut(log: Log, begin: int, end: int) -> RecordBatch:
+    return RecordBatch(
+        "events", 0, begin, end - 1,
+        range(begin, end), log.timestamps[begin:end], log.keys[begin:end],
+        log.values[begin:end], [()] * (end - begin),
+    )  # fmt: skip
+
+
+def run(log: Log, sizes: Sequence[int], restored: int = 0) -> list[Output]:
+    """The outputs of the log, cut so; the first `restored` records are replayed without output."""
+    scorer = new_scorer()
     state = scorer.new_state(0)
+    if restored:
+        scorer.apply_batch(state, cut(log, 0, restored))
     outputs: list[Output] = []
-    begin = 0
+    begin = restored
     for size in [*sizes, len(log.keys)]:
         end = min(begin + size, len(log.keys))
         if begin == end:
             break
-        batch = RecordBatch(
-            "events", 0, begin, end - 1,
-            range(begin, end), log.timestamps[begin:end], log.keys[begin:end],
-            log.values[begin:end], [()] * (end - begin),
-        )  # fmt: skip
-        outputs += sorted(scorer.score_batch(state, batch).outputs, key=lambda one: one.topic)
+        scored = scorer.score_batch(state, cut(log, begin, end))
+        outputs += sorted(scored.outputs, key=lambda one: one.topic)
         begin = end
     return sorted(outputs, key=lambda one: one.topic)  # stable: order within a topic is kept
 
@@ -84,3 +95,17 @@ def test_batches_of_one_give_the_same_outputs(log: Log, whole: list[Output]) -> 
 @given(sizes=st.lists(st.integers(1, 400), max_size=30))
 def test_any_cut_gives_the_same_outputs(log: Log, whole: list[Output], sizes: list[int]) -> None:
     assert run(log, sizes) == whole
+
+
+@settings(max_examples=10, deadline=None)
+@given(restored=st.integers(1, SIZE - 1))
+def test_a_restored_worker_goes_on_as_the_one_before_would_have(log: Log, restored: int) -> None:
+    scorer = new_scorer()
+    before = scorer.score_batch(scorer.new_state(0), cut(log, 0, restored)).outputs
+    after = run(log, [], restored=restored)
+    whole = run(log, [])
+    assert sorted([*before, *after], key=_content) == sorted(whole, key=_content)
+
+
+def _content(output: Output) -> tuple[str, bytes]:
+    return output.topic, output.value or b""

@@ -196,6 +196,11 @@ def compare(windows: Any, asking: Any, counters: Counters, k: int) -> int:
         assert rest[rest >= 0].tolist() == popular_rest(
             part, k, got, seen=windows.items[row, n - 1]
         )
+        # What is only hot is no candidate of its own: it has no score, whatever came before it.
+        only_hot = (found.near[row] == 0) & (found.actions[row] == 0) & ~np.isin(
+            found.items[row], part.leaders[:k]
+        )  # fmt: skip
+        assert not found.scores[row][only_hot].any()
         numbers = [
             [float(column[row, place]) for column in
              (found.scores, found.near, found.next_to, found.sources, found.actions)]

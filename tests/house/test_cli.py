@@ -54,7 +54,7 @@ def test_no_broker_is_one_line_and_exit_code_1() -> None:
     done = hark("topics", "create", HARK_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{free_ports(1)[0]}")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("error: Kafka at 127.0.0.1:")
+    assert done.stderr.startswith("error: no Kafka at 127.0.0.1:")
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("broker", "start", "--brokers", "2")])
@@ -63,7 +63,7 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
 
 def test_a_running_local_broker_is_found_without_any_setting(local_cluster: ClusterState) -> None:
-    kafka = connected_settings().kafka
+    kafka = connected_settings("worker").kafka
     assert kafka.bootstrap_servers == local_cluster.bootstrap_servers
     assert kafka.replication_factor == 3
 
@@ -71,7 +71,7 @@ def test_a_running_local_broker_is_found_without_any_setting(local_cluster: Clus
 @pytest.mark.usefixtures("local_cluster")
 def test_what_is_set_wins_over_a_running_local_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARK_KAFKA__BOOTSTRAP_SERVERS", "elsewhere:9092")
-    kafka = connected_settings().kafka
+    kafka = connected_settings("worker").kafka
     assert (kafka.bootstrap_servers, kafka.replication_factor) == ("elsewhere:9092", 1)
 
 

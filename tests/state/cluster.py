@@ -22,12 +22,13 @@ from schemas.topics import EVENTS, topics
 from streams.app import Worker
 from streams.batches import RecordBatch, fold
 from streams.items import ItemTable
+from streams.kafka_settings import Kafka
 from streams.log import groupless_consumer, read_range
 from streams.metrics import Metrics
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.scoring import Scorer
-from streams.settings import Http, Kafka, Model, Settings, State
+from streams.settings import Http, Model, Settings, State
 
 PARTITIONS = EVENTS.partitions
 

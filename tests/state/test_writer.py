@@ -51,7 +51,7 @@ async def partition(kafka_bootstrap: str, topic_prefix: str) -> Partition:
 
 
 def head(offset: int) -> tuple[bytes, bytes]:
-    return HEAD, Head("group", offset, 0, 0, 0, 0).encode()
+    return HEAD, Head("group", offset, 0, 0, 0).encode()
 
 
 async def test_a_checkpoint_comes_back_as_it_was_written(partition: Partition) -> None:

@@ -1,0 +1,53 @@
+"""The users' histories after recovery against those computed offline, user by user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ops.faults.expected import Expected
+from schemas.topics import topics
+from streams.app import Worker
+from streams.histories import Histories
+from streams.items import NO_ITEM, ItemTable
+from streams.partition import PartitionState
+from streams.settings import Settings
+from streams.startup import check_cluster
+from streams.user_rows import Rows
+
+
+async def recover(settings: Settings, partitions: int) -> dict[int, PartitionState]:
+    """The states of all partitions as a worker that takes them all over restores them."""
+    worker = Worker(settings)
+    found = await check_cluster(settings.kafka.client(), topics(settings.kafka.topic_prefix))
+    await worker.ownership.take(set(range(partitions)), found)
+    return dict(worker.pipeline.states)
+
+
+def differing_users(
+    recovered: Mapping[int, PartitionState], expected: Mapping[int, Expected]
+) -> list[str]:
+    """Users whose histories differ, or that only one side knows."""
+    found: list[str] = []
+    for partition, offline in expected.items():
+        mine, theirs = offline.state.histories, recovered[partition].histories
+        users = set(mine.known()) | set(theirs.known())
+        found += sorted(user for user in users if not _same(mine, theirs, user))
+    return found
+
+
+def _same(one: Histories, other: Histories, user: str) -> bool:
+    mine, theirs = one.row(user), other.row(user)
+    if mine is None or theirs is None:
+        return False
+    names = [name for name in mine.dtype.names or () if name != "item"]
+    return all(np.array_equal(mine[name], theirs[name]) for name in names) and (
+        _items(mine, one.items) == _items(theirs, other.items)
+    )
+
+
+def _items(row: Rows, items: ItemTable) -> list[str]:
+    """The items' ids: their numbers are each worker's own."""
+    numbers = row["item"][0, : int(row["length"][0])].tolist()
+    return ["" if number == NO_ITEM else items.ids[number] for number in numbers]

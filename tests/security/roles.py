@@ -1,0 +1,37 @@
+"""Each role's settings on the secured broker, for topics with one prefix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.access import ADMIN, Access
+from ops.acls import Binding, grant
+from ops.topic_admin import create_topics
+from schemas.roles import rights
+from schemas.topics import topics
+from streams.kafka_settings import Kafka
+from streams.reach import reached
+
+
+class Roles:
+    """Who is who on topics of one prefix; the workers' group begins with it too."""
+
+    def __init__(self, access: Access, prefix: str) -> None:
+        self.access = access
+        self.prefix = prefix
+        self.group = f"{prefix}hark"
+
+    def kafka(self, role: str, **changes: Any) -> Kafka:
+        """The section `kafka` of one role."""
+        mine = {"topic_prefix": self.prefix, "group_id": self.group}
+        return Kafka.model_validate({**self.access.settings(role), **mine, **changes})
+
+    def client(self, role: str) -> dict[str, Any]:
+        return self.kafka(role).client()
+
+    async def set_up(self) -> None:
+        client = self.client(ADMIN)
+        await create_topics(client, topics(self.prefix), 1)
+        async with reached(client) as connection:
+            found = rights(self.prefix, self.group)
+            await grant(connection, [Binding.of(right, f"User:{right.role}") for right in found])

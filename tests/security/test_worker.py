@@ -1,0 +1,78 @@
+"""The whole worker as the user `worker`: over TLS, logged in, with no right too many."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.feed import feed
+from ops.publish import Publisher
+from ops.simulation import simulate_events
+from schemas.topics import ALERTS, RECOMMENDATIONS, topics
+from tests.clients.worker import worker
+from tests.security.roles import Roles
+from tests.worker.test_group import outcomes, until
+
+EVENTS = 1_000
+
+
+async def publish(roles: Roles) -> None:
+    shop = simulate_events(5, users=200, items=60, days=10, events=EVENTS)
+    async with Publisher(roles.client("publisher"), f"{roles.prefix}events") as publisher:
+        await publisher.publish(feed(shop.events, shop.catalogue, roles.prefix))
+
+
+def tail(roles: Roles, folder: Path) -> list[dict[str, object]]:
+    """What `hark tail recommendations` prints to a subscriber."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "tail", "recommendations", "--json",
+         "--from-beginning", "--until-end"],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "HARK_CONFIG": str(roles.access.settings_file("reader")),
+            "HARK_KAFKA__TOPIC_PREFIX": roles.prefix,
+        },
+        cwd=folder, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+async def test_a_worker_works_restarts_and_tells_nobody_its_password(
+    roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARK_CONFIG", str(roles.access.settings_file("worker")))
+    password = roles.access.passwords()["worker"]
+    servers = roles.kafka("worker").bootstrap_servers
+
+    def story() -> None:
+        with worker(tmp_path, servers, roles.prefix) as running:
+            running.wait_until_ready()
+            asyncio.run(publish(roles))
+            until(lambda: outcomes(running).get("accepted") == EVENTS, "every event is accepted")
+            command = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
+            assert password.encode() not in command
+            assert running.stop() == 0, running.log()
+            log = running.log()
+        # A second one takes over, so it restores: reads its group's offsets and the alerts.
+        with worker(tmp_path, servers, roles.prefix) as running:
+            running.wait_until_ready()
+            assert running.stop() == 0, running.log()
+            log += running.log()
+        assert "state.restored" in log
+        assert password not in log
+
+    await asyncio.to_thread(story)
+    lists = await asyncio.to_thread(tail, roles, tmp_path)
+    assert lists
+    assert {spec.name for spec in topics() if "reader" in spec.consumers} == {
+        RECOMMENDATIONS.name,
+        ALERTS.name,
+    }
