@@ -36,7 +36,7 @@ def row(histories: Histories, user: str) -> dict[str, Any]:
     assert found is not None
     names = np.array([*histories.items.ids, None], object)
     fields: dict[str, Any] = {name: found[name].tolist() for name in found.dtype.names or ()}
-    return {**fields, "item": names[found["item"]].tolist()}
+    return {**fields, "item": names[found["item"][0, : found["length"][0]]].tolist()}
 
 
 @pytest.mark.slow

@@ -70,11 +70,11 @@ async def test_whoever_comes_later_fences_the_one_before(partition: Partition) -
     zombie = await partition.writer()
     await zombie.write([(b"u", b"1")], [head(1)])
     owner = await partition.writer()
-    with pytest.raises(FencedError, match="another writer"):
+    with pytest.raises(FencedError):
         await zombie.write([(b"u", b"zombie"), (b"v", b"zombie")], [head(2)])
     assert zombie.fenced
     await owner.write([(b"u", b"2")], [head(3)])
-    with pytest.raises(FencedError):
+    with pytest.raises(FencedError, match="another writer"):
         await zombie.write([(b"u", b"zombie")], [head(4)])
     await asyncio.gather(zombie.stop(), owner.stop())
     found, rows = await partition.read()
