@@ -41,8 +41,9 @@ bench-faults: $(STAMP) ## break workers, brokers and the network for minutes, co
 bench-restore: $(STAMP) ## save and restore the state of a million users
 	$(BIN)/hark bench restore $(ARGS)
 
-fuzz: $(STAMP) ## odd records for the codec, at random and guided by coverage
+fuzz: $(STAMP) ## 100,000 odd records and 2,000 damaged models; the codec guided by coverage too
 	$(BIN)/python -m tests.fuzz codec --count 100000 $(ARGS)
+	$(BIN)/python -m tests.fuzz artefacts --count 2000 $(ARGS)
 	@$(BIN)/pip install -q -c constraints.txt atheris || echo "no atheris for this Python: no guided part"
 	@! $(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m tests.fuzz.guided -max_total_time=60
 

@@ -39,6 +39,8 @@ def resolve(root: Path, name: str) -> str | None:
         return name if (root / name).is_dir() else None
     if not _ALIAS.fullmatch(name):
         raise ArtefactError(f"{name!r} is neither a version nor an alias")
+    if not (root / name).is_file():
+        return None
     try:
         with (root / name).open("rb") as file:
             version = file.read(64).decode("ascii", "replace").strip()

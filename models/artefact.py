@@ -30,6 +30,7 @@ import io
 import json
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ from schemas.errors import ArtefactError
 FORMAT = 2
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
+MAX_FILE_BYTES = 16 << 30
+"""30 million items at d = 128; a file that says it has more is not ours."""
 FILES = (
     "model.onnx",
     "model.fp16.onnx",
@@ -141,11 +144,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise ArtefactError(f"{directory / MANIFEST} was changed: its hash isn't its version")
     try:
         manifest = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ArtefactError(f"{directory / MANIFEST} isn't JSON") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtefactError(f"{directory} is not of artefact format {FORMAT}; update Hark")
-    if not isinstance(manifest.get("files"), dict) or "feature_set_hash" not in manifest:
+    told = isinstance(manifest.get("feature_set_hash"), str)
+    if not isinstance(manifest.get("files"), dict) or not told:
         raise ArtefactError(f"{directory / MANIFEST} lists no files or no feature set")
     return manifest
 
@@ -193,6 +197,14 @@ def sync_directory(path: Path) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        # A pipe would keep a plain open() waiting for ever, a device never ends.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise ArtefactError(f"{path} isn't a file")
+            if status.st_size > MAX_FILE_BYTES:
+                raise ArtefactError(f"{path} has {status.st_size} bytes, at most {MAX_FILE_BYTES}")
+            return file.read()
     except OSError as error:
         raise ArtefactError(f"{path} can't be read: {error.strerror}") from error

@@ -59,7 +59,21 @@ class Calibration:
             raise ArtefactError(f"calibration: {error}") from error
         if curve.method not in ("platt", "isotonic") or len(curve.x) != len(curve.y):
             raise ArtefactError(f"calibration: unknown or broken method {curve.method!r}")
+        curve.check()
         return curve
+
+    def check(self) -> None:
+        """Refuse a curve that could give anything but a probability that rises with the logit."""
+        try:
+            knots = np.array([self.x, self.y], np.float64)
+            line = np.array([self.slope, self.intercept], np.float64)
+        except (TypeError, ValueError) as error:
+            raise ArtefactError(f"calibration: {error}") from error
+        rising = (np.diff(knots) >= 0).all() and (knots[1] >= 0).all() and (knots[1] <= 1).all()
+        if not (np.isfinite(knots).all() and np.isfinite(line).all() and rising and line[0] > 0):
+            raise ArtefactError("calibration: not a rising curve of probabilities")
+        if self.method == "isotonic" and not self.x:
+            raise ArtefactError("calibration: an isotonic curve without points")
 
 
 def fit(logits: npt.NDArray[Any], labels: npt.NDArray[np.bool_]) -> Calibration:

@@ -60,7 +60,7 @@ class OnnxEngine:
                 onnx_model, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise EngineError(f"ONNX Runtime refuses the model: {error}") from error
+            raise EngineError(f"ONNX Runtime refuses the model: {_line(error)}") from error
         self._d = item_table.shape[1]
         catalogue = {
             "item_table": np.ascontiguousarray(item_table),
@@ -105,8 +105,12 @@ class OnnxEngine:
         try:
             answers = self._session.run_with_ort_values(_ENCODED, values | self._catalogue)
         except Exception as error:
-            raise EngineError(f"ONNX Runtime failed on {len(rows)} rows: {error}") from error
+            raise EngineError(f"ONNX Runtime failed on {len(rows)} rows: {_line(error)}") from error
         return [answer.numpy() for answer in answers]
+
+
+def _line(error: Exception) -> str:
+    return f"{' '.join(str(error).split()):.300}"
 
 
 def _chunks(lengths: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], int]]:

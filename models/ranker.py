@@ -35,6 +35,8 @@ class Ranker:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Weights by name; `ArtefactError` unless they are this code's features and finite."""
+        if not isinstance(stored, dict):
+            raise ArtefactError("ranker: not an object of weights by feature")
         if set(stored) != set(CANDIDATE_FEATURES):
             other = sorted(set(stored) ^ set(CANDIDATE_FEATURES))
             raise ArtefactError(f"ranker: made for other candidate features ({', '.join(other)})")

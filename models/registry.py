@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from models import aliases, artefact, lock
 from models.aliases import CHAMPION, is_version, resolve
+from models.arrays import from_npy
 from models.engine import Engine, Scores
 from models.engines import EngineFactory, open_onnx
 from models.features import FEATURE_SET_HASH
@@ -123,7 +124,8 @@ def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx)
         raise
     except Exception as error:
         raise ArtefactError(
-            f"model {version} is not what this code reads: {type(error).__name__}: {error}"
+            f"model {version} is not what this code reads: {type(error).__name__}: "
+            f"{' '.join(str(error).split()):.300}"
         ) from error
 
 
@@ -152,9 +154,9 @@ def _open(directory: Path, engine: EngineFactory) -> Model:
             f"model {version} was trained on feature set {manifest['feature_set_hash'][:12]}, "
             f"this code computes {FEATURE_SET_HASH[:12]}: train again"
         )
+    _check_facts(manifest)
     files = artefact.read_files(directory, manifest)
-    item_table = _array(files["item_table.npy"])
-    item_bias = _array(files["item_bias.npy"])
+    item_table, item_bias, item_ids = _catalogue(files)
     runner = engine(files, item_table, item_bias)
     heads = _heads(files)
     check_golden(files["golden.npz"], runner, heads, version)
@@ -163,7 +165,7 @@ def _open(directory: Path, engine: EngineFactory) -> Model:
         version=version,
         directory=directory,
         engine=runner,
-        item_ids=json.loads(files["items.json"]),
+        item_ids=item_ids,
         item_table=item_table,
         item_bias=item_bias,
         ranker=None if weights is None else Ranker.from_json(weights),
@@ -173,9 +175,42 @@ def _open(directory: Path, engine: EngineFactory) -> Model:
     )
 
 
-def _array(data: bytes) -> npt.NDArray[np.float32]:
-    loaded: npt.NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
-    return loaded
+def _check_facts(manifest: dict[str, Any]) -> None:
+    """What a worker reads of a manifest beside the hashes: medians, and quantiles by head."""
+    heads = manifest.get("heads", {})
+    tables = [manifest.get("feature_medians", {})]
+    if isinstance(heads, dict):
+        tables += [one.get("quantiles", {}) if isinstance(one, dict) else one
+                   for one in heads.values()]  # fmt: skip
+    numbers = [
+        value if isinstance(value, int | float) else math.nan
+        for table in tables
+        for value in (table.values() if isinstance(table, dict) else [math.nan])
+    ]
+    if not isinstance(heads, dict) or not all(map(math.isfinite, numbers)):
+        raise ArtefactError("manifest.json: feature_medians or heads are not what they must be")
+
+
+def _catalogue(
+    files: dict[str, bytes],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], list[str]]:
+    """Item table (N + 1, d), bias (N + 1,) and N ids, which fit one another."""
+    table = from_npy(files["item_table.npy"], "item_table.npy")
+    bias = from_npy(files["item_bias.npy"], "item_bias.npy")
+    ids = json.loads(files["items.json"])
+    if not isinstance(ids, list) or not all(type(one) is str for one in ids):
+        raise ArtefactError("items.json isn't a list of item ids")
+    if len(set(ids)) < len(ids):
+        raise ArtefactError("items.json names an item twice")
+    fits = table.ndim == 2 and table.shape[1] > 0 and len(table) == len(ids) + 1
+    if not fits or bias.shape != table.shape[:1]:
+        raise ArtefactError(
+            f"items.json ({len(ids)} items), item_table.npy {table.shape} and item_bias.npy "
+            f"{bias.shape} don't fit one another"
+        )
+    if table.dtype != np.float32 or bias.dtype != np.float32:
+        raise ArtefactError("item_table.npy and item_bias.npy must be float32")
+    return table, bias, ids
 
 
 def _heads(files: dict[str, bytes]) -> dict[str, Stack]:

@@ -105,7 +105,7 @@ class Stack:
                 Calibration.from_json(stored["curve"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ArtefactError(f"heads: {error!r}") from error
+            raise ArtefactError(f"heads: {error!r:.200}") from error
         return cls(mix, Trees(trees) if mix.trees > 0 else None)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from models import tree_text
 from models.feature_table import NAMES
 from schemas.errors import ArtefactError, EngineError
 
@@ -51,11 +52,9 @@ class Trees:
             why = f"LightGBM doesn't load: {error} (on Debian: apt-get install libgomp1)"
             raise EngineError(why) from error
         try:
-            self._booster: Any = lightgbm.Booster(model_str=text)
+            self._booster: Any = lightgbm.Booster(model_str=tree_text.rebuild(text, NAMES))
         except lightgbm.basic.LightGBMError as error:
             raise ArtefactError(f"LightGBM refuses the trees: {error}") from error
-        if tuple(self._booster.feature_name()) != NAMES:
-            raise ArtefactError("the trees were made for other features")
         self._text = text
 
     @classmethod
@@ -120,7 +119,7 @@ class Trees:
                 features, raw_score=True, num_threads=1
             )
         except Exception as error:
-            raise EngineError(f"LightGBM failed on {len(features)} rows: {error}") from error
+            raise EngineError(f"LightGBM failed on {len(features)} rows: {error!s:.300}") from error
         return answer
 
     def importance(self) -> dict[str, float]:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.pace import Pace
+from ops.pseudonym import pseudonyms, under_pseudonyms
 from ops.publish import Published, Publisher
 from ops.segment import Records, records
 from schemas.events import ItemUpsert
@@ -89,6 +90,8 @@ def run(
     """Publish with a progress bar, then print the summary (as JSON where a script reads it)."""
     prefix = settings.kafka.topic_prefix
     topic = prefix + EVENTS.name
+    if (renamed := pseudonyms(settings.privacy)) is not None:
+        events = under_pseudonyms(events, renamed, settings.privacy.also)
     needed = [spec for spec in topics(prefix) if spec.name in (topic, prefix + ITEMS.name)]
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters is raised
     console = Console(stderr=True)

@@ -132,6 +132,17 @@ class Limits(Section):
     max_failures: Positive = 100
 
 
+class Privacy(Section):
+    """Pseudonyms for what Hark's own publishers send (docs/privacy.md); none without a key.
+
+    `also` names further fields to rename, as `context.ip`.
+    """
+
+    key_file: Path | None = None
+    key_id: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,32}$")] = "k1"
+    also: tuple[str, ...] = ()
+
+
 class Settings(BaseSettings):
     """All settings; `load_settings` builds it with readable errors."""
 
@@ -149,6 +160,7 @@ class Settings(BaseSettings):
     gate: Gate = Gate()
     http: Http = Http()
     limits: Limits = Limits()
+    privacy: Privacy = Privacy()
 
     @classmethod
     def settings_customise_sources(

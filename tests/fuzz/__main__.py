@@ -8,13 +8,15 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.fuzz import codec
+from tests.fuzz import artefacts, codec
 from tests.fuzz.isolated import Play, hunt
 
 
@@ -67,6 +69,17 @@ def codec_command(count: int, seed: int, case: int | None, as_json: bool) -> Non
     """Records, as odd as can be, through both decoders."""
     play = functools.partial(codec.play, seed=seed)
     _run("codec", play, count, seed, case, codec.BATCH, 10, as_json)
+
+
+@main.command("artefacts")
+@click.option("--count", default=2_000, show_default=True, help="Model versions.")
+@_options
+def artefacts_command(count: int, seed: int, case: int | None, as_json: bool) -> None:
+    """Model versions, damaged, through the registry."""
+    with tempfile.TemporaryDirectory() as folder:
+        artefacts.prepare(Path(folder))
+        play = functools.partial(artefacts.play, seed=seed, folder=Path(folder))
+        _run("artefacts", play, count, seed, case, 1, artefacts.HANG_S, as_json)
 
 
 if __name__ == "__main__":

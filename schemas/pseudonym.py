@@ -1,0 +1,87 @@
+"""Pseudonyms: user ids that only who holds the key can compute again.
+
+`h1:<key id>:<digest>`: HMAC-SHA-256 (RFC 2104) of the id in UTF-8 under a secret key, the first
+160 bits in lower-case base32 without padding. The same id under the same key is the same
+pseudonym, so histories and answers work as before; without the key it can neither be turned back
+nor found by trying ids. The key id says which key made it, for the day another one takes over.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.errors import ConfigError
+
+SCHEME = "h1"
+MIN_KEY_BYTES = 32
+_DIGEST_BYTES = 20
+_PSEUDONYM = re.compile(r"h1:[A-Za-z0-9_-]{1,32}:[a-z2-7]{32}")
+_KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonyms:
+    """Makes pseudonyms under one key.
+
+    Attributes
+    ----------
+    key
+        Secret, at least 32 bytes.
+    key_id
+        Names the key, not secret: 1 to 32 letters, digits, `_` or `-`.
+
+    Examples
+    --------
+    >>> Pseudonyms(b"0123456789abcdef0123456789abcdef", "k1").of("u-4711")
+    'h1:k1:6qjdhthxuyihsyst6kv45iu3epd4hta7'
+    """
+
+    key: bytes = field(repr=False)
+    key_id: str
+
+    def __post_init__(self) -> None:
+        if len(self.key) < MIN_KEY_BYTES:
+            raise ConfigError(f"the pseudonym key has {len(self.key)} bytes, at least "
+                              f"{MIN_KEY_BYTES} are needed (openssl rand -hex 32)")  # fmt: skip
+        if not _KEY_ID.fullmatch(self.key_id):
+            raise ConfigError(f"privacy.key_id {self.key_id!r}: 1 to 32 letters, digits, _ or -")
+
+    def of(self, one: str) -> str:
+        """The pseudonym of an id; a pseudonym stays what it is, so that doing it twice is safe."""
+        if is_pseudonym(one):
+            return one
+        digest = hmac.new(self.key, one.encode(), hashlib.sha256).digest()[:_DIGEST_BYTES]
+        return f"{SCHEME}:{self.key_id}:{base64.b32encode(digest).decode().lower()}"
+
+
+def is_pseudonym(one: str) -> bool:
+    """Whether an id has the form of a pseudonym."""
+    return _PSEUDONYM.fullmatch(one) is not None
+
+
+def read_key(file: Path) -> bytes:
+    """The key in a file: its bytes without the white space around them.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, or others than its owner can read it.
+    """
+    try:
+        with file.open("rb") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            if not stat.S_ISREG(mode) or mode & 0o077:
+                raise ConfigError(
+                    f"privacy.key_file {file}: others may read it (mode {mode & 0o777:o}); "
+                    f"chmod 600 {file}"
+                )
+            return opened.read(4096).strip()
+    except OSError as error:
+        raise ConfigError(f"privacy.key_file {file}: {error.strerror}") from None
