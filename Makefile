@@ -1,9 +1,10 @@
 # The menu. Every target that needs .venv makes it first; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench bench-faults bench-restore fuzz schemas clean
+.PHONY: help install lint format test demo bench bench-faults bench-restore fuzz schemas audit sbom clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+TOOLS := .tools/.installed
 PACKAGES := schemas models streams ops
 # What else to hand to pytest, e.g. `make test ARGS="-m 'not kafka'"`.
 ARGS ?=
@@ -50,6 +51,18 @@ fuzz: $(STAMP) ## 100,000 odd records and 2,000 damaged models; the codec guided
 schemas: $(STAMP) ## write the JSON Schema files and the AsyncAPI document again
 	$(BIN)/hark schemas generate
 
+audit: $(TOOLS) ## look up every pinned package for known vulnerabilities; 2: not reachable
+	@.tools/bin/python .ci/audit
+
+sbom: $(STAMP) $(TOOLS) ## write sbom.json: all that .venv has, as CycloneDX
+	@.tools/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
+		--output-reproducible --of JSON -o sbom.json
+	@.tools/bin/python .ci/sbom_covers sbom.json $(BIN)/python
+
+$(TOOLS): .ci/tools.txt $(STAMP)
+	@rm -rf .tools && $(BIN)/python -m venv .tools
+	@.tools/bin/python -m pip install -q --no-deps -r .ci/tools.txt && touch $(TOOLS)
+
 clean: ## remove .venv and all caches of this checkout
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .tools build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

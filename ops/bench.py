@@ -75,7 +75,7 @@ def ingest(*, events: int, rounds: int, only: tuple[str, ...], as_json: bool) ->
             # The first round isn't counted: a broker that has just started compiles itself.
             for turn, row in enumerate(rows * (rounds + 1)):
                 progress.update(task, advance=1, description=row.name)
-                rate = measure(row, kafka.bootstrap_servers, filled)
+                rate = measure(row, kafka, filled)
                 if turn >= len(rows):
                     rates[row.name].append(rate)
             progress.update(task, advance=1, description="done")

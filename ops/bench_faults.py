@@ -27,7 +27,7 @@ from streams import logs
 
 COUNTED = (
     "sigkills", "sigstops", "worker_restarts", "leaves", "broker_kills", "broker_stops",
-    "broker_restarts", "network_cuts", "rebalances", "crashes",
+    "broker_restarts", "network_cuts", "rebalances", "restores", "whole_log_restores", "crashes",
 )  # fmt: skip
 WRONG = ("lost", "missing", "unexpected", "different", "unrecognised", "histories_different")
 """None of these may be above 0."""

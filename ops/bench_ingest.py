@@ -1,6 +1,6 @@
 """The ingest benchmark: fill a topic once, then read it in each way, one process per way.
 
-Run as a module it measures one row: `python -m ops.bench_ingest TARGET BOOTSTRAP TOPIC EVENTS`.
+Run as a module it measures one row: `python -m ops.bench_ingest TARGET TOPIC EVENTS`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from ops.connection import kafka_environment
 from ops.feed import feed
 from ops.publish import Published, Publisher
 from ops.simulation import simulate_events
@@ -29,6 +30,7 @@ from ops.topic_admin import create_topics
 from schemas.errors import TransientError
 from schemas.topics import topics
 from streams.kafka_settings import Kafka
+from streams.settings import load_settings
 
 _ROW_TIMEOUT_S = 180
 WORKER = "worker"
@@ -45,7 +47,7 @@ class Row:
     Attributes
     ----------
     target
-        `module:function` of a function (bootstrap servers, topic, number of events) -> events
+        `module:function` of a function (section `kafka`, topic, number of events) -> events
         per second. The topic ends in `events`; what comes before is the prefix of all topics.
     share
         How much of the topic it reads: a slow way needs fewer events for as many seconds.
@@ -79,15 +81,16 @@ class Filled:
         return max(1, round(self.events * row.share))
 
 
-def measure(row: Row, bootstrap: str, filled: Filled) -> float:
+def measure(row: Row, kafka: Kafka, filled: Filled) -> float:
     """Measure one row in a fresh process: events per second."""
     n_events = filled.part(row)
-    module = ("-m", "ops.bench_ingest", row.target, bootstrap, filled.topic, str(n_events))
+    module = ("-m", "ops.bench_ingest", row.target, filled.topic, str(n_events))
     try:
         done = subprocess.run(
             [sys.executable, *module],
             capture_output=True,
             text=True,
+            env={**os.environ, **kafka_environment(kafka)},
             timeout=_ROW_TIMEOUT_S,
             check=False,
         )
@@ -155,13 +158,15 @@ def _cpu() -> str:
     return names[0] if names else platform.processor()
 
 
-def main(target: str, bootstrap: str, topic: str, n_events: str) -> None:
+def main(target: str, topic: str, n_events: str) -> None:
     """Measure one row here and print its events per second."""
     module, _, function = target.partition(":")
     run = getattr(importlib.import_module(module), function)
-    rate = cast("Callable[[str, str, int], float]", run)(bootstrap, topic, int(n_events))
+    rate = cast("Callable[[Kafka, str, int], float]", run)(
+        load_settings().kafka, topic, int(n_events)
+    )
     print(json.dumps(rate))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:4])

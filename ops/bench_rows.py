@@ -17,6 +17,8 @@ import faust
 import mode
 from aiokafka import AIOKafkaConsumer
 
+from streams.credentials import faust_credentials
+from streams.kafka_settings import Kafka
 from streams.transport import batches, declare_batch_topic, install
 
 _TIMEOUT_S = 120.0
@@ -45,14 +47,14 @@ class Meter:
         return (self.count - self.first) / (self._ended - self._started)
 
 
-def raw(bootstrap: str, topic: str, n_events: int) -> float:
+def raw(kafka: Kafka, topic: str, n_events: int) -> float:
     """Raw aiokafka `getmany`: the ceiling."""
 
     async def read() -> float:
         meter = Meter(n_events)
         consumer = AIOKafkaConsumer(
             topic,
-            bootstrap_servers=bootstrap,
+            **kafka.client(),
             group_id=f"bench-{uuid.uuid4().hex}",
             auto_offset_reset="earliest",
         )
@@ -65,7 +67,7 @@ def raw(bootstrap: str, topic: str, n_events: int) -> float:
     return asyncio.run(read())
 
 
-def faust_each(bootstrap: str, topic: str, n_events: int) -> float:
+def faust_each(kafka: Kafka, topic: str, n_events: int) -> float:
     """Faust as it comes: JSON values, one event at a time, empty body."""
 
     def declare(app: faust.App, meter: Meter) -> None:
@@ -74,10 +76,10 @@ def faust_each(bootstrap: str, topic: str, n_events: int) -> float:
             async for _ in stream:
                 meter.add(1)
 
-    return _faust(bootstrap, n_events, declare)
+    return _faust(kafka, n_events, declare)
 
 
-def faust_take(bootstrap: str, topic: str, n_events: int) -> float:
+def faust_take(kafka: Kafka, topic: str, n_events: int) -> float:
     """Faust's own batching, `stream.take(1000)` of JSON values, empty body."""
 
     def declare(app: faust.App, meter: Meter) -> None:
@@ -86,10 +88,10 @@ def faust_take(bootstrap: str, topic: str, n_events: int) -> float:
             async for values in stream.take(1000, within=1.0):
                 meter.add(len(values))
 
-    return _faust(bootstrap, n_events, declare)
+    return _faust(kafka, n_events, declare)
 
 
-def transport(bootstrap: str, topic: str, n_events: int) -> float:
+def transport(kafka: Kafka, topic: str, n_events: int) -> float:
     """One Faust message per fetched record batch, acked, empty body."""
 
     def declare(app: faust.App, meter: Meter) -> None:
@@ -102,15 +104,16 @@ def transport(bootstrap: str, topic: str, n_events: int) -> float:
                 meter.add(len(event.value))
                 event.ack()
 
-    return _faust(bootstrap, n_events, declare)
+    return _faust(kafka, n_events, declare)
 
 
-def _faust(bootstrap: str, n_events: int, declare: Callable[[faust.App, Meter], None]) -> float:
+def _faust(kafka: Kafka, n_events: int, declare: Callable[[faust.App, Meter], None]) -> float:
     async def read(folder: str) -> float:
         meter = Meter(n_events)
         app = faust.App(
             f"bench-{uuid.uuid4().hex}",
-            broker=f"kafka://{bootstrap}",
+            broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
+            broker_credentials=faust_credentials(kafka),
             web_enabled=False,
             topic_disable_leader=True,
             store="memory://",

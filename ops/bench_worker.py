@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops.bench_rows import Meter
+from ops.connection import kafka_environment, with_kafka
 from schemas.errors import TransientError
 from streams import logs
 from streams.app import Worker
@@ -35,7 +36,7 @@ def trained_on(kafka: Kafka, topic: str, *, seconds: float = 10.0) -> Iterator[N
         command = ("train", "--archive", f"{folder}/archive", "--max-seconds", str(seconds))
         environment = {
             **os.environ,
-            "HARK_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            **kafka_environment(kafka),
             "HARK_KAFKA__TOPIC_PREFIX": topic.removesuffix("events"),
             "HARK_MODEL__REGISTRY": f"{folder}/registry",
         }
@@ -52,25 +53,27 @@ def trained_on(kafka: Kafka, topic: str, *, seconds: float = 10.0) -> Iterator[N
             del os.environ[REGISTRY_VARIABLE]
 
 
-def worker_no_model(bootstrap: str, topic: str, n_events: int) -> float:
+def worker_no_model(kafka: Kafka, topic: str, n_events: int) -> float:
     """The worker with its counters instead of a model, publishing."""
     with tempfile.TemporaryDirectory() as empty:
-        return asyncio.run(_run(bootstrap, topic, n_events, Path(empty)))
+        return asyncio.run(_run(kafka, topic, n_events, Path(empty)))
 
 
-def worker(bootstrap: str, topic: str, n_events: int) -> float:
+def worker(kafka: Kafka, topic: str, n_events: int) -> float:
     """The worker with the size-S model, publishing."""
-    return asyncio.run(_run(bootstrap, topic, n_events, Path(os.environ[REGISTRY_VARIABLE])))
+    return asyncio.run(_run(kafka, topic, n_events, Path(os.environ[REGISTRY_VARIABLE])))
 
 
-async def _run(bootstrap: str, topic: str, n_events: int, registry: Path) -> float:
+async def _run(kafka: Kafka, topic: str, n_events: int, registry: Path) -> float:
     process = Worker(
         Settings(
-            kafka=Kafka(
-                bootstrap_servers=bootstrap,
-                topic_prefix=topic.removesuffix("events"),
-                group_id=f"bench-{uuid.uuid4().hex}",
-            ),
+            kafka=with_kafka(
+                Settings(kafka=kafka),
+                {
+                    "topic_prefix": topic.removesuffix("events"),
+                    "group_id": f"bench-{uuid.uuid4().hex}",
+                },
+            ).kafka,
             model=Model(registry=registry),
             http=Http(port=0),
         )

@@ -38,6 +38,9 @@ COMMANDS = {
     "simulate": Entry("ops.simulate:simulate", "Publish the events of a synthetic shop."),
     "replay": Entry("ops.replay:replay", "Publish a file's events."),
     "tail": Entry("ops.tail:tail", "Print recommendations, alerts or dead letters."),
+    "dead-letters": Entry(
+        "ops.dead_letters:dead_letters", "List, show and replay what was refused."
+    ),
     "pseudonym": Entry("ops.pseudonym:pseudonym", "What a user is called where ids are renamed."),
     "demo": Entry("ops.demo:demo", "Everything at once, with a summary."),
     "bench": Entry("ops.bench:bench", "Measure this machine."),

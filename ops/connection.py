@@ -39,3 +39,23 @@ def with_kafka(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with other values in their section `kafka`, checked again."""
     kept = {name: getattr(settings.kafka, name) for name in settings.kafka.model_fields_set}
     return settings.model_copy(update={"kafka": Kafka.model_validate({**kept, **changes})})
+
+
+def kafka_environment(kafka: Kafka) -> dict[str, str]:
+    """Variables with which a child process, in whatever folder, talks to the same cluster."""
+    files = {
+        name: getattr(kafka, name)
+        for name in ("ca_file", "certificate_file", "key_file", "password_file")
+    }
+    values = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "topic_prefix": kafka.topic_prefix,
+        "group_id": kafka.group_id,
+        "security_protocol": kafka.security_protocol,
+        "sasl_mechanism": kafka.sasl_mechanism,
+        # Empty where it comes from a file: the one we inherited may be another user's.
+        "password": kafka.password.get_secret_value() if kafka.password else "",
+        **({"username": kafka.username} if kafka.username else {}),
+        **{name: str(file.resolve()) for name, file in files.items() if file},
+    }
+    return {f"HARK_KAFKA__{name.upper()}": value for name, value in values.items()}

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.access import ADMIN, Access
 from ops.acls import Binding, grant, revoke
-from ops.connection import with_kafka
+from ops.connection import kafka_environment, with_kafka
 from ops.local_kafka import LocalKafka
 from ops.topic_admin import create_topics
 from schemas.errors import ConfigError
@@ -95,26 +95,8 @@ def _set_up(stack: ExitStack, of: As, *, there: bool) -> None:
 def environment(settings: Settings) -> dict[str, str]:
     """What a child needs beside this process's own environment to see the same settings."""
     config = Path("hark.toml").resolve()
-    kafka = settings.kafka
-    files = {
-        name: getattr(kafka, name)
-        for name in ("ca_file", "certificate_file", "key_file", "password_file")
-    }
     return {
-        "HARK_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "HARK_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-        "HARK_KAFKA__GROUP_ID": kafka.group_id,
-        "HARK_KAFKA__SECURITY_PROTOCOL": kafka.security_protocol,
-        "HARK_KAFKA__SASL_MECHANISM": kafka.sasl_mechanism,
-        **({"HARK_KAFKA__USERNAME": kafka.username} if kafka.username else {}),
-        # Empty where it comes from a file: the one we inherited may be another user's.
-        "HARK_KAFKA__PASSWORD": kafka.password.get_secret_value() if kafka.password else "",
-        # The child runs in another folder.
-        **{
-            f"HARK_KAFKA__{name.upper()}": str(file.resolve())
-            for name, file in files.items()
-            if file
-        },
+        **kafka_environment(settings.kafka),
         "HARK_HTTP__HOST": settings.http.host,
         "HARK_MODEL__REGISTRY": str(settings.model.registry),
         **({"HARK_CONFIG": str(config)} if config.is_file() else {}),

@@ -83,6 +83,11 @@ def reader_groups(prefix: str) -> str:
     return f"{prefix}reader-"
 
 
+def replayed_group(group: str) -> str:
+    """Whose commits say which dead letters of a worker group were replayed."""
+    return f"{group}-replayed"
+
+
 def topic_rights(spec: TopicSpec) -> Iterator[Right]:
     """What each role may do with one topic."""
     for role in spec.consumers:
@@ -109,6 +114,7 @@ def other_rights(prefix: str, group: str) -> Iterator[Right]:
     yield Right("worker", Resource.TRANSACTIONAL_ID, transactions, Operation.WRITE, prefixed=True)
     yield Right("reader", Resource.GROUP, reader_groups(prefix), Operation.READ, prefixed=True)
     yield Right("operator", Resource.GROUP, group, Operation.DESCRIBE)
+    yield Right("operator", Resource.GROUP, replayed_group(group), Operation.READ)
     yield Right("operator", Resource.CLUSTER, CLUSTER, Operation.DESCRIBE)
     yield Right("admin", Resource.CLUSTER, CLUSTER, Operation.ALTER)
 

@@ -88,7 +88,14 @@ ALERTS = TopicSpec(
     ("reader", "worker"),  # a worker that takes a partition over reads its open alerts
 )
 DEAD_LETTERS = TopicSpec(
-    "dead-letters", "original key", None, 1, 30 * _DAY_MS, "delete", ("worker",), ("operator",)
+    "dead-letters",
+    "original key",
+    None,
+    1,
+    30 * _DAY_MS,
+    "delete",
+    ("worker",),
+    ("operator", "worker"),  # a worker that replays the log skips what was refused
 )
 
 USER_STATE = TopicSpec(

@@ -2,17 +2,37 @@
 
 An incident opens when a probability reaches `raise_at`, closes when it falls below
 `clear_at`, and the same subject stays quiet for `cooldown_s` of event time afterwards.
-The topic `alerts` is the changelog of this state: `AlertBook.recall` reads it back.
+The topic `alerts` is the changelog of this state: `AlertBook.recall` reads it back. A header says
+which event a message is about, so that only what came of committed events is read back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from schemas.outputs import Alert, ReasonCode, Severity, output_id
 from schemas.times import format_time_ms, parse_time_ms
 from streams.undo import Undo
+
+Headers = Sequence[tuple[str, bytes]]
+_SOURCE = "hark-offset"
+
+
+def source(offset: int) -> Headers:
+    """Headers of an alert about the event at `offset`."""
+    return ((_SOURCE, b"%d" % offset),)
+
+
+def source_offset(headers: Headers) -> int:
+    """Offset of the event that an alert is about, -1 where its headers don't say.
+
+    Examples
+    --------
+    >>> source_offset(source(42)), source_offset([])
+    (42, -1)
+    """
+    return next((int(value) for name, value in headers if name == _SOURCE and value.isdigit()), -1)
 
 
 @dataclass(frozen=True, slots=True)

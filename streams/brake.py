@@ -55,7 +55,7 @@ class Brake:
                 if self._run > self._max_consecutive:
                     raise DeadLetterBrakeError(
                         f"{self._run} dead letters in a row (limit {self._max_consecutive}): "
-                        "look at them with `hark tail dead-letters`; limits.max_consecutive"
+                        "look at them with `hark dead-letters list`; limits.max_consecutive"
                     )
             self._records += len(dead)
             self._dead += sum(dead)
@@ -63,7 +63,7 @@ class Brake:
             if self._dead > self._max_share * self._records:
                 raise DeadLetterBrakeError(
                     f"{self._dead} of the last {self._records} records are dead letters (limit "
-                    f"{self._max_share:.0%}): look at them with `hark tail dead-letters`; "
+                    f"{self._max_share:.0%}): look at them with `hark dead-letters list`; "
                     "limits.dead_letter_share"
                 )
             self._records = self._dead = 0

@@ -19,7 +19,7 @@ from models.windows import Windows
 from schemas.codec import encode
 from schemas.columns import EventColumns
 from schemas.outputs import Alert
-from streams.alerts import Observation, Thresholds
+from streams.alerts import Observation, Thresholds, source
 from streams.allowed import top_allowed
 from streams.answer import Answers, BoundModel, head_quantiles, usual_features
 from streams.candidates import Suggestions
@@ -156,7 +156,7 @@ class Decider:
             sent, lists = self._admit(decisions, state, candidates, order, asking, whose)
             if not publish:
                 return decisions
-            alerts: list[Alert] = []
+            alerts: list[tuple[int, Alert]] = []  # with the offset of the event
             if answers is not None:
                 frame_row = answers.frame.row
                 for kind, at in self._asked(points).items():
@@ -169,9 +169,10 @@ class Decider:
                 for trigger, message in zip(sent, messages, strict=True)
             ]
             decisions.outputs += [
-                Output(self._plan.alerts, alert.subject.encode(), encode(alert)) for alert in alerts
+                Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
+                for offset, alert in alerts
             ]
-        decisions.alerts += [(alert.kind, alert.severity, alert.status) for alert in alerts]
+        decisions.alerts += [(one.kind, one.severity, one.status) for _, one in alerts]
         return decisions
 
     def _asked(self, points: Points) -> dict[str, npt.NDArray[np.intp]]:
@@ -249,7 +250,7 @@ class Decider:
         at: npt.NDArray[np.intp],
         triggers: list[Trigger],
         frame_row: Callable[[int], tuple[Any, ...]],
-    ) -> Iterator[Alert]:
+    ) -> Iterator[tuple[int, Alert]]:
         """`at`: the decision points that ask for this kind."""
         assert self._bound is not None
         book, at_probability = state.books[kind], self._thresholds[kind]
@@ -272,7 +273,7 @@ class Decider:
             )
             alert = book.observe(seen, at_probability, self.model_version, why)
             if alert is not None:
-                yield alert
+                yield trigger.offset, alert
 
 
 def _triggers(

@@ -103,7 +103,7 @@ class Ownership:
                 progress,
             )
             alerts_tp = TopicPartition(self._alerts, number % alert_partitions)
-            for alert in await read_alerts(self._client, alerts_tp):
+            for alert in await read_alerts(self._client, alerts_tp, committed):
                 state.recall(alert)
             self._metrics.count_restored(events)
             log.info(

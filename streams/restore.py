@@ -16,10 +16,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.errors import StateError
 from schemas.outputs import Alert
+from streams.alerts import source_offset
 from streams.batches import RecordBatch, fold
 from streams.checkpoint_head import Head
 from streams.checkpoint_reader import CheckpointReader, Found
-from streams.log import groupless_consumer, read_range
+from streams.log import Record, groupless_consumer, read_range
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.restore_progress import RestoreProgress
@@ -131,22 +132,36 @@ async def replay(
     return applied
 
 
-async def read_alerts(client: dict[str, Any], partition: TopicPartition) -> list[Alert]:
-    """Every alert still in one partition of the alerts topic, in order."""
+async def read_alerts(client: dict[str, Any], partition: TopicPartition, until: int) -> list[Alert]:
+    """What one partition of the alerts topic says about the events below offset `until`."""
     consumer = groupless_consumer(client)
     await consumer.start()
-    decode = msgspec.json.Decoder(Alert).decode
-    alerts: list[Alert] = []
+    found: list[Record] = []
     try:
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         end = (await consumer.end_offsets([partition]))[partition]
         async for records in read_range(consumer, partition, end):
-            for record in records:
-                try:
-                    alerts.append(decode(record.value or b""))
-                except msgspec.DecodeError:
-                    log.warning("alerts.unreadable", offset=record.offset)
+            found += records
     finally:
         await consumer.stop()
-    return alerts
+    return alerts_until(until, found)
+
+
+def alerts_until(until: int, records: Sequence[Record]) -> list[Alert]:
+    """The alerts of the events below `until`, in the order of their events.
+
+    A worker that died had published more than it committed: those events come again, and find the
+    book as it was before them. A zombie's repeat comes late, and says nothing new.
+    """
+    decode = msgspec.json.Decoder(Alert).decode
+    found: list[tuple[int, Alert]] = []
+    for record in records:
+        event = source_offset(record.headers)
+        if event >= until:
+            continue
+        try:
+            found.append((event, decode(record.value or b"")))
+        except msgspec.DecodeError:
+            log.warning("alerts.unreadable", offset=record.offset)
+    return [alert for _, alert in sorted(found, key=lambda one: one[0])]

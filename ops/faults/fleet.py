@@ -141,10 +141,12 @@ class Fleet:
         """The last line that each worker logged."""
         return "; ".join(m.child.tail(1) for m in self.members if m.child is not None)
 
-    def told(self, event: str) -> int:
-        """How often the workers logged `event`."""
+    def told(self, event: str, *, saved: bool = False) -> int:
+        """How often the workers logged `event`; `saved`: with a checkpoint behind it."""
         logs = [member.folder / "worker.log" for member in self.members]
-        return sum(_is(line, event) for log in logs if log.exists() for line in log.open())
+        lines = [line for log in logs if log.exists() for line in log.open(errors="replace")]
+        said = [line for line in lines if f'"event": "{event}"' in line]
+        return sum('"saved": 0' not in line for line in said) if saved else len(said)
 
 
 def settings_as_variables(settings: Settings) -> dict[str, str]:
@@ -158,10 +160,6 @@ def settings_as_variables(settings: Settings) -> dict[str, str]:
         for name, value in values.items()
         if value != default.model_dump(mode="json")[name]
     }
-
-
-def _is(line: str, event: str) -> bool:
-    return f'"event": "{event}"' in line
 
 
 def _last_error(child: Child) -> str:

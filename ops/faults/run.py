@@ -22,11 +22,12 @@ from ops.topic_admin import create_topics
 from schemas.errors import TransientError
 from schemas.topics import EVENTS, TopicSpec, topics
 from streams.kafka_settings import Kafka
-from streams.settings import Http, Model, Recommend, Settings
+from streams.settings import Http, Model, Recommend, Settings, State
 
 BROKERS = 3
 GROUP = "hark-faults"
 _HEAP_MIB = 320
+_CHECKPOINT_S = 5  # so often that workers are killed in the middle of one
 _TICK_S = 0.2
 _START_S = 90.0
 _DRAIN_S = 240.0
@@ -68,6 +69,7 @@ class Plan:
             "kafka": kafka,
             # Every behaviour event asks for a list, and whatever is news goes out.
             "recommend": Recommend(top_k=5, refresh_s=1, min_interval_s=0),
+            "state": State(checkpoint_s=_CHECKPOINT_S),
             "http": Http(port=0),
             "model": Model(registry=self.folder / "registry"),
         }
@@ -154,6 +156,8 @@ def _story(plan: Plan, settings: Settings, hands: Hands, background: Background,
         fleet.leave(member)
     counts = hands.counts + fleet.counts
     counts["rebalances"] = fleet.told("rebalanced")
+    counts["restores"] = fleet.told("state.restored")
+    counts["whole_log_restores"] = counts["restores"] - fleet.told("state.restored", saved=True)
     return Ran(settings, ledger, workload, counts, fleet.reasons, seconds)
 
 

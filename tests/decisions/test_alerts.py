@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from random import Random
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.outputs import Alert
-from streams.alerts import AlertBook, Observation, Thresholds
+from streams.alerts import AlertBook, Headers, Observation, Thresholds, source
+from streams.restore import alerts_until
 
 AT = Thresholds(raise_at=0.8, clear_at=0.6, critical_at=0.95)
 COOLDOWN_S = 100
@@ -99,6 +104,36 @@ def test_a_book_recalled_from_its_alerts_goes_on_as_if_nothing_had_happened(
         second.recall(alert)
     rest = [seen(p, 60 * (100 + i), offset=100 + i) for i, p in enumerate(after)]
     assert observe(first, *rest) == observe(second, *rest)
+
+
+@dataclass
+class Published:
+    """An alert as it lies in the topic."""
+
+    value: bytes
+    headers: Headers
+    offset: int = 0
+
+
+@given(probabilities, st.integers(0, 40), st.integers(0, 40), st.randoms())
+def test_a_topic_that_is_ahead_of_the_commit_gives_the_book_of_the_commit(
+    values: list[float], committed: int, repeated: int, drawn: Random
+) -> None:
+    book = AlertBook("churn", COOLDOWN_S)
+    said = [observe(book, seen(p, 60 * i, offset=i)) for i, p in enumerate(values)]
+    topic = [
+        Published(msgspec.json.encode(alert), source(offset))
+        for offset, alerts in enumerate(said)
+        for alert in alerts
+    ]
+    for late in topic[:repeated]:  # what a zombie publishes again, at any moment after
+        topic.insert(drawn.randint(topic.index(late) + 1, len(topic)), late)
+    recalled = AlertBook("churn", COOLDOWN_S)
+    for alert in alerts_until(committed, topic):  # type: ignore[arg-type]
+        recalled.recall(alert)
+    rest = range(committed, len(values))
+    again = [observe(recalled, seen(values[i], 60 * i, offset=i)) for i in rest]
+    assert again == said[committed:]
 
 
 def test_incidents_whose_cool_down_is_over_are_forgotten() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -38,7 +40,7 @@ READS = {
     "items": {"worker", "trainer"},
     "recommendations": {"reader"},
     "alerts": {"reader", "worker"},
-    "dead-letters": {"operator"},
+    "dead-letters": {"operator", "worker"},
     "user-state": {"worker"},
     "counters": {"worker"},
 }
@@ -54,6 +56,17 @@ def test_the_table_here_is_whole_and_agrees_with_the_topics() -> None:
     assert {spec.name: set(spec.consumers) for spec in TOPICS} == READS
     assert not unknown_roles()
     assert {right.role for right in rights()} == set(ROLES)
+
+
+def test_the_documentation_names_each_roles_topics() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    names = {spec.name for spec in TOPICS}
+    documented = {
+        row[1]: set(re.findall(r"`([a-z-]+)`", row[3])) & names
+        for row in re.findall(r"^(\| `(\w+)` \|(.*?)\|(.*)\|)$", page, re.MULTILINE)
+    }
+    expected = {role: {spec.name for spec in TOPICS if role in spec.roles} for role in ROLES}
+    assert documented == expected
 
 
 def refused_topic(work: Callable[[], Awaitable[object]]) -> Awaitable[bool]:

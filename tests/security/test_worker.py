@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from ops.acls import Binding, revoke
 from ops.feed import feed
 from ops.publish import Publisher
 from ops.simulation import simulate_events
+from schemas.roles import Operation, Resource, Right
 from schemas.topics import ALERTS, RECOMMENDATIONS, topics
+from streams.reach import reached
 from tests.clients.worker import worker
 from tests.security.roles import Roles
 from tests.worker.test_group import outcomes, until
@@ -22,8 +25,15 @@ from tests.worker.test_group import outcomes, until
 EVENTS = 1_000
 
 
-async def publish(roles: Roles) -> None:
-    shop = simulate_events(5, users=200, items=60, days=10, events=EVENTS)
+async def take_away(roles: Roles, topic: str) -> None:
+    """The worker's right to write one topic."""
+    right = Right("worker", Resource.TOPIC, roles.prefix + topic, Operation.WRITE)
+    async with reached(roles.client("admin")) as client:
+        assert await revoke(client, [Binding.of(right, "User:worker")])
+
+
+async def publish(roles: Roles, seed: int = 5) -> None:
+    shop = simulate_events(seed, users=200, items=60, days=10, events=EVENTS)
     async with Publisher(roles.client("publisher"), f"{roles.prefix}events") as publisher:
         await publisher.publish(feed(shop.events, shop.catalogue, roles.prefix))
 
@@ -45,7 +55,7 @@ def tail(roles: Roles, folder: Path) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-async def test_a_worker_works_restarts_and_tells_nobody_its_password(
+async def test_a_worker_works_restores_tells_no_password_and_stops_when_a_right_is_taken_away(
     roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARK_CONFIG", str(roles.access.settings_file("worker")))
@@ -61,10 +71,15 @@ async def test_a_worker_works_restarts_and_tells_nobody_its_password(
             assert password.encode() not in command
             assert running.stop() == 0, running.log()
             log = running.log()
-        # A second one takes over, so it restores: reads its group's offsets and the alerts.
+        # A second one takes over, so it restores: reads its checkpoints and the alerts.
         with worker(tmp_path, servers, roles.prefix) as running:
             running.wait_until_ready()
-            assert running.stop() == 0, running.log()
+            log += running.log()
+            asyncio.run(take_away(roles, "recommendations"))
+            asyncio.run(publish(roles, seed=6))
+            assert running.process.wait(60) == 1
+            last = running.log().splitlines()[-1]
+            assert f"TopicAuthorizationFailedError: {roles.prefix}recommendations" in last
             log += running.log()
         assert "state.restored" in log
         assert password not in log
