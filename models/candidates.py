@@ -31,6 +31,9 @@ CANDIDATE_FEATURES = {
     "near_share": "the same as a share of the row's strongest",
     "next_to": "log co-visitation with the newest item alone",
     "near_place": "1 / (1 + place by co-visitation)",
+    "ahead": "log of the part of near where the item came after the recent ones",
+    "ahead_share": "the same as a share of the row's strongest",
+    "next_ahead": "log of the part of next_to where the item came after",
     "popular": "log of the item's decayed events, live",
     "hot": "log of those of the last hours",
     "usual": "log of those of the last months",
@@ -49,7 +52,16 @@ CANDIDATE_FEATURES = {
 
 PARTS = {
     "network": ("engine", "engine_share", "engine_place", "known", "bias"),
-    "covisitation": ("near", "near_share", "next_to", "near_place", "own_near"),
+    "covisitation": (
+        "near",
+        "near_share",
+        "next_to",
+        "near_place",
+        "ahead",
+        "ahead_share",
+        "next_ahead",
+        "own_near",
+    ),
     "popularity": ("popular",),
     "trend": ("hot", "usual"),
     "own items": (*OWN_FEATURES, "own_near", "own_after_purchase", "own_after_cart"),
@@ -71,6 +83,8 @@ class Pool:
     near, next_to
         float32 (D, C): live co-visitation with the recent items and with the newest alone, 0
         where the counters didn't offer it.
+    ahead, next_ahead
+        float32 (D, C): the part of either where the item came after.
     popular, hot, usual
         float32 (D, C): events of the item in the last days, hours and months, likewise.
     offered
@@ -90,6 +104,8 @@ class Pool:
     items: npt.NDArray[np.int32]
     near: Floats
     next_to: Floats
+    ahead: Floats
+    next_ahead: Floats
     popular: Floats
     hot: Floats
     usual: Floats
@@ -123,7 +139,7 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
     newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1]
     _told(
         pool.items,
-        (pool.near, pool.next_to),
+        (pool.near, pool.next_to, pool.ahead, pool.next_ahead),
         (pool.popular, pool.hot, pool.usual),
         (pool.engine, pool.bias),
         (pool.offered, pool.known),
@@ -137,7 +153,7 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
 @kernel
 def _told(
     items: Items,
-    nearness: tuple[Floats, Floats],
+    nearness: tuple[Floats, Floats, Floats, Floats],
     events: tuple[Floats, Floats, Floats],
     network: tuple[Floats, Floats],
     flags: tuple[Bools, Bools],
@@ -145,8 +161,8 @@ def _told(
     newest: Bytes,
     out: tuple[Floats, Floats, Floats],
 ) -> None:
-    """All but the own features: those before them (D, C, 13) and those after (D, C, 3)."""
-    nears, next_tos = nearness
+    """All but the own features: those before them (D, C, 16) and those after (D, C, 3)."""
+    nears, next_tos, aheads, next_aheads = nearness
     populars, hots, usuals = events
     engines, biases = network
     offered, known = flags
@@ -154,11 +170,12 @@ def _told(
     strong, lowest = np.empty(items.shape[1], np.float32), np.exp(LOWEST)
     for d in range(len(items)):
         near, n, top = nears[d], 0, np.float32(1e-9)
+        ahead, furthest = aheads[d], np.float32(1e-9)
         for c in range(len(near)):
             if near[c] > 0:
                 strong[n] = near[c]
-                top = max(top, near[c])
                 n += 1
+                top, furthest = max(top, near[c]), max(furthest, ahead[c])
         at = 0  # of the candidate among the strong ones
         for c in range(len(near)):
             near_place, engine_place = 0.0, 0.0
@@ -178,19 +195,22 @@ def _told(
             if near[c] > 0:
                 told[0] = np.log(near[c] / NEAR_EPSILON + 1.0)
                 told[1] = share
+                told[4] = np.log(ahead[c] / NEAR_EPSILON + 1.0)
+                told[5] = ahead[c] / furthest
             if next_tos[d, c] > 0:
                 told[2] = np.log(next_tos[d, c] / NEAR_EPSILON + 1.0)
+                told[6] = np.log(next_aheads[d, c] / NEAR_EPSILON + 1.0)
             told[3] = near_place
             if usuals[d, c] > 0 or populars[d, c] > 0 or hots[d, c] > 0:
-                told[4] = np.log1p(populars[d, c])
-                told[5] = np.log1p(hots[d, c])
-                told[6] = np.log1p(usuals[d, c])
-            told[7] = offered[d, c]
-            told[8] = engines[d, c]
-            told[9] = np.exp(engines[d, c]) if known[d, c] else lowest
-            told[10] = engine_place
-            told[11] = known[d, c]
-            told[12] = biases[d, c]
+                told[7] = np.log1p(populars[d, c])
+                told[8] = np.log1p(hots[d, c])
+                told[9] = np.log1p(usuals[d, c])
+            told[10] = offered[d, c]
+            told[11] = engines[d, c]
+            told[12] = np.exp(engines[d, c]) if known[d, c] else lowest
+            told[13] = engine_place
+            told[14] = known[d, c]
+            told[15] = biases[d, c]
             told = after[d, c]
             told[0] = own[d, c] * share
             told[1] = own[d, c] * (newest[d] == _PURCHASE)

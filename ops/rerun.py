@@ -132,6 +132,11 @@ class Rerun:
         """The state of a partition that was fed."""
         return self._states[partition]
 
+    def settle(self) -> None:
+        """Let a quiet second pass: the counters take in the block that was still open."""
+        for state in self._states.values():
+            state.counters.finish_block()
+
     def frozen(self) -> Part:
         """Everybody's item counters as they are now, a copy that stays so."""
         parts = [

@@ -43,6 +43,8 @@ class Suggestions:
     near, next_to
         float32 (D, K): co-visitation with the recent items, and with the newest of them alone,
         as of now and not as a share of the row's.
+    ahead, next_ahead
+        float32 (D, K): the part of either where the candidate came after the item, not before.
     popular, hot, usual
         float32 (D, K): decayed events of the item, as of the last days, hours and months.
     """
@@ -53,6 +55,8 @@ class Suggestions:
     actions: Bytes
     near: Floats
     next_to: Floats
+    ahead: Floats
+    next_ahead: Floats
     popular: Floats
     hot: Floats
     usual: Floats
@@ -64,7 +68,7 @@ class Suggestions:
     @staticmethod
     def none(rows: int, k: int) -> Suggestions:
         """No candidates for `rows` decision points."""
-        numbers = (np.zeros((rows, k), np.float32) for _ in range(5))
+        numbers = (np.zeros((rows, k), np.float32) for _ in range(7))
         return Suggestions(
             np.full((rows, k), NO_ITEM, np.int32),
             np.zeros((rows, k), np.float32),

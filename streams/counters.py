@@ -36,6 +36,7 @@ __all__ = ["Counters", "Live", "Source", "Suggestions"]
 
 BLOCK_OFFSETS = 2048
 BLOCK_MS = 1000
+CANDIDATES = 64
 MAX_LABELLED_USERS = 100_000
 
 Ints = npt.NDArray[np.int64]
@@ -75,6 +76,8 @@ class Counters:
         When an unlabelled payment counts as good.
     covisit_tau_s
         Decay of co-visitation.
+    covisit_neighbours
+        Most neighbours kept per item.
     undo
         Told of every change.
 
@@ -93,18 +96,24 @@ class Counters:
         policy: PointPolicy | None = None,
         *,
         entities: int = 4,
-        candidates: int = 64,
+        candidates: int = CANDIDATES,
         max_items: int = 100_000,
         max_entities: int = 500_000,
         max_payments: int = 500_000,
         label_delay_s: int = 7 * 86_400,
         covisit_tau_s: float = 90 * 86_400.0,
+        covisit_neighbours: int = 32,
         undo: Undo | None = None,
     ) -> None:
         self._undo = undo = undo or Undo()
         self.policy = policy or PointPolicy()
         self.candidates = candidates
-        self.covisits = Covisits(max_items=max_items, covisit_tau_s=covisit_tau_s, undo=undo)
+        self.covisits = Covisits(
+            max_items=max_items,
+            neighbours=covisit_neighbours,
+            covisit_tau_s=covisit_tau_s,
+            undo=undo,
+        )
         self.entities = Entities(max_entities=max_entities, undo=undo)
         self.queue = LabelQueue(
             entities, max_payments=max_payments, delay_s=label_delay_s, undo=undo
@@ -156,7 +165,7 @@ class Counters:
         bounds = np.searchsorted(points.rows, np.append(starts, len(columns))).tolist()
         for number, pending in enumerate(waiting):
             if number or opens:
-                self._finish_block()
+                self.finish_block()
             here = slice(bounds[number], bounds[number + 1])
             if here.start < here.stop:
                 if context:
@@ -199,8 +208,8 @@ class Counters:
         self.block = (int(offsets[-1]), int(seconds[-1]))
         return np.append(0, np.flatnonzero(changed) + 1), opens
 
-    def _finish_block(self) -> None:
-        """Take the pending events in."""
+    def finish_block(self) -> None:
+        """Take the pending events in, as the next block's first record does."""
         block, self.pending = self.pending, []
         if not block:
             return

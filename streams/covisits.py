@@ -1,9 +1,9 @@
 """Live counters per item: how popular it is, and what is looked at around it.
 
 Co-visitation: an event's item pairs with the items of the user's events just before it, with
-weight 1 / distance, both ways, decayed in event time. An item keeps its strongest `neighbours`; a
-newcomer weaker than the weakest wears that one down instead (Misra-Gries), so that what keeps
-coming back gets in.
+weight 1 / distance, both ways, decayed in event time; how much of a weight is the neighbour's
+coming after the item, and not before it, is kept beside it. An item keeps its strongest
+`neighbours`: `streams.pairs`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.kernel import kernel
 from streams.decay import Decay
 from streams.items import NO_ITEM
 from streams.leaders import lead
+from streams.pairs import count
 from streams.parts import Part
 from streams.undo import Undo
 
@@ -80,6 +80,7 @@ class Covisits:
         self._visits: Floats = np.zeros(MIN_CAPACITY, np.float32)
         self._neighbours: Items = np.full((MIN_CAPACITY, neighbours), NO_ITEM, np.int32)
         self._weights: Floats = np.zeros((MIN_CAPACITY, neighbours), np.float32)
+        self._forward: Floats = np.zeros((MIN_CAPACITY, neighbours), np.float32)
 
     def __len__(self) -> int:
         return self._used
@@ -90,9 +91,9 @@ class Covisits:
         return self._row_of.nbytes + sum(column.nbytes for column in self.columns())
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """What is kept of every item: index, three counts, neighbours, their weights."""
+        """What is kept of every item: number, counts, neighbours, weights both ways, forward."""
         counts = self._popularity, self._hot, self._visits
-        used = (self._items, *counts, self._neighbours, self._weights)
+        used = (self._items, *counts, self._neighbours, self._weights, self._forward)
         return tuple(column[: self._used] for column in used)
 
     def part(self) -> Part:
@@ -104,6 +105,7 @@ class Covisits:
             self._visits,
             self._neighbours,
             self._weights,
+            self._forward,
             self.leaders,
             self.hottest,
             np.float32(self._popularity_decay.scale(self.clock_s)),
@@ -131,7 +133,7 @@ class Covisits:
             decay.weights(times_s).astype(np.float32)
             for decay in (self._popularity_decay, self._hot_decay, self._visit_decay)
         )
-        _add(items, before, (popularity, hot, visits), self.window, self.part())
+        count(items, before, (popularity, hot, visits), self.window, self.part())
         most, rows = self._n_leaders, self._row_of
         self.leaders = lead(self.leaders, most, items, rows, self._popularity)
         self.hottest = lead(self.hottest, most, items, rows, self._hot)
@@ -145,7 +147,7 @@ class Covisits:
         return self._column(self._visits, items, self._visit_decay)
 
     def neighbours(self, items: Items) -> tuple[Items, Floats]:
-        """Neighbours of each of `items` (...,) and their weights -> (..., K) each, 0 = none."""
+        """Neighbours of each of `items` (...,), their weights both ways -> (..., K), 0 = none."""
         rows = self._known(items)
         weights: Floats = np.where((rows >= 0)[..., None], self._weights[rows], np.float32(0))
         weights *= np.float32(self._visit_decay.scale(self.clock_s))
@@ -161,7 +163,7 @@ class Covisits:
         for decay, tables in (
             (self._popularity_decay, (self._popularity,)),
             (self._hot_decay, (self._hot,)),
-            (self._visit_decay, (self._visits, self._weights)),
+            (self._visit_decay, (self._visits, self._weights, self._forward)),
         ):
             self._undo.attributes(decay, "landmark_s")
             if (factor := decay.renew(self.clock_s)) != 1.0:
@@ -201,7 +203,7 @@ class Covisits:
         return np.unique(new) if len(new) else new
 
     def _keep(self, items: Items, before: Items) -> None:
-        """Say which rows `_add` may change."""
+        """Say which rows `count` may change."""
         if not self._undo.recording:
             return
         touched = np.zeros(self._used + 1, np.bool_)  # the last one stands for "no row"
@@ -213,7 +215,7 @@ class Covisits:
 
     def _grow(self) -> None:
         self._undo.attributes(self, "_items", "_popularity", "_hot", "_visits")
-        self._undo.attributes(self, "_neighbours", "_weights")
+        self._undo.attributes(self, "_neighbours", "_weights", "_forward")
         self._items = np.concatenate([self._items, np.full_like(self._items, NO_ITEM)])
         self._popularity = np.concatenate([self._popularity, np.zeros_like(self._popularity)])
         self._hot = np.concatenate([self._hot, np.zeros_like(self._hot)])
@@ -221,6 +223,7 @@ class Covisits:
         more = np.full_like(self._neighbours, NO_ITEM)
         self._neighbours = np.concatenate([self._neighbours, more])
         self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
+        self._forward = np.concatenate([self._forward, np.zeros_like(self._forward)])
 
     def _evict(self, count: int) -> None:
         self._undo.attributes(self, "evicted", "_used")
@@ -229,61 +232,10 @@ class Covisits:
         keep = np.ones(self._used, np.bool_)
         keep[np.argsort(self._popularity[: self._used], kind="stable")[:count]] = False
         self._row_of[self._items[: self._used][~keep]] = -1
-        for column, empty in zip(self.columns(), (NO_ITEM, 0, 0, 0, NO_ITEM, 0), strict=True):
+        for column, empty in zip(self.columns(), (NO_ITEM, 0, 0, 0, NO_ITEM, 0, 0), strict=True):
             kept = column[keep]
             column[: len(kept)] = kept
             column[len(kept) :] = empty
         self._used = int(keep.sum())
         self._row_of[self._items[: self._used]] = np.arange(self._used)
         self.evicted += count
-
-
-@kernel
-def _add(
-    items: Items,
-    before: Items,
-    counted: tuple[Floats, Floats, Floats],
-    window: int,
-    part: Part,
-) -> None:
-    """Add events of these weights to the items that have a row."""
-    popularity, hot, visits = counted
-    row_of, item_popularity, item_hot, item_visits, neighbours, weights, _, _, _, _, _ = part
-    for i in range(len(items)):
-        item = items[i]
-        row = row_of[item]
-        if row < 0:
-            continue
-        item_popularity[row] += popularity[i]
-        item_hot[row] += hot[i]
-        item_visits[row] += visits[i]
-        distance = 0
-        for j in range(before.shape[1]):
-            other = before[i, j]
-            if other < 0:
-                continue
-            distance += 1
-            if distance > window:
-                break
-            other_row = row_of[other]
-            if other_row >= 0 and other != item:
-                weight = visits[i] / np.float32(distance)
-                _pair(neighbours[row], weights[row], other, weight)
-                _pair(neighbours[other_row], weights[other_row], item, weight)
-
-
-@kernel
-def _pair(neighbours: Items, weights: Floats, item: int, weight: np.float32) -> None:
-    """Add a weighted pair to one item's neighbours (K,)."""
-    for j in range(len(neighbours)):
-        if neighbours[j] == item:
-            weights[j] += weight
-            return
-    weakest = 0
-    for j in range(1, len(weights)):
-        if weights[j] < weights[weakest]:
-            weakest = j
-    if weight > weights[weakest]:
-        neighbours[weakest], weights[weakest] = item, weight
-    else:
-        weights[weakest] -= weight  # who stays out wears the weakest down

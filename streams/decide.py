@@ -226,7 +226,7 @@ class Decider:
         shown = list_hashes(items, self._items.hashes).tolist()
         policy, admit = self._plan.recommend, state.sent.admit
         outcomes = [
-            admit(slot, owner, trigger.time_ms, listed, policy)
+            admit(slot, owner, trigger.time_ms // 1000, listed, policy)
             for slot, owner, trigger, listed in zip(*whose, triggers, shown, strict=True)
         ]
         decisions.lists.update(outcomes)

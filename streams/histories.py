@@ -22,7 +22,8 @@ from streams.standing import windows_of
 from streams.take import take
 from streams.taken import Events, Outcome, Rules, Taken
 from streams.undo import Undo
-from streams.user_rows import NO_SLOT, Rows, UserRows
+from streams.user_index import NO_SLOT
+from streams.user_rows import Rows, UserRows
 
 BEFORE = 8
 """How many events before each one `Applied.before` shows: enough for co-visitation's window."""
@@ -213,7 +214,7 @@ class Histories:
         """Slots of the leading events, as many as there is room for; `NO_SLOT` for labels."""
         labels = columns.kinds == Kind.LABEL
         if not labels.any():
-            return np.array(self.user_rows.assign(columns.user_ids), np.int64)
+            return self.user_rows.assign(columns.user_ids)
         behaviour = np.flatnonzero(~labels)
         assigned = self.user_rows.assign([columns.user_ids[i] for i in behaviour.tolist()])
         slots = np.full(len(columns), NO_SLOT, np.int64)

@@ -11,7 +11,7 @@ from streams.histories import Histories
 from streams.recommend import SentLists
 from streams.row_bytes import pack
 from streams.undo import Undo
-from streams.user_rows import NO_SLOT
+from streams.user_index import NO_SLOT
 
 
 class PartitionState:
@@ -70,7 +70,7 @@ class PartitionState:
         tables, rest = counter_parts.capture(self.counters)
         return Captured(
             users=ids,
-            rows=pack(users.rows, slots, *self.sent.of(slots, users.owners[slots])),
+            rows=pack(users.rows, slots, self.sent.of(slots, users.owners[slots])),
             leavers=leavers,
             items=self.histories.numbers.capture(),
             tables=tables,

@@ -29,6 +29,8 @@ class Part(NamedTuple):
         int32 (R, K).
     weights
         float32 (R, K): of the neighbours, times `visit_scale`; 0 = no neighbour.
+    forward
+        float32 (R, K): the part of `weights` where the neighbour came after the item.
     leaders, hottest
         int32 (m,): items with the most popularity and the most hot ones, best first.
     popularity_scale, hot_scale, visit_scale
@@ -41,6 +43,7 @@ class Part(NamedTuple):
     visits: Floats
     neighbours: Items
     weights: Floats
+    forward: Floats
     leaders: Items
     hottest: Items
     popularity_scale: np.float32
@@ -81,7 +84,7 @@ def merged(parts: Sequence[Part]) -> Part:
     popularity, hot, visits = np.zeros((3, len(items)), np.float32)
     width = parts[0].weights.shape[1]
     neighbours = np.full((len(items), width * len(parts)), NO_ITEM, np.int32)
-    weights = np.zeros(neighbours.shape, np.float32)
+    weights, forward = np.zeros((2, *neighbours.shape), np.float32)
     for number, (part, mine) in enumerate(zip(parts, known, strict=True)):
         to, at = row_of[mine], part.row_of[mine]
         popularity[to] += part.popularity[at] * part.popularity_scale
@@ -90,6 +93,7 @@ def merged(parts: Sequence[Part]) -> Part:
         here = slice(number * width, (number + 1) * width)
         neighbours[to, here] = part.neighbours[at]
         weights[to, here] = part.weights[at] * part.visit_scale
+        forward[to, here] = part.forward[at] * part.visit_scale
     leaders, hottest = (
         known[np.argsort(-counts[row_of[known]], kind="stable")]
         for counts, known in (
@@ -98,5 +102,5 @@ def merged(parts: Sequence[Part]) -> Part:
         )
     )
     one = np.float32(1)
-    counted = popularity, hot, visits, neighbours, weights
+    counted = popularity, hot, visits, neighbours, weights, forward
     return Part(row_of, *counted, leaders, hottest, one, one, one)

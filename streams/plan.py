@@ -46,6 +46,7 @@ class Plan:
     max_users: int
     late_s: int
     covisit_tau_s: float
+    covisit_neighbours: int
     recommendations: str
     alerts: str
     dead_letters: str
@@ -72,6 +73,7 @@ class Plan:
             max_users=settings.state.max_users,
             late_s=settings.state.late_s,
             covisit_tau_s=settings.state.covisit_days * 86_400.0,
+            covisit_neighbours=settings.state.covisit_neighbours,
             recommendations=prefix + RECOMMENDATIONS.name,
             alerts=prefix + ALERTS.name,
             dead_letters=prefix + DEAD_LETTERS.name,
@@ -85,7 +87,11 @@ class Plan:
             partition,
             Histories(items, self.points, max_users=self.max_users, late_s=self.late_s, undo=undo),
             Counters(
-                self.points, entities=self.entities, covisit_tau_s=self.covisit_tau_s, undo=undo
+                self.points,
+                entities=self.entities,
+                covisit_tau_s=self.covisit_tau_s,
+                covisit_neighbours=self.covisit_neighbours,
+                undo=undo,
             ),
             {kind: AlertBook(kind, p.cooldown_s, undo) for kind, p in self.alert_policies.items()},
             undo,

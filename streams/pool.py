@@ -13,6 +13,8 @@ from streams.candidates import Source, Suggestions
 
 ENGINE_CANDIDATES = 50
 OWN_CANDIDATES = 40
+TOLD = "near", "next_to", "ahead", "next_ahead", "popular", "hot", "usual"
+"""What the counters tell of what they offer."""
 
 _OWN, _MODEL = int(Source.OWN_RECENT), int(Source.MODEL)
 
@@ -53,6 +55,8 @@ def gather(
         items=np.full(shape, -1, np.int32),
         near=np.zeros(shape, np.float32),
         next_to=np.zeros(shape, np.float32),
+        ahead=np.zeros(shape, np.float32),
+        next_ahead=np.zeros(shape, np.float32),
         popular=np.zeros(shape, np.float32),
         hot=np.zeros(shape, np.float32),
         usual=np.zeros(shape, np.float32),
@@ -63,7 +67,7 @@ def gather(
         bias=np.zeros(shape, np.float32),
         sources=np.full(shape, _MODEL, np.uint8),
     )
-    for name in ("near", "next_to", "popular", "hot", "usual", "sources"):
+    for name in (*TOLD, "sources"):
         getattr(pool, name)[:, :k] = getattr(suggestions, name)
     pool.sources[:, k : k + OWN_CANDIDATES] = _OWN
     _choose(

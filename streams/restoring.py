@@ -49,9 +49,9 @@ class Restoring:
         users.discard([key.decode() for key, value in latest.items() if value is None])
         if not present:
             return
-        rows, lists, sent_ms = unpack(list(present.values()), state.histories.length)
+        rows, sent = unpack(list(present.values()), state.histories.length)
         slots = users.restore(rows, [key.decode() for key in present])
-        state.sent.restore(slots, users.owners[slots], lists, sent_ms)
+        state.sent.restore(slots, users.owners[slots], *sent.T)
 
     def parts(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Take over parts, in log order."""

@@ -3,8 +3,8 @@
 Version 1, little-endian::
 
     1   version
-    8   `list_hashes` of the last list sent to the user, 0 = none
-    8   event time of it, ms
+    4   `list_hashes` of the last list sent to the user, 0 = none
+    4   event time of it, epoch seconds
     .   the fields of `user_rows.row_type` that are not per event, in its order
     .   the fields per event, in its order, n values each
 
@@ -25,11 +25,12 @@ from schemas.errors import StateError
 from streams.user_rows import Rows, row_type
 
 VERSION = 1
-_SENT = 16
+_SENT = 8
 _HEAD = 1 + _SENT
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +54,21 @@ class PackedRows:
         return [whole[a:b] for a, b in pairwise(bounds)]
 
 
-def pack(rows: Rows, slots: Ints, lists: Ints, sent_ms: Ints) -> PackedRows:
-    """The bytes of the rows at `slots` (n,), with what was last sent to each user and when."""
+def pack(rows: Rows, slots: Ints, sent: Words) -> PackedRows:
+    """The bytes of the rows at `slots` (n,), with what was sent to each user, uint32 (n, 2)."""
     widths, length = _widths(rows.dtype)
     lengths = rows["length"][slots].astype(np.int64)
     fixed = rows.dtype.itemsize - int(widths.sum()) * length
     bounds = np.zeros(len(slots) + 1, np.int64)
     np.cumsum(_HEAD + fixed + int(widths.sum()) * lengths, out=bounds[1:])
     data = np.empty(int(bounds[-1]), np.uint8)
-    sent = np.stack([lists, sent_ms], axis=1).view(np.uint8)  # (n, 16)
-    _pack(_as_bytes(rows), slots, lengths, sent, widths, length, bounds, data)
+    as_sent = np.ascontiguousarray(sent, "<u4").view(np.uint8)
+    _pack(_as_bytes(rows), slots, lengths, as_sent, widths, length, bounds, data)
     return PackedRows(data, bounds)
 
 
-def unpack(values: Sequence[bytes], length: int) -> tuple[Rows, Ints, Ints]:
-    """Rows (n,) of `length` events at most from their bytes, with lists and times as `pack` has.
+def unpack(values: Sequence[bytes], length: int) -> tuple[Rows, Words]:
+    """Rows (n,) of `length` events at most from their bytes, with what was sent as `pack` has it.
 
     Raises
     ------
@@ -89,8 +90,7 @@ def unpack(values: Sequence[bytes], length: int) -> tuple[Rows, Ints, Ints]:
     _unpack(data, bounds, lengths, widths, length, sent, _as_bytes(rows))
     if (rows["length"] != lengths).any():
         raise StateError("user-state: a row's length is not what it says")
-    lists, sent_ms = sent.view(np.int64).T
-    return rows, np.ascontiguousarray(lists), np.ascontiguousarray(sent_ms)
+    return rows, sent.view("<u4")
 
 
 def _widths(row: np.dtype[np.void]) -> tuple[Ints, int]:

@@ -43,12 +43,15 @@ class State(Section):
     """Bounds of what the worker remembers, and how often it is saved.
 
     Every `checkpoint_s` what changed of a partition's state is written to `user-state` and
-    `counters`; 0: never, and whoever takes a partition over reads its whole log.
+    `counters`; 0: never, and whoever takes a partition over reads its whole log. Each of the
+    `covisit_neighbours` that an item keeps takes 12 bytes; a shop in which much goes with much has
+    more of them.
     """
 
     max_users: Positive = 1_000_000
     late_s: Positive = 7 * 86_400
     covisit_days: Positive = 90
+    covisit_neighbours: Annotated[int, Field(ge=1, le=512)] = 32
     checkpoint_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
 
 

@@ -6,7 +6,6 @@ in one go, and can be written to a checkpoint as it lies.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from models.windows import DAY_GAPS
 from streams.undo import Undo
+from streams.user_index import NO_SLOT, UserIndex
 
 SUMS = (
     *(f"{what}_{days}d" for what in ("visits", "spend") for days in (15, 45, 120)),
@@ -25,8 +25,9 @@ SUMS = (
 """Columns of a row's `sums`."""
 MIN_CAPACITY = 1024
 EVICTED_SHARE = 16  # one in so many users goes at a time: the search is paid once for all of them
-NO_SLOT = -1
+SPARE_SHARE = 64  # so much more room is made at a time: moving rows costs little, holding them much
 
+Slots = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 """Structured array of `row_type`."""
 
@@ -67,7 +68,7 @@ def row_type(length: int) -> np.dtype[Any]:
 
 
 class UserRows:
-    """User id -> slot -> row, growing by doubling up to `max_users`.
+    """User id -> slot -> row, growing little by little up to `max_users`.
 
     Attributes
     ----------
@@ -89,52 +90,49 @@ class UserRows:
         self.owners = np.zeros(capacity, np.uint32)
         self.leavers: set[str] = set()
         self._given = 0  # owner numbers
-        self._slots: dict[str, int] = {}
-        self._ids: list[str] = []  # slot -> user id; "" = free
+        self._index = UserIndex()
         self._free: list[int] = []
         # One more than there are slots: the last entry is where slot -1 points.
         self._touched = np.zeros(capacity + 1, np.bool_)
         self._captured = np.zeros(capacity, np.bool_)
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._index)
 
     @property
     def nbytes(self) -> int:
-        """Bytes held: the rows with their spare capacity, the dict, its keys and slot numbers."""
-        ids = sum(map(sys.getsizeof, self._ids[:1000])) / max(1, min(1000, len(self._ids)))
-        index = sys.getsizeof(self._slots) + sys.getsizeof(self._ids) + sys.getsizeof(self._free)
+        """Bytes held: rows with their spare room, and the index."""
         columns = self.rows, self.owners, self._touched, self._captured
-        per_user = ids + sys.getsizeof(1 << 20)
-        return int(sum(column.nbytes for column in columns) + index + len(self._slots) * per_user)
+        return sum(column.nbytes for column in columns) + self._index.nbytes
 
     def slot(self, user_id: str) -> int:
         """The user's slot, `NO_SLOT` if the user is not known."""
-        return self._slots.get(user_id, NO_SLOT)
+        return int(self._index.find([user_id])[0])
 
     def users(self) -> list[str]:
         """The ids of all known users."""
-        return list(self._slots)
+        return [user_id for user_id in self._index.ids if user_id]
 
-    def assign(self, user_ids: Sequence[str]) -> list[int]:
+    def assign(self, user_ids: Sequence[str]) -> Slots:
         """Slots of the leading `user_ids`, new users included, until one finds no room.
 
         Returns
         -------
-        One slot per id; shorter than `user_ids` where the bound was reached: apply these, `evict`,
-        and ask again for the rest.
+        int64, one per id; shorter than `user_ids` where the bound was reached: apply these,
+        `evict`, and ask again for the rest.
         """
-        get = self._slots.get
-        slots = [get(user_id, NO_SLOT) for user_id in user_ids]
-        new = [place for place, slot in enumerate(slots) if slot == NO_SLOT]
-        if new:
-            asked = [user_ids[position] for position in new]
-            self._undo.attributes(self, "_given")
-            self._undo.keep(partial(self._give_back, asked, len(self._ids)))
-        for position in new:
-            slots[position] = self._take(user_ids[position])
-            if slots[position] == NO_SLOT:
-                return slots[:position]
+        slots = self._index.find(user_ids)
+        missing = np.flatnonzero(slots == NO_SLOT).tolist()
+        if not missing:
+            return slots
+        new = list(dict.fromkeys([user_ids[place] for place in missing]))
+        new = new[: self.max_users - len(self)]
+        given = dict(zip(new, self._take(new).tolist(), strict=True))
+        for place in missing:
+            slot = given.get(user_ids[place])
+            if slot is None:
+                return slots[:place]
+            slots[place] = slot
         return slots
 
     def evict(self) -> int:
@@ -142,7 +140,7 @@ class UserRows:
 
         "Seen" is the offset of the user's last record, so who goes depends on the log alone.
         """
-        used = np.fromiter(self._slots.values(), np.int64, len(self._slots))
+        used = np.flatnonzero(self.owners)
         count = max(1, self.max_users // EVICTED_SHARE)
         seen = self.rows["applied"][used]
         oldest = used[np.argpartition(seen, count - 1)[:count]] if count < len(used) else used
@@ -159,102 +157,87 @@ class UserRows:
 
     def discard(self, user_ids: Sequence[str]) -> None:
         """Forget these users, of whom a tombstone is there already."""
-        self._release([self._slots[user_id] for user_id in user_ids if user_id in self._slots])
+        known = self._index.find(user_ids)
+        self._release(known[known != NO_SLOT].tolist())
         self.leavers.difference_update(user_ids)
 
-    def touch(self, slots: npt.NDArray[np.int64]) -> None:
+    def touch(self, slots: Slots) -> None:
         """The next capture holds the rows at `slots` (n,); `NO_SLOT` is passed over."""
         self._undo.rows(self._touched, slots)
         self._touched[slots] = True
 
     def touch_users(self, user_ids: Sequence[str]) -> None:
         """The next capture says again what became of these users."""
-        self.touch(np.array([self.slot(user_id) for user_id in user_ids], np.int64))
-        self.leavers.update(user_id for user_id in user_ids if user_id not in self._slots)
+        slots = self._index.find(user_ids)
+        self.touch(slots)
+        self.leavers.update(user_ids[i] for i in np.flatnonzero(slots == NO_SLOT).tolist())
 
-    def capture(self) -> tuple[npt.NDArray[np.int64], list[str], list[str]]:
+    def capture(self) -> tuple[Slots, list[str], list[str]]:
         """Slots and ids of the users touched since the last capture, and who left."""
         slots = np.flatnonzero(self._touched[:-1])
         self._touched[:] = False
         self._captured[slots] = True
-        leavers = [user_id for user_id in self.leavers if user_id not in self._slots]
-        self.leavers = set()
-        ids = self._ids
+        left, self.leavers = list(self.leavers), set()
+        back = self._index.find(left) != NO_SLOT
+        leavers = [user_id for user_id, known in zip(left, back, strict=True) if not known]
+        ids = self._index.ids
         return slots, [ids[slot] for slot in slots.tolist()], leavers
 
-    def restore(self, rows: Rows, user_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    def restore(self, rows: Rows, user_ids: Sequence[str]) -> Slots:
         """Take over the rows of distinct users as captured -> their slots."""
-        slots = np.array(self.assign(user_ids), np.int64)
+        slots = self.assign(user_ids)
         self.rows[slots] = rows
         self._captured[slots] = True
         return slots
 
     def _release(self, slots: list[int]) -> None:
-        ids, touched, captured = self._ids, self._touched, self._captured
+        ids, captured = self._index.ids, self._captured
+        names = [ids[slot] for slot in slots]
         if self._undo.recording:
-            self._undo.keep(partial(self._take_back, slots, [ids[slot] for slot in slots]))
+            self._undo.keep(partial(self._take_back, slots, names))
             self._undo.attributes(self, "leavers")
             self.leavers = set(self.leavers)
             gone = np.array(slots, np.int64)
-            for column in (self.rows, self.owners, touched, captured):
+            for column in (self.rows, self.owners, self._touched, captured):
                 self._undo.rows(column, gone)
-        for slot in slots:
-            del self._slots[ids[slot]]
-            if captured[slot]:
-                self.leavers.add(ids[slot])
-            ids[slot] = ""
+        self.leavers.update(name for name, slot in zip(names, slots, strict=True) if captured[slot])
+        self._index.remove(slots)
         self.rows[slots] = np.zeros((), self.rows.dtype)
-        self.owners[slots], touched[slots], captured[slots] = 0, False, False
+        self.owners[slots], self._touched[slots], captured[slots] = 0, False, False
         self._free.extend(slots)
 
-    def _take(self, user_id: str) -> int:
-        known = self._slots.get(user_id)  # new a moment ago, in the same call
-        if known is not None:
-            return known
-        if self._free:
-            slot = self._free.pop()
-            self._ids[slot] = user_id
-        else:
-            slot = len(self._ids)
-            if slot >= self.max_users:
-                return NO_SLOT
-            if slot == len(self.rows):
-                self._grow()
-            self._ids.append(user_id)
-        self._slots[user_id] = slot
-        self._given = self._given % 0xFFFFFFFF + 1
-        self.owners[slot] = self._given
-        return slot
+    def _take(self, new: list[str]) -> Slots:
+        """Slots for distinct new users, for whom there is room."""
+        again = [self._free.pop() for _ in range(min(len(new), len(self._free)))]
+        first = len(self._index.ids)
+        end = first + len(new) - len(again)
+        if end > len(self.rows):
+            self._grow(end)
+        slots = np.array([*again, *range(first, end)], np.int64)
+        self._undo.attributes(self, "_given")
+        self._undo.keep(partial(self._give_back, again, slots, first))
+        self._index.add(new, slots)
+        self.owners[slots] = (self._given + np.arange(len(new))) % 0xFFFFFFFF + 1
+        self._given = (self._given + len(new)) % 0xFFFFFFFF
+        return slots
 
-    def _give_back(self, user_ids: list[str], slots: int) -> None:
-        """Undo of `assign`: those of `user_ids` that got a slot go; `slots` were in use before."""
-        for user_id in reversed(list(dict.fromkeys(user_ids))):
-            slot = self._slots.pop(user_id, NO_SLOT)
-            if slot == NO_SLOT:
-                continue
-            if slot < slots:
-                self._ids[slot] = ""
-                self._free.append(slot)
-            self.owners[slot] = 0
-        del self._ids[slots:]
+    def _give_back(self, again: list[int], slots: Slots, first: int) -> None:
+        """Undo of `_take`: `first` slots were in use before, or free `again`."""
+        self._index.remove(slots.tolist())
+        del self._index.ids[first:]
+        self._free.extend(reversed(again))
+        self.owners[slots] = 0
 
     def _take_back(self, gone: list[int], user_ids: list[str]) -> None:
-        """Undo of `evict`."""
+        """Undo of `_release`."""
         del self._free[len(self._free) - len(gone) :]
-        for slot, user_id in zip(gone, user_ids, strict=True):
-            self._ids[slot], self._slots[user_id] = user_id, slot
+        self._index.add(user_ids, np.array(gone, np.int64))
 
-    def _grow(self) -> None:
-        self._undo.attributes(self, "rows", "owners", "_captured", "_touched")
-        capacity = min(2 * len(self.rows), self.max_users)
-        self.rows = _longer(self.rows, capacity)
-        self.owners = _longer(self.owners, capacity)
-        self._captured = _longer(self._captured, capacity)
+    def _grow(self, least: int) -> None:
+        capacity = max(least, len(self.rows) + max(MIN_CAPACITY, len(self.rows) // SPARE_SHARE))
+        capacity = min(capacity, self.max_users)
+        # In place: what is many pages long is mapped anew by the system and not copied.
         self._touched[-1] = False
-        self._touched = _longer(self._touched, capacity + 1)
-
-
-def _longer(column: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
-    grown = np.zeros(length, column.dtype)
-    grown[: len(column)] = column
-    return grown
+        self._touched.resize(capacity + 1, refcheck=False)
+        for column in (self.rows, self.owners, self._captured):
+            column.resize(capacity, refcheck=False)

@@ -2,47 +2,53 @@
 
 The last item of each user is the test, the one before validates; both are ranked against the
 whole catalogue without what the user had. When a test item is asked for, everything else is
-known: the validation item is part of the history and of the neighbours' counts, as the worker's
-live counters would have it. The network never trains on it.
+known: the validation item is part of the history and of the counters, as in a worker. The
+network never trains on it, and the ranker learns from it what to make of the candidates.
+
+Histories, counters, candidates and ranking are the worker's own (`order_log`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from models import covisitation, evaluation, export, metrics, recipe, train
-from models.blend import Blend, Choice
-from models.engine import Engine
-from models.neighbours import Neighbours
+from models import covisitation, evaluation, export, recipe, train
+from models.candidates import Pool, candidate_features
+from models.features import FEATURE_SET_HASH, NAMES
 from models.network import NetworkConfig
 from models.onnx_engine import OnnxEngine
-from models.sequences import N_GAPS, N_HOURS
+from models.ranker import Ranker
+from models.registry import Model
+from models.sequences import N_GAPS, N_HOURS, ModelInputs
 from models.splits import Split, split_items
 from models.train import Fitted
 from ops.evaluate import Show, Task
 from ops.evaluation import orders, training_curve
-from ops.evaluation.orders import N_FEATURES, Orders
+from ops.evaluation.neighbours import Neighbours
+from ops.evaluation.order_log import Asker, Moment, OrderLog
+from ops.evaluation.orders import Orders
 from ops.evaluation.report import HARK, Report, Row
+from ops.ranking import Lessons, Ranking, choose
 from schemas.kinds import N_KINDS
+from streams.settings import Settings, load_settings
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 PROTOCOL = (
     "Leave-one-out: the last item of each user is the test, the one before validates; full "
-    "ranking over the whole catalogue, seen items filtered."
+    "ranking over the whole catalogue, seen items filtered; histories, counters, candidates and "
+    "ranking as in the worker."
 )
-USERS_AT_ONCE = 512
-BLEND_USERS = 4_000
-"""Users whose validation items choose the blend."""
 TOP = 10
-NEAR, FROZEN = "covisitation", "covisitation_frozen"
-"""Neighbours counted on everything but the test items, and on the training items only."""
+NEIGHBOURS = 128
+"""`state.covisit_neighbours`: the bound on memory, not the best of several."""
+RANKER_POINTS = 6_000  # as `ops.evaluation.temporal`
 
 
 def ml1m(task: Task, show: Show) -> Report:
@@ -61,14 +67,18 @@ def leave_one_out(name: str, task: Task, show: Show) -> Report:
     known, training = everything.without_last(1), everything.without_last(2)
     started = time.monotonic()
     fitted, chosen = fit(known, training, task.seed, show)
+    show(None, "reading the log")
+    log = OrderLog(settled(), everything.n_items)
+    log.take_in(training)
+    before = log.moment()
+    asker = Asker(as_model(fitted, log), log)
+    show(None, "ranker")
+    made = learn(asker, before, training, known)
     seconds = time.monotonic() - started
-    table, bias = fitted.item_table, fitted.item_bias
-    engine = OnnxEngine(export.to_onnx(fitted.network, table), table, bias)
-    show(None, "choosing the blend")
-    blend = _blend(Asker({NEAR: training}, training, engine, fitted), known)
     show(None, "testing")
-    counted = {NEAR: known, FROZEN: training}
-    ranked = _rank(Asker(counted, known, engine, fitted), blend, everything)
+    log.take_in(known.last())
+    now = log.moment()
+    ranked = rank(asker, made.ranker, now, before, Baselines(known, training), everything)
     rows = [Row(method, ranked.figures(method, slice(None))) for method in ranked.ranks]
     return Report(
         name=name,
@@ -80,16 +90,25 @@ def leave_one_out(name: str, task: Task, show: Show) -> Report:
             "items": everything.n_items,
             "events": len(everything),
             "coverage_at_10": ranked.coverage,
+            "target_among_candidates": ranked.reached,
             "training_seconds": round(seconds, 1),
             "network": asdict(fitted.network.config),
             "training": asdict(chosen.settings),
             "loss": chosen.loss,
-            "blend": asdict(blend),
+            "ranker": made.ranker.to_json(),
+            "ranking_on_validation": made.report,
             "curve": [asdict(epoch) for epoch in fitted.curve],
             "cut_short": fitted.cut_short,
         },
         pictures={f"{name}-curve.png": training_curve.picture(fitted.curve, name)},
     )
+
+
+def settled() -> Settings:
+    """The worker's settings for data in which everything goes with a lot of other things."""
+    settings = load_settings()
+    state = settings.state.model_copy(update={"covisit_neighbours": NEIGHBOURS})
+    return settings.model_copy(update={"state": state})
 
 
 def fit(known: Orders, training: Orders, seed: int, show: Show) -> tuple[Fitted, recipe.Recipe]:
@@ -101,7 +120,7 @@ def fit(known: Orders, training: Orders, seed: int, show: Show) -> tuple[Fitted,
     nobody = np.zeros(len(corpus), dtype=np.bool_)
     split = Split(rows, ~held & (rows > 0), held, nobody, nobody, nobody, nobody)
     config = NetworkConfig(
-        n_features=N_FEATURES,
+        n_features=len(NAMES),
         n_kinds=N_KINDS,
         n_gaps=N_GAPS,
         n_hours=N_HOURS,
@@ -118,116 +137,115 @@ def fit(known: Orders, training: Orders, seed: int, show: Show) -> tuple[Fitted,
     return train.fit(corpus, split, config, table, chosen.settings, show), chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some users, asked for the next item: rows of `users` and scores (U, N + 1) by method.
+def as_model(fitted: Fitted, log: OrderLog) -> Model:
+    """What a worker would load of the trained network; its ranker is yet to be learnt."""
+    table, bias = fitted.item_table, fitted.item_bias
+    return Model(
+        version="leave-one-out",
+        directory=Path(),
+        engine=OnnxEngine(export.to_onnx(fitted.network, table), table, bias),
+        item_ids=log.item_ids,
+        item_table=table,
+        item_bias=bias,
+        ranker=None,
+        heads={},
+        feature_set_hash=FEATURE_SET_HASH,
+        manifest={},
+    )
 
-    Seen items and row 0 are at minus infinity everywhere.
-    """
 
-    users: Ints
-    scores: dict[str, Floats]
-    seen: npt.NDArray[np.bool_]
+def learn(asker: Asker, moment: Moment, training: Orders, known: Orders) -> Ranking:
+    """The ranker, taught by the validation items of some users spread over all."""
+    every = max(1, round(training.n_users / RANKER_POINTS))
+    pools, features, users = [], [], []
+    for asked in asker.questions(moment, training, every):
+        pools.append(asked.pool)
+        features.append(candidate_features(asked.pool, asked.windows))
+        users.append(asked.users)
+    who = np.concatenate(users)
+    targets = asker.index(known.last().items[who])
+    return choose(Lessons(Pool.concat(pools), np.concatenate(features), targets, who))
 
-    def filtered(self, scores: Floats) -> Floats:
-        return np.where(self.seen, np.float32(-np.inf), scores)
 
-
-class Asker:
-    """Asks every method for each user's next item.
+class Baselines:
+    """What people would use instead: popularity, and co-visitation counted without any limit.
 
     Parameters
     ----------
-    counted
-        What neighbours are counted on, by the method's name; popularity on the first of them.
-    histories
-        What each user is known to have had: context of the question, filtered from the answer.
+    known, training
+        Everything but the test items, and but the validation items too.
     """
 
-    def __init__(
-        self, counted: dict[str, Orders], histories: Orders, engine: Engine, fitted: Fitted
-    ) -> None:
-        rows = histories.n_items + 1
-        self._histories, self._engine = histories, engine
-        self._table, self._bias = fitted.item_table, fitted.item_bias
-        self._inputs = orders.newest(histories, fitted.network.config.length)
+    def __init__(self, known: Orders, training: Orders) -> None:
+        rows = known.n_items + 1
+        self._visits = np.bincount(known.items, minlength=rows).astype(np.float32)
         self._near = {
-            name: Neighbours(part.items, part.users, rows) for name, part in counted.items()
+            "covisitation": Neighbours(known.items, known.users, rows),
+            "covisitation_frozen": Neighbours(training.items, training.users, rows),
         }
-        first = next(iter(counted.values()))
-        self._visits = np.bincount(first.items, minlength=rows).astype(np.float32)
 
-    def parts(self, users: Ints) -> Iterator[Part]:
-        """The answers for `users`, ascending, `USERS_AT_ONCE` at a time."""
-        for start in range(0, len(users), USERS_AT_ONCE):
-            some = users[start : start + USERS_AT_ONCE]
-            inputs = self._inputs.take(some)
-            logits = self._engine.score(inputs).queries @ self._table.T + self._bias
-            yield Part(
-                some,
-                {
-                    "popularity": np.broadcast_to(self._visits, logits.shape),
-                    "network": _log_softmax(logits),
-                    **{
-                        name: near.scores(inputs.item_rows, inputs.lengths)
-                        for name, near in self._near.items()
-                    },
-                },
-                self._histories.seen(some),
-            )
+    def scores(self, inputs: ModelInputs) -> dict[str, Floats]:
+        """Scores (U, N + 1) by method."""
+        shape = len(inputs), len(self._visits)
+        return {"popularity": np.broadcast_to(self._visits, shape)} | {
+            name: near.scores(inputs.item_rows, inputs.lengths) for name, near in self._near.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Ranks (U,) of the test items by method, and the share of the catalogue that is shown."""
+    """Ranks (U,) of the test items by method, and the share of the catalogue that is shown.
+
+    `reached` is the share of test items that are candidates.
+    """
 
     ranks: dict[str, Ints]
     coverage: dict[str, float]
+    reached: float
 
     def figures(self, method: str, users: slice | Ints) -> dict[str, evaluation.Figure]:
         ranks = self.ranks[method]
         return evaluation.ranking(ranks[users], np.arange(len(ranks))[users])
 
 
-def _blend(asker: Asker, known: Orders) -> Blend:
-    """The blend that ranks the validation items best, NDCG@10."""
-    targets = known.items[known.from_end() == 0]
-    users = np.random.default_rng(0).permutation(len(targets))[:BLEND_USERS]
-    choice = Choice()
-    for part in asker.parts(np.sort(users)):
-        wanted = targets[part.users]
-
-        def measure(scores: Floats, wanted: Ints = wanted) -> evaluation.Floats:
-            return metrics.gains(places(scores, wanted), TOP)
-
-        # What is filtered from the one is filtered from the blend.
-        choice.see(part.filtered(part.scores["network"]), part.scores[NEAR], measure)
-    return choice.best()
-
-
-def _rank(asker: Asker, blend: Blend, everything: Orders) -> Ranked:
-    targets = everything.items[everything.from_end() == 0]
+def rank(
+    asker: Asker,
+    ranker: Ranker,
+    now: Moment,
+    before: Moment,
+    baselines: Baselines,
+    everything: Orders,
+) -> Ranked:
+    """Ask everybody for the test item."""
+    targets = everything.last().items
     ranks: dict[str, list[Ints]] = {}
     shown: dict[str, npt.NDArray[np.bool_]] = {}
-    for part in asker.parts(np.arange(len(targets))):
-        blends = {
-            name: blend.scores(part.scores["network"], part.scores[near])
-            for name, near in ((HARK, NEAR), (f"{HARK}_frozen", FROZEN))
+    reached = 0
+    for asked in asker.questions(now, everything.without_last(1)):
+        wanted = targets[asked.users]
+        reached += int((asked.pool.items == asker.index(wanted)[:, None]).any(axis=1).sum())
+        then = asker.pool(asked.windows, asked.scores, asked.seen, before.part)
+        methods = {
+            HARK: asker.ranked(asked, asked.pool, ranker),
+            f"{HARK}_frozen": asker.ranked(asked, then, ranker),
+            "network": asked.logits,
+            **baselines.scores(asked.inputs),
         }
-        for method, scores in {**blends, **part.scores}.items():
-            left = part.filtered(scores)
-            ranks.setdefault(method, []).append(places(left, targets[part.users]))
+        for method, scores in methods.items():
+            left = np.where(asked.seen, np.float32(-np.inf), scores)
+            ranks.setdefault(method, []).append(places(left, wanted))
             best = np.argpartition(left, -TOP, axis=1)[:, -TOP:]
             shown.setdefault(method, np.zeros(left.shape[1], np.bool_))[best] = True
     return Ranked(
         {method: np.concatenate(found) for method, found in ranks.items()},
         {method: float(rows[1:].mean()) for method, rows in shown.items()},
+        reached / len(targets),
     )
 
 
 def _slices(ranked: Ranked, training: Orders, everything: Orders) -> dict[str, list[Row]]:
     """Items visited less than most, users with less history than most."""
-    targets = everything.items[everything.from_end() == 0]
+    targets = everything.last().items
     visits = np.bincount(training.items, minlength=training.n_items + 1)
     median_visits = int(np.median(visits[1:]))
     lengths = np.bincount(training.users)
@@ -252,10 +270,3 @@ def places(scores: Floats, wanted: Ints) -> Ints:
     above, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
     found: Ints = 1 + above + equal // 2
     return found
-
-
-def _log_softmax(logits: Floats) -> Floats:
-    top = logits.max(axis=1, keepdims=True)
-    shifted = logits - top
-    answer: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return answer

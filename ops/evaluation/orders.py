@@ -12,14 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.corpus import Corpus, Ints, Points
-from models.sequences import ModelInputs
+from models.features import NAMES
 from schemas.errors import ConfigError
 from schemas.kinds import Kind
 
 JUST_NOW = 1
 """Gap bucket and hour of every event: the files have no clock."""
-N_FEATURES = 1
-"""One that is always 0: without a clock there is nothing to know beside the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,11 @@ class Orders:
     def without_last(self, count: int) -> Orders:
         """The orders without each user's last `count` events."""
         kept = self.from_end() >= count
+        return Orders(self.users[kept], self.items[kept], self.n_items)
+
+    def last(self) -> Orders:
+        """Each user's last event."""
+        kept = self.from_end() == 0
         return Orders(self.users[kept], self.items[kept], self.n_items)
 
     def seen(self, users: Ints) -> npt.NDArray[np.bool_]:
@@ -102,28 +105,8 @@ def corpus(orders: Orders) -> Corpus:
         amounts=np.zeros(n, dtype=np.float32),
         points=Points(
             event=np.arange(n, dtype=np.int64),
-            features=np.zeros((n, N_FEATURES), dtype=np.float32),
+            features=np.broadcast_to(np.float32(0), (n, len(NAMES))),
             churn=np.full(n, -1, dtype=np.int8),
             risk=np.full(n, -1, dtype=np.int8),
         ),
-    )
-
-
-def newest(orders: Orders, length: int) -> ModelInputs:
-    """Model inputs (U, length) of the last `length` events of every user."""
-    sizes = np.bincount(orders.users)
-    lengths = np.minimum(sizes, length).astype(np.int64)
-    starts = np.cumsum(sizes) - lengths
-    steps = np.arange(length)
-    inside = steps < lengths[:, None]  # (U, length)
-    at = np.where(inside, starts[:, None] + steps, 0)
-    clock = np.where(inside, JUST_NOW, 0)
-    return ModelInputs(
-        item_rows=np.where(inside, orders.items[at], 0),
-        kinds=np.where(inside, int(Kind.VIEW), 0),
-        gaps=clock,
-        hours=clock,
-        amounts=np.zeros(inside.shape, dtype=np.float32),
-        features=np.zeros((len(lengths), N_FEATURES), dtype=np.float32),
-        lengths=lengths,
     )

@@ -75,7 +75,7 @@ def shown(*items: int) -> int:
 def test_only_changed_lists_go_out_and_not_too_often() -> None:
     sent = SentLists()
     outcomes = [
-        sent.admit(0, 1, t * 1000, shown(*items), POLICY)
+        sent.admit(0, 1, t, shown(*items), POLICY)
         for t, items in [(0, (1, 2)), (10, (1, 2)), (20, (2, 1)), (30, (2, 1)), (40, ())]
     ]
     assert outcomes == ["sent", "unchanged", "held", "sent", "empty"]

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.errors import ConfigError
 from schemas.kinds import Kind
+from streams.items import ItemTable
 from streams.plan import Plan
 from streams.settings import load_settings
 
@@ -78,6 +79,7 @@ def test_settings_reach_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
         HARK_STATE__MAX_USERS="7",
         HARK_STATE__LATE_S="60",
         HARK_STATE__COVISIT_DAYS="5",
+        HARK_STATE__COVISIT_NEIGHBOURS="7",
         HARK_RECOMMEND__TOP_K="3",
         HARK_RECOMMEND__REFRESH_S="9",
         HARK_RECOMMEND__MIN_INTERVAL_S="11",
@@ -91,6 +93,7 @@ def test_settings_reach_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     assert changed.recommendations == "a.recommendations"
     assert (changed.entities, changed.max_users, changed.late_s) == (1, 7, 60)
     assert changed.covisit_tau_s == 5 * 86_400
+    assert changed.new_state(0, ItemTable()).counters.covisits.part().weights.shape[1] == 7
     policy = changed.recommend
     assert (policy.top_k, policy.min_interval_s, policy.ttl_s) == (3, 11, 13)
     assert not policy.exclude_bought

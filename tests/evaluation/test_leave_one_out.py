@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import metrics
+from models import metrics, sequences
 from ops.evaluate import Task
 from ops.evaluation import leave_one_out, orders
+from ops.evaluation.order_log import OrderLog
 from ops.evaluation.orders import Orders
 from ops.evaluation.report import HARK, Report
+from schemas.kinds import Kind
+from streams.settings import Settings
 
 N_USERS, N_ITEMS = 300, 80
 
@@ -73,7 +76,7 @@ def test_the_report_has_its_parts(report: Report, tmp_path: Path) -> None:
 
 
 def test_the_test_items_teach_nothing(world: list[list[int]], tmp_path: Path) -> None:
-    """Other test items, the same weights and the same blend."""
+    """Other test items, the same weights."""
     other = [[*row[:-1], next(i for i in range(N_ITEMS) if i not in row)] for row in world]
     everything = [
         orders.read(write(tmp_path / f"{i}.txt", w)) for i, w in enumerate((world, other))
@@ -95,14 +98,39 @@ def test_both_shapes_are_the_same_orders(world: list[list[int]], tmp_path: Path)
     assert last.tolist() == [sorted({i for r in world for i in r}).index(r[-1]) + 1 for r in world]
 
 
-def test_a_question_holds_the_newest_events() -> None:
-    users = np.array([0, 0, 0, 1, 1, 2])
-    some = Orders(users, np.array([5, 6, 7, 1, 2, 9]), 9)
-    inputs = orders.newest(some, 2)
-    assert inputs.item_rows.tolist() == [[6, 7], [1, 2], [9, 0]]
-    assert inputs.lengths.tolist() == [2, 2, 1]
-    assert np.flatnonzero(some.seen(np.array([0, 2]))[0]).tolist() == [0, 5, 6, 7]
-    assert np.flatnonzero(some.seen(np.array([0, 2]))[1]).tolist() == [0, 9]
+@pytest.fixture
+def log_of() -> tuple[OrderLog, Orders]:
+    """Users of 70, 2 and 1 events; user numbers of two digits sort as numbers."""
+    items = np.array([*(np.arange(70) * 4 % 9 + 1), 3, 4, 9])
+    some = Orders(np.array([2] * 70 + [10] * 2 + [11]), items, 9)
+    log = OrderLog(Settings(), 9)
+    log.take_in(some)
+    return log, some
+
+
+def test_the_moment_is_the_workers(log_of: tuple[OrderLog, Orders]) -> None:
+    """All events but the 64 newest are forgotten; everything has the gap and hour it trained on."""
+    log, some = log_of
+    now = log.moment()
+    assert now.windows.lengths.tolist() == [64, 2, 1]
+    mine = log.items.ids
+    assert [int(mine[i]) for i in now.windows.items[1, :2]] == [3, 4]
+    assert [int(mine[i]) for i in now.windows.items[0]] == some.items[6:70].tolist()
+    table = np.zeros(len(log.items), np.int64)
+    table[log.indices] = np.arange(1, 10)
+    inputs = sequences.build(now.windows, now.frame, table)
+    inside = inputs.item_rows > 0
+    assert (inputs.gaps[inside] == orders.JUST_NOW).all()
+    assert (inputs.hours[inside] == orders.JUST_NOW).all()
+    assert (inputs.kinds[inside] == Kind.VIEW).all()
+    assert (inputs.amounts == 0).all()
+
+
+def test_the_moment_counts_the_open_block_too(log_of: tuple[OrderLog, Orders]) -> None:
+    log, some = log_of
+    part = log.moment().part
+    visits = part.visits[part.row_of[log.indices]] * part.visit_scale
+    assert visits.tolist() == pytest.approx(np.bincount(some.items, minlength=10)[1:].tolist())
 
 
 def test_equals_share_their_places() -> None:

@@ -138,6 +138,33 @@ def test_covisitation_counts_pairs_near_each_other_more() -> None:
     assert weights == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 0], rel=1e-4)
 
 
+def test_what_comes_after_an_item_is_told_from_what_comes_before() -> None:
+    partition = Partition()
+    for user, trail in enumerate(["abc", "ab", "ca"]):
+        partition.feed(
+            [_view(f"u{user}", i, 9 * user + n, START_S + n) for n, i in enumerate(trail)]
+        )
+    partition.feed([_view("end", "z", 9 * BLOCK_OFFSETS)])
+    part = partition.counters.covisits.part()
+    a, b, c = partition.items.known(list("abc")).tolist()
+    pairs = {
+        (item, int(other)): pytest.approx((float(weight), float(after)), abs=1e-5)
+        for item in (a, b, c)
+        for other, weight, after in zip(
+            *(
+                column[part.row_of[item]]
+                for column in (part.neighbours, part.weights, part.forward)
+            ),
+            strict=True,
+        )
+        if weight > 0
+    }
+    assert pairs == {
+        (a, b): (2, 2), (b, a): (2, 0), (b, c): (1, 1), (c, b): (1, 0),
+        (a, c): (1.5, 0.5), (c, a): (1.5, 1),
+    }  # fmt: skip
+
+
 def test_other_partitions_parts_add_up() -> None:
     items = ItemTable()
     here, there = Partition(items), Partition(items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_nothing_compiles_for_a_model_once_it_has_answered_its_golden_inputs(ask
 
 
 def by_the_book(seen: list[int], kinds: list[int], part: Part, k: int) -> dict[int, list[float]]:
-    """The `k` best candidates of one window, in order: score, near, next to, source, action."""
+    """The `k` best of one window, in order: score, nearness in four ways, source, action."""
     row = {item: at for item, at in enumerate(part.row_of.tolist()) if at >= 0}
 
     def visits(item: int) -> float:
@@ -104,27 +105,42 @@ def by_the_book(seen: list[int], kinds: list[int], part: Part, k: int) -> dict[i
 
     current, recent = seen[-1], list(dict.fromkeys(i for i in reversed(seen) if i >= 0))[:10]
     last = dict(zip(seen, kinds, strict=True))
-    pairs: list[tuple[int, float]] = []
-    next_to: dict[int, float] = {}
+    pairs: list[tuple[int, float, float]] = []  # both ways, and forward alone
+    next_to: dict[int, tuple[float, float]] = {}
     for rank, source in enumerate(recent):
         share = 0.7**rank / visits(source) ** 0.5
         if source in row:
-            near = part.neighbours[row[source]], part.weights[row[source]] * part.visit_scale
-            pairs += [(i, w * share / visits(i) ** 0.25) for i, w in zip(*near, strict=True) if w]
+            at = row[source]
+            near = (
+                part.neighbours[at].tolist(),
+                part.weights[at].tolist(),
+                part.forward[at].tolist(),
+            )
+            by = share * float(part.visit_scale)
+            pairs += [
+                (i, w * by / visits(i) ** 0.25, f * by / visits(i) ** 0.25)
+                for i, w, f in zip(*near, strict=True)
+                if w
+            ]
             if rank == 0:
-                next_to.update(pairs)
+                next_to = {i: (w, f) for i, w, f in pairs}
     for place, item in enumerate(seen):
-        beside = sum(
-            0.7 ** recent.index(other) / visits(other) ** 0.5 / abs(place - at)
-            for at, other in enumerate(seen)
-            if other in recent and 1 <= abs(place - at) <= 5
+        beside, after = (
+            sum(
+                0.7 ** recent.index(other) / visits(other) ** 0.5 / abs(place - at)
+                for at, other in enumerate(seen)
+                if other in recent and first <= place - at <= 5 and place != at
+            )
+            / visits(item) ** 0.25
+            for first in (-5, 1)
         )
-        pairs.append((item, beside / visits(item) ** 0.25))
-    pairs = [(int(item), weight) for item, weight in pairs if item not in (-1, current)]
-    top = max((weight for _, weight in pairs), default=0.0) or 1.0
-    near_of: dict[int, float] = {}
-    for item, weight in pairs:
-        near_of[item] = near_of.get(item, 0.0) + weight
+        pairs.append((item, beside, after))
+    pairs = [pair for pair in pairs if pair[0] not in (-1, current)]
+    top = max((both + after for _, both, after in pairs), default=0.0) or 1.0
+    near_of, ahead_of = defaultdict[int, float](float), defaultdict[int, float](float)
+    for item, both, after in pairs:
+        near_of[item] += both
+        ahead_of[item] += after
     usual = {int(Kind.CART): 1.5, **dict.fromkeys([Kind.PURCHASE, Kind.REMOVE, Kind.CANCEL], 0.2)}
     own = {i: 1.5 * 0.7**r * usual.get(last[i], 1.0) for r, i in enumerate(recent) if i != current}
     events = {i: float(part.popularity[row[i]]) for i in part.leaders[:k].tolist()}
@@ -132,12 +148,14 @@ def by_the_book(seen: list[int], kinds: list[int], part: Part, k: int) -> dict[i
     newest = list(dict.fromkeys(i for i in reversed(seen) if i >= 0))[:OWN]
     found = {}
     for item in {*near_of, *own, *popular} - ({*seen} - {*newest}):
-        parts = near_of.get(item, 0.0) / top, own.get(item, 0.0), popular.get(item, 0.0)
+        by_visits = (near_of[item] + ahead_of[item]) / top
+        parts = by_visits, own.get(item, 0.0), popular.get(item, 0.0)
         source = Source.COVISITED if parts[0] >= parts[2] else Source.POPULAR
         source = Source.OWN_RECENT if item in own else source
         action = last[item] if item in own else 0
         if sum(parts) > 0:
-            told = near_of.get(item, 0.0), next_to.get(item, 0.0)
+            newest_to = next_to.get(item, (0.0, 0.0))
+            told = near_of[item], newest_to[0], ahead_of[item], newest_to[1]
             found[item] = [sum(parts), *told, float(source), float(action)]
     best = sorted(found, key=lambda item: (-np.float32(found[item][0]), item))[:k]
     return {item: found[item] for item in best}
@@ -203,7 +221,8 @@ def compare(windows: Any, asking: Any, counters: Counters, k: int) -> int:
         assert not found.scores[row][only_hot].any()
         numbers = [
             [float(column[row, place]) for column in
-             (found.scores, found.near, found.next_to, found.sources, found.actions)]
+             (found.scores, found.near, found.next_to, found.ahead, found.next_ahead,
+              found.sources, found.actions)]
             for place in range(len(got))
         ]  # fmt: skip
         scores = [line[0] for line in numbers]

@@ -13,6 +13,7 @@ from streams.label_queue import LabelQueue, Payments
 from streams.partition import PartitionState
 from streams.pending import Pending
 from streams.undo import Undo
+from streams.user_rows import UserRows
 
 
 def snapshot(state: PartitionState) -> Any:
@@ -31,6 +32,12 @@ def _plain(value: Any) -> Any:
         return {**kept, "_rows": waiting, "_head": 0, "_tail": len(value)}
     if isinstance(value, list) and value and isinstance(value[0], Pending):
         return _plain(_merged(value))
+    if isinstance(value, UserRows):
+        used = len(value._index.ids)
+        columns = (value.rows, value.owners, value._touched, value._captured)
+        found = {user_id: value.slot(user_id) for user_id in value.users()}
+        kept = [value._index.ids, value._free, sorted(value.leavers), value.evicted, value._given]
+        return _plain([*(column[:used] for column in columns), found, kept])
     if isinstance(value, ItemNumbers):
         return [value._id(number) for number in range(len(value))]
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ from models.own import NOW_S, REPEAT_PRIOR
 from models.windows import A_NAMES, C_NAMES, Windows
 from schemas.kinds import N_KINDS, Kind
 from streams.candidates import Source, Suggestions
-from streams.pool import ENGINE_CANDIDATES, OWN_CANDIDATES, gather
+from streams.pool import ENGINE_CANDIDATES, OWN_CANDIDATES, TOLD, gather
 
 LENGTH, K, WORKER_ITEMS, MODEL_ITEMS, WIDTH = 12, 6, 30, 20, 8
 
@@ -45,6 +45,8 @@ def suggestions(rng: np.random.Generator, d: int) -> Suggestions:
         found.items[row, :n] = rng.permutation(WORKER_ITEMS)[:n]
         found.near[row, :n] = rng.integers(0, 3, n)
         found.next_to[row, :n] = rng.random(n)
+        found.ahead[row, :n] = found.near[row, :n] * rng.random(n)
+        found.next_ahead[row, :n] = found.next_to[row, :n] * rng.random(n)
         for name in ("popular", "hot", "usual"):
             getattr(found, name)[row, :n] = rng.random(n)
         found.sources[row, :n] = rng.integers(1, 4, n)
@@ -102,7 +104,7 @@ def test_the_pool_holds_each_source_once(seed: int, d: int, most: int) -> None:
             assert pool.engine_place[at, c] == place
         real = [item >= 0 for item, _ in wanted]
         assert pool.offered[at].tolist() == real[:K] + [False] * (len(real) - K)
-        for name in ("near", "next_to", "popular", "hot", "usual"):
+        for name in TOLD:
             assert np.array_equal(getattr(pool, name)[at, :K], getattr(offered, name)[at])
 
 
@@ -115,10 +117,14 @@ def test_features_are_what_they_say(seed: int, d: int, most: int) -> None:
     items[rng.random(items.shape) < 0.2] = -1
     shape = items.shape
     known = rng.random(shape) < 0.5
+    near = (rng.integers(0, 4, shape) * 0.7).astype(np.float32)
+    next_to = rng.random(shape).astype(np.float32)
     pool = Pool(
         items=items,
-        near=(rng.integers(0, 4, shape) * 0.7).astype(np.float32),
-        next_to=rng.random(shape).astype(np.float32),
+        near=near,
+        next_to=next_to,
+        ahead=(near * rng.random(shape)).astype(np.float32),
+        next_ahead=(next_to * rng.random(shape)).astype(np.float32),
         popular=rng.random(shape).astype(np.float32),
         hot=rng.random(shape).astype(np.float32),
         usual=rng.random(shape).astype(np.float32),
@@ -154,6 +160,9 @@ def by_the_book(pool: Pool, windows: Windows, at: int, c: int) -> dict[str, floa
         "near_share": share,
         "next_to": math.log(pool.next_to[at, c] / NEAR_EPSILON + 1),
         "near_place": near_place,
+        "ahead": math.log(pool.ahead[at, c] / NEAR_EPSILON + 1),
+        "ahead_share": pool.ahead[at, c] / max(*pool.ahead[at].tolist(), 1e-9),
+        "next_ahead": math.log(pool.next_ahead[at, c] / NEAR_EPSILON + 1),
         "popular": math.log1p(pool.popular[at, c]),
         "hot": math.log1p(pool.hot[at, c]),
         "usual": math.log1p(pool.usual[at, c]),

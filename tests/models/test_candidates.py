@@ -46,6 +46,8 @@ def pool(items: list[list[int]], near: list[list[float]] | None = None) -> Pool:
         items=found,
         near=weights,
         next_to=np.zeros(shape, np.float32),
+        ahead=weights / 2,
+        next_ahead=np.zeros(shape, np.float32),
         popular=np.zeros(shape, np.float32),
         hot=np.zeros(shape, np.float32),
         usual=np.zeros(shape, np.float32),
@@ -92,6 +94,7 @@ def test_places_by_co_visitation_are_per_decision() -> None:
         pytest.approx([1, 1 / 3, 0.5]),
     ]
     assert named(features, "near_share")[0] == pytest.approx([0.25, 1, 0])
+    assert named(features, "ahead_share")[0] == pytest.approx([0.25, 1, 0])
 
 
 def test_an_empty_place_has_no_features() -> None:

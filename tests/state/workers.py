@@ -53,7 +53,7 @@ class Worker:
             for who in zip(
                 applied.slots[rows].tolist(),
                 applied.owners[asked].tolist(),
-                (seen.now_s * 1000).tolist(),
+                seen.now_s.tolist(),
                 list_hashes(shown, self.items.hashes).tolist(),
                 strict=True,
             )

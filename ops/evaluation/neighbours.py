@@ -1,8 +1,9 @@
-"""What users went on to: forward co-visitation, the method that a network has to beat.
+"""What users went on to: forward co-visitation, the method that Hark has to beat.
 
 `pairs[i, j]` counts how often j came within a few events after i, nearer ones more. A user's
 last items vote for what usually followed them. Looking forward only matters: counted both ways,
-the same votes lose a tenth of their quality (docs/lab-notes.md).
+the same votes lose a tenth of their quality (docs/lab-notes.md). Every pair is kept, which no
+worker could: a baseline, not the worker's counters.
 """
 
 from __future__ import annotations

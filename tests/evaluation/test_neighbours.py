@@ -1,15 +1,13 @@
-"""Forward co-visitation counts what came after, and blends with the network."""
+"""Forward co-visitation counts what came after."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.blend import Blend, Choice
 from models.covisitation import forward_counts
-from models.neighbours import (
+from ops.evaluation.neighbours import (
     DECAY,
     RECENT,
     SOURCE_EXPONENT,
@@ -50,26 +48,3 @@ def test_the_last_items_vote(log: list[list[int]], history: list[int]) -> None:
     padded = np.array([[*history, 3, 3]])
     found = Neighbours(items, users, N_ROWS).scores(padded, np.array([len(history)]))
     assert np.allclose(found[0], wanted, rtol=1e-5)
-
-
-def test_the_better_half_counts_more() -> None:
-    """Where only the neighbours know, they get all the weight there is; and none if they don't."""
-    rng = np.random.default_rng(0)
-    wanted = rng.integers(0, 50, 200)
-    right = np.full((200, 50), 1e-3, dtype=np.float32)
-    right[np.arange(200), wanted] = 0.2
-    noise = rng.normal(size=(200, 50)).astype(np.float32)
-
-    def best_at(scores: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-        return (scores.argmax(axis=1) == wanted).astype(float)
-
-    knows, guesses = Choice(), Choice()
-    knows.see(noise, right, best_at)
-    guesses.see(np.log(right), np.exp(2 * noise), best_at)
-    assert knows.best().weight >= 1
-    assert guesses.best().weight < 0.5
-
-
-def test_an_item_that_only_one_knows_is_still_possible() -> None:
-    scores = Blend(1.0, 0.1).scores(np.log(np.float32([[0.5, 0.5]])), np.float32([[0.0, 0.9]]))
-    assert np.exp(scores[0]).tolist() == pytest.approx([0.05, 0.5])
