@@ -23,5 +23,5 @@ def test_a_small_state_comes_back_whole_and_every_number_is_there(
     assert answer["restore_s"] > 0
     assert answer["bytes_per_user"] > 1_000
     assert answer["core_share_with"] > 0
-    assert 0 < answer["checkpoint_rows"]
+    assert answer["checkpoint_rows"] > 0
     assert answer["machine"]["cores"]
