@@ -10,7 +10,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from models import lock
 from ops.archive_files import PartitionArchive, Span
+from ops.forgotten import Erased, Forgotten
 from schemas.errors import ConfigError, TransientError
 from schemas.topics import EVENTS
 from streams.batches import RecordBatch, fold
@@ -18,6 +20,7 @@ from streams.log import groupless_consumer
 from streams.startup import check_cluster
 
 FILE_RECORDS = 200_000
+LOCK = ".archive.lock"
 IDLE_POLLS = 6
 """Empty fetches of 500 ms after which a span is left for the next run: aborted transactions at
 a log's very end move no position until more is written."""
@@ -27,9 +30,16 @@ Progress = Callable[[int, int], None]
 
 
 async def archive_topic(
-    client: dict[str, Any], topic: str, root: Path, progress: Progress | None = None
+    client: dict[str, Any],
+    topic: str,
+    root: Path,
+    progress: Progress | None = None,
+    erased: Erased | None = None,
 ) -> int:
     """Archive every committed record of a topic that isn't archived yet -> how many that were.
+
+    Users whom the log says to forget are left out, and erased from what was archived before;
+    `erased` is told how much that was. One process at a time.
 
     Raises
     ------
@@ -43,9 +53,18 @@ async def archive_topic(
     try:
         await consumer.start()
         try:
-            return await _archive(
-                consumer, topic, partitions, root, progress or (lambda done, expected: None)
-            )
+            with lock.held(root / LOCK, "archiving", wait=True):
+                forgotten = Forgotten(root, topic)
+                done = await _archive(
+                    consumer,
+                    topic,
+                    partitions,
+                    root,
+                    forgotten,
+                    progress or (lambda done, expected: None),
+                )
+                forgotten.erase(erased)
+                return done
         finally:
             await consumer.stop()
     except KafkaError as error:
@@ -53,7 +72,12 @@ async def archive_topic(
 
 
 async def _archive(
-    consumer: AIOKafkaConsumer, topic: str, partitions: int, root: Path, progress: Progress
+    consumer: AIOKafkaConsumer,
+    topic: str,
+    partitions: int,
+    root: Path,
+    forgotten: Forgotten,
+    progress: Progress,
 ) -> int:
     places = [TopicPartition(topic, number) for number in range(partitions)]
     begins = await consumer.beginning_offsets(places)
@@ -80,7 +104,8 @@ async def _archive(
             if after == first:
                 await consumer.end_offsets([place])  # raises if Kafka is gone and not just quiet
                 break
-            held.write(Span(first, after), batches)
+            kept = [part for part in map(forgotten.take, batches) if part is not None]
+            held.write(Span(first, after), kept)
             first = after
             done += sum(len(batch) for batch in batches)
             progress(done, expected)

@@ -107,15 +107,19 @@ class PartitionArchive:
             },
             schema=SCHEMA,
         )
-        self.directory.mkdir(parents=True, exist_ok=True)
         path = self.path(span)
+        self.store(path, frame)
+        return path
+
+    def store(self, path: Path, frame: pl.DataFrame) -> None:
+        """Write a file of this partition, or put another content in its place, at once."""
+        self.directory.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         with partial.open("wb") as file:
             frame.write_parquet(file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        return path
 
     def read(self, max_records: int = 4_000, end: int | None = None) -> Iterator[RecordBatch]:
         """Every archived record in log order, up to offset `end`."""

@@ -42,6 +42,7 @@ COMMANDS = {
         "ops.dead_letters:dead_letters", "List, show and replay what was refused."
     ),
     "pseudonym": Entry("ops.pseudonym:pseudonym", "What a user is called where ids are renamed."),
+    "forget": Entry("ops.forget:forget", "Erase a user, leave a tombstone, print a receipt."),
     "demo": Entry("ops.demo:demo", "Everything at once, with a summary."),
     "bench": Entry("ops.bench:bench", "Measure this machine."),
     "schemas": Entry(

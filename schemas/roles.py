@@ -17,7 +17,7 @@ ROLES = {
     "worker": "`hark worker`: reads events, publishes decisions",
     "trainer": "`hark train`, `hark trainer`: archives the log",
     "reader": "who subscribes to recommendations and alerts",
-    "operator": "watches lag and settings, reads and replays dead letters",
+    "operator": "watches lag and settings, replays dead letters, makes forget users",
     "admin": "creates topics, grants rights",
 }
 

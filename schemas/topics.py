@@ -62,7 +62,7 @@ EVENTS = TopicSpec(
     30 * _DAY_MS,
     "delete",
     ("publisher", "operator"),  # the operator replays dead letters
-    ("worker", "trainer"),
+    ("worker", "trainer", "operator"),  # the operator reads where users were forgotten
 )
 ITEMS = TopicSpec(
     "items", "item id", ItemUpsert, 1, -1, "compact", ("publisher",), ("worker", "trainer")

@@ -77,6 +77,10 @@ class _Incident:
     ended_ms: int | None = None
 
 
+FORGOTTEN = "forgotten"
+"""The model version of an alert that closes because its subject is forgotten."""
+
+
 class AlertBook:
     """Open and cooling incidents of one kind in one partition.
 
@@ -147,8 +151,35 @@ class AlertBook:
             return self._alert(seen, at, incident, model_version, explain())
         return None
 
+    def closed(self, subject: str, ended_ms: int) -> Alert | None:
+        """What closes a subject's incident, open or cooling down, as it is forgotten."""
+        incident = self._incidents.get(subject)
+        if incident is None:
+            return None
+        if incident.ended_ms is not None:
+            ended_ms = incident.ended_ms
+        return Alert(
+            alert_id=incident.alert_id,
+            dedup_key=f"{self.kind}/{subject}",
+            kind=self.kind,
+            subject=subject,
+            status="resolved",
+            severity=incident.severity,
+            probability=0.0,
+            threshold=0.0,
+            reason_codes=[],
+            evidence=[],
+            started_at=format_time_ms(incident.started_ms),
+            ended_at=format_time_ms(ended_ms),
+            model_version=FORGOTTEN,
+            generated_at=format_time_ms(ended_ms),
+        )
+
     def recall(self, alert: Alert) -> None:
         """Take over the state that `alert`, read from the topic in order, says."""
+        if alert.model_version == FORGOTTEN:
+            self.forget(alert.subject)
+            return
         self._incidents[alert.subject] = _Incident(
             alert.alert_id,
             alert.severity,

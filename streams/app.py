@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -15,8 +14,8 @@ from faust.types import StreamT
 
 from models.registry import Model, stored_at_s
 from schemas.codec import EventDecoder
-from schemas.errors import ConfigError, HarkError
-from schemas.topics import EVENTS, ITEMS, MAX_MESSAGE_BYTES
+from schemas.errors import ConfigError
+from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
 from schemas.topics import topics as topic_specs
 from streams.batches import RecordBatch
 from streams.brake import Brake
@@ -36,16 +35,17 @@ from streams.ownership import Ownership
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.plan import Plan
+from streams.retry import retried
 from streams.scoring import Scorer
 from streams.settings import Settings
 from streams.startup import check_cluster, check_state_topics
+from streams.stuck import Stuck
 from streams.transport import batches, declare_batch_topic, install
 from streams.warm import warm
 
 log = structlog.get_logger(__name__)
 REBALANCE_TIMEOUT_S = 60.0
 REPORT_EVERY_S = 1.0
-STUCK_S = 60.0
 
 
 class Worker:
@@ -103,10 +103,14 @@ class Worker:
             self._client,
             kafka.group_id,
             self.topic,
+            prefix + ALERTS.name,
+            prefix + DEAD_LETTERS.name,
             self.pipeline,
             self.checkpoints,
             self.metrics,
+            settings.limits.retry_s,
         )
+        self._stuck = Stuck(settings.limits.stuck_s, self.pipeline.doing)
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
@@ -174,7 +178,8 @@ class Worker:
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
         await asyncio.to_thread(warm, self.scorer.plan, self._decoder)
-        await self.producer.start()
+        retry_s = self.settings.limits.retry_s
+        await retried("starting the output producer", self.producer.start, retry_s)
         await self.catalogue.start(self.partitions[self._items_topic])
         await self.champion.start()
         self.checkpoints.start()
@@ -235,6 +240,8 @@ class Worker:
                 age_s = max(0.0, time.time() - state.last_broker_ms / 1000) if records else 0.0
                 lags[number] = PartitionLag(records, age_s, self._committed(number) or 0)
             self.metrics.set_partitions(lags)
+            waiting = {number: self._uncommitted(number, lags[number]) for number in lags}
+            self._stuck.observe(waiting, time.monotonic())
             self.metrics.set_state(
                 users=sum(state.users for state in states.values()),
                 items=len(self.items),
@@ -249,16 +256,19 @@ class Worker:
         high = self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0
         return max(0, high - state.next_offset)
 
+    def _uncommitted(self, number: int, lag: PartitionLag) -> PartitionLag:
+        """The same, with the records that aren't committed: those in hand wait as well."""
+        high = self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0
+        records = max(0, high - lag.committed) if lag.committed else lag.records
+        return PartitionLag(records, lag.seconds, lag.committed)
+
     def _check(self) -> str:
-        idle_s = time.monotonic() - self.pipeline.progress_s
-        behind = any(
-            self._behind(number, state) for number, state in dict(self.pipeline.states).items()
-        )
-        return (
-            f"no batch finished for {idle_s:.0f} s while records wait"
-            if (behind and idle_s > STUCK_S)
-            else ""
-        )
+        return self._stuck.problem(time.monotonic())
+
+    def background(self) -> list[asyncio.Task[None]]:
+        """What must run for as long as the worker does."""
+        tasks = self.catalogue.task, self.champion.task, self.checkpoints.task
+        return [task for task in tasks if task is not None]
 
 
 class _App(faust.App):
@@ -272,28 +282,3 @@ class _App(faust.App):
         self.worker.health.set_ready(False)
         await super().on_stop()
         await self.worker.stop()
-
-
-async def run(settings: Settings) -> None:
-    """Run a worker until SIGTERM, SIGINT or a failure.
-
-    Raises
-    ------
-    HarkError
-        What stopped it, when it wasn't asked to.
-    """
-    worker = Worker(settings)
-    await worker.check()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await worker.app.start()
-    reporting = asyncio.create_task(worker.report(), name="hark-report")
-    asked = asyncio.create_task(stop.wait())
-    crashed = asyncio.create_task(worker.app._crashed.wait())
-    await asyncio.wait({asked, crashed}, return_when=asyncio.FIRST_COMPLETED)
-    log.info("worker.stopping", asked=asked.done())
-    reporting.cancel()
-    await worker.app.stop()
-    if not asked.done():
-        raise HarkError(f"worker stopped: {worker.app.crash_reason!r}") from worker.app.crash_reason

@@ -39,7 +39,7 @@ class Catalogue:
         self._apply = apply
         self._consumer = groupless_consumer(client)
         self._decode = msgspec.json.Decoder(ItemUpsert).decode
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self.rejected = 0
 
     async def start(self, partition_count: int) -> None:
@@ -51,13 +51,13 @@ class Catalogue:
         while any([await self._consumer.position(tp) < ends[tp] for tp in partitions]):
             await self._poll()
         log.info("catalogue.read", items=len(self._items), rejected=self.rejected)
-        self._task = asyncio.create_task(self._follow(), name="hark-catalogue")
+        self.task = asyncio.create_task(self._follow(), name="hark-catalogue")
 
     async def stop(self) -> None:
         """Stop following."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
         await self._consumer.stop()
 
     async def _follow(self) -> None:

@@ -61,7 +61,7 @@ class Champion:
         self._poll_s = poll_s
         self._answers = "counters"
         self._refused: dict[str, object] = {}  # by version (or alias): its files as they were
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load what is there now, then follow in the background."""
@@ -70,13 +70,13 @@ class Champion:
             await self._look(aliases.PREVIOUS)
         if self._answers == "counters":
             log.warning("model.none", registry=str(self._root), answers="counters")
-        self._task = asyncio.create_task(self._follow(), name="hark-champion")
+        self.task = asyncio.create_task(self._follow(), name="hark-champion")
 
     async def stop(self) -> None:
         """Stop following."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
 
     async def _follow(self) -> None:
         while True:

@@ -90,7 +90,7 @@ class Checkpoints:
         self.committed = committed
         self._metrics = metrics
         self._owned: dict[int, _Owned] = {}
-        self._running: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def on(self) -> bool:
@@ -105,13 +105,13 @@ class Checkpoints:
     def start(self) -> None:
         """Begin the rounds."""
         if self.on:
-            self._running = asyncio.create_task(self._rounds(), name="hark-checkpoints")
+            self.task = asyncio.create_task(self._rounds(), name="hark-checkpoints")
 
     async def stop(self) -> None:
         """End the rounds and close the writers."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait({self._running})
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait({self.task})
         await asyncio.gather(*map(self.disown, list(self._owned)))
 
     async def own(self, partition: int) -> None:

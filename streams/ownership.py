@@ -14,8 +14,10 @@ from streams.checkpoints import Checkpoints
 from streams.metrics import Metrics
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
+from streams.refusals import read_refusals
 from streams.restore import accept, committed_offsets, read_alerts, replay, restore_checkpoint
 from streams.restore_progress import RestoreProgress
+from streams.retry import retried
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +31,16 @@ class Ownership:
         Keyword arguments of the aiokafka client.
     group
         The worker's consumer group.
-    events
-        Topic name on the wire.
+    events, alerts, letters
+        Topic names on the wire.
     pipeline
         Holds the states.
     checkpoints
         Where states are restored from, and who writes them from then on.
     metrics
         Told about each rebalance.
+    retry_s
+        How long a broker that fails is asked again.
     """
 
     def __init__(
@@ -44,14 +48,19 @@ class Ownership:
         client: dict[str, Any],
         group: str,
         events: str,
+        alerts: str,
+        letters: str,
         pipeline: Pipeline,
         checkpoints: Checkpoints,
         metrics: Metrics,
+        retry_s: float,
     ) -> None:
         self._client = client
         self._group = group
         self._events = events
-        self._alerts = pipeline.scorer.plan.alerts
+        self._alerts = alerts
+        self._letters = letters
+        self._retry_s = retry_s
         self._pipeline = pipeline
         self._checkpoints = checkpoints
         self._metrics = metrics
@@ -70,17 +79,34 @@ class Ownership:
             await self._checkpoints.disown(gone)
         progress = RestoreProgress(self._metrics.checkpoints)
         mine = [TopicPartition(self._events, number) for number in sorted(assigned)]
-        committed = await committed_offsets(self._client, self._group, mine) if mine else {}
-        alerts = partitions[self._alerts]
-        await asyncio.gather(
-            *(self._bring(tp, committed.get(tp, 0), alerts, progress) for tp in mine)
+        committed = (
+            await retried(
+                "reading committed offsets",
+                lambda: committed_offsets(self._client, self._group, mine),
+                self._retry_s,
+            )
+            if mine
+            else {}
         )
+
+        async def bring(tp: TopicPartition) -> None:
+            await retried(
+                f"restoring partition {tp.partition}",
+                lambda: self._bring(tp, committed.get(tp, 0), partitions, progress),
+                self._retry_s,
+            )
+
+        await asyncio.gather(*map(bring, mine))
         seconds = progress.finish()
         self._metrics.count_rebalance()
         log.info("rebalanced", partitions=sorted(assigned), seconds=round(seconds, 2))
 
     async def _bring(
-        self, tp: TopicPartition, committed: int, alert_partitions: int, progress: RestoreProgress
+        self,
+        tp: TopicPartition,
+        committed: int,
+        partitions: dict[str, int],
+        progress: RestoreProgress,
     ) -> None:
         """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
         states, number = self._pipeline.states, tp.partition
@@ -94,6 +120,8 @@ class Ownership:
             state = await self._restored(number, committed, progress)
         if not kept or state.next_offset < committed:
             saved, found = state.next_offset, state
+            letters = TopicPartition(self._letters, number % partitions[self._letters])
+            state.refused = await read_refusals(self._client, letters, tp, saved, committed)
             events = await replay(
                 self._client,
                 tp,
@@ -102,7 +130,8 @@ class Ownership:
                 lambda batch: self._pipeline.apply(found, batch),
                 progress,
             )
-            alerts_tp = TopicPartition(self._alerts, number % alert_partitions)
+            state.refused = frozenset()
+            alerts_tp = TopicPartition(self._alerts, number % partitions[self._alerts])
             for alert in await read_alerts(self._client, alerts_tp, committed):
                 state.recall(alert)
             self._metrics.count_restored(events)

@@ -50,7 +50,8 @@ class Pipeline:
     ) -> None:
         self.scorer = scorer
         self.states: dict[int, PartitionState] = {}
-        self.progress_s = time.monotonic()
+        self._scoring_since_s: float | None = None
+        self._unconfirmed = 0
         self._producer = producer
         self._metrics = metrics
         self._brake = brake
@@ -69,9 +70,25 @@ class Pipeline:
             async for event in events:
                 batch = cast("RecordBatch", event.value)
                 state = self.states[batch.partition]
-                work = partial(self.scorer.score_batch, state, batch)
+                work = partial(self._score, state, batch)
                 await scoring.put((event, asyncio.ensure_future(self.in_scorer(work))))
             await scoring.put(None)
+
+    def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:
+        self._scoring_since_s = time.monotonic()
+        try:
+            return self.scorer.score_batch(state, batch)
+        finally:
+            self._scoring_since_s = None
+
+    def doing(self) -> str:
+        """What hangs, if something does; may be asked from any thread."""
+        since_s = self._scoring_since_s
+        if since_s is not None:
+            return f"a batch is being scored since {time.monotonic() - since_s:.0f} s"
+        if self._unconfirmed:
+            return f"{self._unconfirmed} batches wait for the broker to confirm their outputs"
+        return ""
 
     async def _publish(
         self, scoring: asyncio.Queue[Scoring | None], tasks: asyncio.TaskGroup
@@ -92,12 +109,13 @@ class Pipeline:
         self, event: EventT[RecordBatch], scored: Scored, sent: list[asyncio.Future[Any]]
     ) -> None:
         started = time.perf_counter()
+        self._unconfirmed += 1
         try:
             await self._producer.confirm(sent)
         finally:
+            self._unconfirmed -= 1
             self._confirming.release()
         event.ack()
-        self.progress_s = time.monotonic()
         self._metrics.observe_stage("produce", time.perf_counter() - started)
         self._metrics.observe_batch(scored.counts)
         self._metrics.observe_latency(time.time_ns() // 1_000_000, scored.broker_ms, scored.time_ms)

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.registry import Model
-from schemas.codec import EventDecoder, dead_letter_headers
+from schemas.codec import EventDecoder
 from schemas.columns import EventColumns
 from schemas.errors import EngineError, Reason
-from schemas.outputs import DeadLetterHeaders
+from streams import forgetting
 from streams.batches import RecordBatch
+from streams.dead_letter import dead_letter
 from streams.decide import Decider, Decisions, Record
 from streams.histories import Applied
 from streams.ingest import BatchDecoder, Decoded, Rejection
@@ -144,7 +145,13 @@ class Scorer:
         def refuse(part: RecordBatch, error: Exception) -> Scored:
             return self._refuse(state, part, error)
 
-        return Scored.joined(self._isolation.run(batch, attempt, refuse))
+        found: list[Scored] = []
+        for part, user_id in forgetting.pieces(batch):
+            if user_id is None:
+                found += self._isolation.run(part, attempt, refuse)
+            else:
+                found.append(self._forget(state, part, user_id))
+        return Scored.joined(found)
 
     def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:
         with self._metrics.stage("decode"):
@@ -180,6 +187,15 @@ class Scorer:
         self._advance(state, batch)
         return scored
 
+    def _forget(self, state: PartitionState, batch: RecordBatch, user_id: str) -> Scored:
+        """A batch of one record that says: keep nothing of this user."""
+        alerts = forgetting.forget(state, batch, user_id)
+        self._advance(state, batch)
+        none = np.empty(0, np.int64)
+        outputs = [Output(self.plan.alerts, *forgetting.message(alert)) for alert in alerts]
+        said: list[tuple[str, str, str]] = [(a.kind, a.severity, a.status) for a in alerts]
+        return Scored(outputs, [False], forgetting.counts(), none, none, said)
+
     def _refuse(self, state: PartitionState, batch: RecordBatch, error: Exception) -> Scored:
         """A batch of one record that no stage can work on."""
         self._advance(state, batch)
@@ -202,7 +218,12 @@ class Scorer:
                 return self._apply(state, part)
 
         rest = batch.without(state.refused) if state.refused else batch
-        parts = self._isolation.run(rest, attempt, lambda _part, _error: (0, "")) if rest else []
+        parts: list[tuple[int, str]] = []
+        for part, user_id in forgetting.pieces(rest) if rest else ():
+            if user_id is None:
+                parts += self._isolation.run(part, attempt, lambda _part, _error: (0, ""))
+            else:
+                forgetting.forget(state, part, user_id)
         self._advance(state, batch)
         return sum(n for n, _ in parts), next((why for _, why in parts if why), "")
 
@@ -241,25 +262,7 @@ class Scorer:
         state.last_broker_ms = batch.timestamps[-1]
 
     def _dead_letter(self, batch: RecordBatch, rejection: Rejection) -> Output:
-        i = rejection.index
-        headers = batch.headers[i]
-        attempt = next((value for name, value in headers if name == "hark-attempt"), b"0")
-        story = DeadLetterHeaders(
-            reason=rejection.reason.value,
-            detail=rejection.detail[:500],
-            topic=batch.topic,
-            partition=batch.partition,
-            offset=batch.offsets[i],
-            timestamp=batch.timestamps[i],
-            code_version=self.plan.code_version,
-            attempt=int(attempt) + 1 if attempt.isdigit() and len(attempt) < 9 else 1,
-        )
-        return Output(
-            self.plan.dead_letters,
-            batch.keys[i],
-            batch.values[i],
-            dead_letter_headers(story, headers),
-        )
+        return dead_letter(self.plan.dead_letters, self.plan.code_version, batch, rejection)
 
 
 def _outcomes(records: int, decoded: Decoded, applied: Applied) -> npt.NDArray[np.int8]:

@@ -124,15 +124,21 @@ class Http(Section):
 
 
 class Limits(Section):
-    """When too many dead letters stop the worker (a bad deploy must not drain a topic).
+    """When the worker stops, gives up or says that it is ill.
 
-    `max_failures` bounds the records in a row that make a stage raise.
+    Too many dead letters stop it: a bad deploy must not drain a topic. `max_failures` bounds the
+    records in a row that make a stage raise, `retry_s` how long a broker that fails is asked
+    again, `stop_timeout_s` how long a stop may take; /healthz fails where nothing was committed
+    for `stuck_s` while records wait.
     """
 
     dead_letter_share: Share = 0.5
     dead_letter_window: Positive = 10_000
     max_consecutive: Positive = 5_000
     max_failures: Positive = 100
+    stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 45.0
+    stuck_s: Annotated[float, Field(gt=0)] = 60.0
+    retry_s: Annotated[float, Field(ge=0, le=600)] = 30.0
 
 
 class Privacy(Section):

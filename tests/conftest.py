@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from ops.local_kafka import LocalKafka
 from ops.places import cache_dir
@@ -16,6 +17,10 @@ from ops.places import cache_dir
 NOT_SETTINGS = {"HARK_TEST_BOOTSTRAP", "HARK_DATA"}
 
 _numbers = itertools.count()
+settings.register_profile(
+    "hark", deadline=None
+)  # how long an example takes is the machine's matter
+settings.load_profile("hark")
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from aiokafka.errors import IllegalStateError
 from ops.topic_admin import create_topics
 from schemas.errors import HarkError
 from schemas.topics import topics
-from streams.app import run
 from streams.kafka_settings import Kafka
 from streams.ownership import Ownership
+from streams.run import run
 from streams.settings import Http, Model, Settings
 
 

@@ -62,7 +62,7 @@ def _inside(rng: random.Random, name: str, data: bytes, other: bytes) -> bytes:
     if how < 0.15:
         return other
     if how < 0.4:
-        return _bytes(rng, data)
+        return _bytes(rng, data) if data else data
     special: dict[str, Callable[[random.Random, bytes], bytes]] = {
         "json": _json, "npy": _npy, "npz": _npz, "txt": _text, "onnx": _graph,
     }  # fmt: skip

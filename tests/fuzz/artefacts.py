@@ -16,7 +16,7 @@ from schemas.errors import ArtefactError, EngineError
 from tests.fuzz.artefact_damage import Files, damage
 
 ITEMS = 30
-HANG_S = 30.0
+HANG_S = 60.0
 
 
 def prepare(folder: Path) -> None:

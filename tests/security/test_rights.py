@@ -36,7 +36,7 @@ WRITES = {
     "counters": {"worker"},
 }
 READS = {
-    "events": {"worker", "trainer"},
+    "events": {"worker", "trainer", "operator"},
     "items": {"worker", "trainer"},
     "recommendations": {"reader"},
     "alerts": {"reader", "worker"},

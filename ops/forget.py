@@ -1,0 +1,145 @@
+"""`hark forget USER`: erase a user, leave a tombstone, print a receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ops.archive import archive_topic
+from ops.archive_files import partitions
+from ops.connection import connected_settings
+from ops.forget_log import Place, find, publish
+from ops.forgotten import Erased
+from ops.pseudonym import pseudonyms
+from ops.train import ARCHIVE
+from schemas.times import format_time_ms
+from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, RECOMMENDATIONS
+from streams.restore import committed_offsets
+from streams.settings import Settings
+
+KEEPING = (EVENTS, RECOMMENDATIONS, ALERTS, DEAD_LETTERS)
+
+
+@click.command("forget")
+@click.argument("user")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path),
+    default=ARCHIVE,
+    show_default=True,
+    help="Where `hark train` keeps the event log.",
+)
+@click.option("--status", "only_status", is_flag=True, help="Publish nothing: say how far it is.")
+@click.option("--json", "as_json", is_flag=True, help="The receipt as one JSON object.")
+def forget(*, user: str, archive: Path, only_status: bool, as_json: bool) -> None:
+    """Make every worker and every later training keep nothing of USER, and clean the archive.
+
+    Says it on the event log itself, so that each worker forgets at that place of the log and a
+    replay does too. Events that come afterwards are a new user's. Where a key is set in [privacy],
+    USER's pseudonym is forgotten as well. Doing it twice does no harm.
+    """
+    settings = connected_settings("operator")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    made = pseudonyms(settings.privacy)
+    users = sorted({user} if made is None else {user, made.of(user)})
+    receipt = _status(settings, users) if only_status else _forget(settings, users, archive)
+    if as_json:
+        click.echo(json.dumps(receipt))
+    else:
+        _tell(receipt)
+
+
+def _forget(settings: Settings, users: list[str], archive: Path) -> dict[str, Any]:
+    client = settings.kafka.client()
+    topic = settings.kafka.topic_prefix + EVENTS.name
+    places = [place for user in users for place in asyncio.run(publish(client, topic, user))]
+    erased = _clean(client, topic, archive)
+    return {
+        **_status(settings, users, places),
+        "archive": None
+        if erased is None
+        else {
+            "path": str(archive),
+            "records_erased": erased.records,
+            "files_rewritten": erased.files,
+            "tombstones": True,
+        },
+        "models": "hold no user ids; the next training learns nothing of the user",
+    }
+
+
+def _clean(client: dict[str, Any], topic: str, archive: Path) -> Erased | None:
+    """Bring the archive up to the forget records, which it obeys; None if there is none."""
+    if not partitions(archive, topic):
+        return None
+    erased = Erased()
+    asyncio.run(archive_topic(client, topic, archive, erased=erased))
+    return erased
+
+
+def _status(
+    settings: Settings, users: list[str], places: list[Place] | None = None
+) -> dict[str, Any]:
+    """What is known of the users' forget records: where they are, who has read them, until when."""
+    client, prefix = settings.kafka.client(), settings.kafka.topic_prefix
+    topic, group = prefix + EVENTS.name, settings.kafka.group_id
+    if places is None:
+        places = asyncio.run(find(client, topic, users))
+    committed = {
+        tp.partition: offset
+        for tp, offset in asyncio.run(committed_offsets(client, group)).items()
+        if tp.topic == topic
+    }
+    at_ms = max((place.at_ms for place in places), default=None)
+    rows = [
+        {
+            "partition": place.partition,
+            "offset": place.offset,
+            "committed": committed.get(place.partition),
+            "forgotten": committed.get(place.partition, -1) > place.offset,
+        }
+        for place in places
+    ]
+    return {
+        "user_sha256": [hashlib.sha256(user.encode()).hexdigest() for user in users],
+        "at": None if at_ms is None else format_time_ms(at_ms),
+        "topic": topic,
+        "group": group,
+        "partitions": rows,
+        "forgotten_by_workers": bool(rows) and all(row["forgotten"] for row in rows),
+        "kept_until": {}
+        if at_ms is None
+        else {prefix + spec.name: format_time_ms(at_ms + spec.retention_ms) for spec in KEEPING},
+    }
+
+
+def _tell(receipt: dict[str, Any]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    if receipt["at"] is None:
+        console.print("nobody has asked to forget this user, or the log no longer says so")
+        return
+    console.print(
+        f"user sha256 {' '.join(receipt['user_sha256'])}, forgotten as of {receipt['at']}"
+    )
+    for row in receipt["partitions"]:
+        done = "forgotten" if row["forgotten"] else f"worker is at {row['committed'] or 0}"
+        console.print(f"  {receipt['topic']}/{row['partition']} offset {row['offset']}: {done}")
+    archive = receipt.get("archive")
+    if archive:
+        console.print(
+            f"  archive {archive['path']}: {archive['records_erased']:,} records erased from "
+            f"{archive['files_rewritten']:,} files; a tombstone keeps them out"
+        )
+    if "models" in receipt:
+        console.print(f"  models {receipt['models']}")
+    for topic, until in receipt["kept_until"].items():
+        console.print(f"  {topic}: what was published stays until {until} (retention)")
+    if not receipt["forgotten_by_workers"]:
+        console.print("workers go on reading; see how far: hark forget USER --status")

@@ -1,0 +1,55 @@
+"""Trying again what failed for a reason that may pass: a broker that restarts, a new leader."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
+
+from schemas.errors import TransientError
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+FIRST_S, LONGEST_S = 0.2, 5.0
+
+
+async def retried(what: str, attempt: Callable[[], Awaitable[T]], bound_s: float) -> T:
+    """What `attempt` returns, tried again after growing, jittered pauses for `bound_s` at most.
+
+    Parameters
+    ----------
+    what
+        For the log and the error: what was attempted.
+
+    Raises
+    ------
+    TransientError
+        It still fails when the time is over. What can't pass is raised as it is, at once.
+    """
+    deadline, pause_s = time.monotonic() + bound_s, FIRST_S
+    while True:
+        try:
+            return await attempt()
+        except (KafkaError, OSError, TransientError) as error:
+            if not _may_pass(error):
+                raise
+            # Anywhere up to the pause: workers that failed together don't return together.
+            wait_s = random.uniform(0, pause_s)
+            if time.monotonic() + wait_s > deadline:
+                raise TransientError(
+                    f"{what} still fails after {bound_s:.0f} s: {type(error).__name__}: {error}"
+                ) from error
+            log.warning("retry", what=what, why=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(wait_s)
+            pause_s = min(2 * pause_s, LONGEST_S)
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, KafkaError):
+        return error.retriable or isinstance(error, KafkaConnectionError | NodeNotReadyError)
+    return True
