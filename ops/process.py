@@ -42,6 +42,7 @@ def stop(identity: ProcessId, timeout_s: float) -> bool:
         return True
     with contextlib.suppress(psutil.NoSuchProcess):
         process.terminate()
+        process.resume()  # one that is stopped (SIGSTOP) doesn't hear it
     if _gone(identity, timeout_s):
         return True
     kill(identity)

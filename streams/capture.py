@@ -105,7 +105,7 @@ class Captured:
     items
         Pages of item ids by number.
     tables, rest
-        Of the counters.
+        Of the counters: pages that changed (None = is no more), and the rest.
     marker
         Where in the log that was.
     """
@@ -114,7 +114,7 @@ class Captured:
     rows: PackedRows
     leavers: list[str]
     items: list[tuple[int, list[str]]]
-    tables: list[tuple[str, bytes]]
+    tables: list[tuple[str, bytes | None]]
     rest: counter_parts.Rest
     marker: Marker
 

@@ -72,7 +72,7 @@ def capture(counters: Counters) -> tuple[list[tuple[str, bytes]], Rest]:
     tables = [
         *pages("covisits", covisits.columns()),
         *pages("entities", _entity_columns(entities, len(entities))),
-        *pages("payments", _queue_columns(queue)),
+        *pages("payments", _queue_columns(queue), queue._gone),
         *(
             (f"labelled/{number}", msgspec.msgpack.encode(labelled[begin : begin + LABELLED_PAGE]))
             for number, begin in enumerate(range(0, len(labelled), LABELLED_PAGE))
@@ -173,7 +173,7 @@ def _restore_entities(entities: Entities, rest: EntitiesRest, parts: Mapping[str
 
 def _restore_queue(queue: LabelQueue, rest: QueueRest, parts: Mapping[str, bytes]) -> None:
     queue.make_rows(rest.waiting, rest.gone)
-    fill("payments", _queue_columns(queue), parts)
+    fill("payments", _queue_columns(queue), parts, rest.gone)
     queue.index()
     queue.hurried, queue.unmatched = rest.hurried, rest.unmatched
 

@@ -8,6 +8,7 @@ from streams.alerts import AlertBook
 from streams.capture import Captured, Marker, Shape
 from streams.counters import Counters
 from streams.histories import Histories
+from streams.pages import Written
 from streams.recommend import SentLists
 from streams.row_bytes import pack
 from streams.undo import Undo
@@ -44,6 +45,7 @@ class PartitionState:
         self.books = books
         self.sent = SentLists(self.undo)
         self.refused: frozenset[int] = frozenset()  # offsets that were refused before
+        self.written = Written()
         self.next_offset = 0
         self.last_broker_ms = 0
 
@@ -73,7 +75,7 @@ class PartitionState:
             rows=pack(users.rows, slots, self.sent.of(slots, users.owners[slots])),
             leavers=leavers,
             items=self.histories.numbers.capture(),
-            tables=tables,
+            tables=self.written.changes(tables),
             rest=rest,
             marker=Marker(
                 self.next_offset,
@@ -90,6 +92,7 @@ class PartitionState:
         users = self.histories.user_rows
         users.touch_users(captured.users)
         users.touch_users(captured.leavers)
+        self.written.retain(name for name, _ in captured.tables)
         for page, _ in captured.items:
             self.histories.numbers.touch(page)
 

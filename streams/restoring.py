@@ -75,6 +75,14 @@ class Restoring:
             raise StateError(f"user-state holds {len(users)} users, its marker says {marker.users}")
         state.histories.numbers.restore(self._item_ids(marker.items))
         counter_parts.restore(state.counters, self._parts)
+        no_table = MARKER, counter_parts.REST
+        state.written.changes(
+            [
+                (name, data)
+                for name, data in self._parts.items()
+                if name not in no_table and not name.startswith("items/")
+            ]
+        )
         users.evicted, users.max_users = marker.evicted, self._max_users
         while len(users) > users.max_users:
             users.evict()

@@ -38,6 +38,7 @@ class Background:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.call(_end_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -49,6 +50,14 @@ class Background:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` there and wait for it."""
         return self.begin(work).result()
+
+
+async def _end_others() -> None:
+    """Cancel what still runs in this loop, and wait until it has ended."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 @dataclass(slots=True)
