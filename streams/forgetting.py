@@ -10,8 +10,10 @@ from schemas.codec import encode
 from schemas.control import HEADER, forgotten
 from schemas.kinds import Kind
 from schemas.outputs import Alert
+from streams.alerts import source
 from streams.batches import RecordBatch
 from streams.observations import BatchCounts
+from streams.outputs import Headers
 from streams.partition import PartitionState
 
 
@@ -49,6 +51,6 @@ def counts() -> BatchCounts:
     return BatchCounts(records=1, accepted=1, kinds=np.array([Kind.OTHER], np.uint8))
 
 
-def message(alert: Alert) -> tuple[bytes, bytes]:
-    """Key and value of a closing alert."""
-    return alert.subject.encode(), encode(alert)
+def message(alert: Alert, record: RecordBatch) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers of a closing alert: `record` is what it is about."""
+    return alert.subject.encode(), encode(alert), source(record.first_offset)

@@ -192,7 +192,7 @@ class Scorer:
         alerts = forgetting.forget(state, batch, user_id)
         self._advance(state, batch)
         none = np.empty(0, np.int64)
-        outputs = [Output(self.plan.alerts, *forgetting.message(alert)) for alert in alerts]
+        outputs = [Output(self.plan.alerts, *forgetting.message(alert, batch)) for alert in alerts]
         said: list[tuple[str, str, str]] = [(a.kind, a.severity, a.status) for a in alerts]
         return Scored(outputs, [False], forgetting.counts(), none, none, said)
 

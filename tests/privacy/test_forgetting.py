@@ -13,7 +13,7 @@ from schemas import control
 from schemas.codec import EventDecoder
 from schemas.errors import Reason
 from schemas.outputs import Alert
-from streams.alerts import FORGOTTEN, AlertBook, Observation, Thresholds
+from streams.alerts import FORGOTTEN, AlertBook, Observation, Thresholds, source_offset
 from streams.batches import RecordBatch
 from streams.items import ItemTable
 from streams.metrics import Metrics
@@ -136,7 +136,8 @@ def test_an_open_alert_closes_and_is_not_recalled() -> None:
     book = state.books["churn"]
     fired = book.observe(seen, Thresholds(**THRESHOLDS), "v1", list)
     assert fired is not None
-    scored = scorer.score_batch(state, batch([control.forget("ann")], 0, 1))
+    rows = [control.forget("nobody")] * 9 + [control.forget("ann")]
+    scored = scorer.score_batch(state, batch(rows, 0, 10))
     (output,) = scored.outputs
     alert = msgspec.json.decode(output.value or b"", type=Alert)
     assert (alert.alert_id, alert.status, alert.subject) == (fired.alert_id, "resolved", "ann")
@@ -147,3 +148,4 @@ def test_an_open_alert_closes_and_is_not_recalled() -> None:
     again.recall(fired)
     again.recall(alert)
     assert len(again) == 0
+    assert source_offset(output.headers) == 9, "a restore puts it after what it closes"

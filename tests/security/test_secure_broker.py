@@ -51,6 +51,8 @@ def test_one_command_makes_everything_and_each_command_is_its_role() -> None:
     assert run("simulate", "--events", "50", "--json").exit_code == 0
     assert run("tail", "alerts", "--until-end").exit_code == 0
     assert run("tail", "dead-letters", "--until-end").exit_code == 0
+    letters = run("dead-letters", "list")
+    assert letters.exit_code == 0, letters.exception or letters.output
     assert run("topics", "acls", "--check").exit_code == 0
 
     assert isinstance(run("broker", "start").exception, ConfigError), "a plain one can't be had"
