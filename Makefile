@@ -1,6 +1,6 @@
 # The menu. Every target that needs .venv makes it first; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench bench-faults fuzz schemas audit sbom clean
+.PHONY: help install lint format test demo bench bench-faults bench-restore fuzz schemas audit sbom clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -38,6 +38,9 @@ bench: $(STAMP) ## how fast it takes events in, against what Faust does alone
 
 bench-faults: $(STAMP) ## break workers, brokers and the network for minutes, count what was lost
 	$(BIN)/hark bench faults $(ARGS)
+
+bench-restore: $(STAMP) ## save and restore the state of a million users
+	$(BIN)/hark bench restore $(ARGS)
 
 fuzz: $(STAMP) ## 100,000 odd records and 2,000 damaged models; the codec guided by coverage too
 	$(BIN)/python -m tests.fuzz codec --count 100000 $(ARGS)

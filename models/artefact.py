@@ -39,7 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import lock
-from schemas.errors import ArtefactError
+from schemas.errors import ArtefactError, TransientError
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -85,6 +85,11 @@ def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
     """Store one version and return its name; storing the same content again is a no-op.
 
     The directory appears under its name complete or not at all.
+
+    Raises
+    ------
+    TransientError
+        It can't be written: the disk is full.
     """
     missing = set(FILES) ^ (set(files) - {WEIGHTS})
     if missing:
@@ -95,12 +100,25 @@ def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
     target = root / version
     if target.is_dir():
         return version
-    root.mkdir(parents=True, exist_ok=True)
     partial = root / f".{version}.{os.getpid()}{PARTIAL}"
-    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        _store(partial, target, {**files, MANIFEST: text})
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise TransientError(
+            f"a version can't be stored in {root}: {error.strerror or error}; make room there and "
+            "run it again"
+        ) from error
+    return version
+
+
+def _store(partial: Path, target: Path, files: dict[str, bytes]) -> None:
+    """Write `files` into `partial`, then let it be `target`."""
     partial.mkdir()
     with lock.directory_lock(partial):  # so that nobody takes it for a killed writer's
-        for name, data in {**files, MANIFEST: text}.items():
+        for name, data in files.items():
             write_durably(partial / name, data)
         sync_directory(partial)
         try:
@@ -110,8 +128,7 @@ def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
             shutil.rmtree(partial)
             if not target.is_dir():
                 raise
-    sync_directory(root)
-    return version
+    sync_directory(target.parent)
 
 
 def sweep(root: Path) -> None:

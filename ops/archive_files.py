@@ -19,6 +19,7 @@ from pathlib import Path
 
 import polars as pl
 
+from schemas.errors import TransientError
 from streams.batches import RecordBatch
 
 SCHEMA = pl.Schema(
@@ -113,13 +114,20 @@ class PartitionArchive:
 
     def store(self, path: Path, frame: pl.DataFrame) -> None:
         """Write a file of this partition, or put another content in its place, at once."""
-        self.directory.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            frame.write_parquet(file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                frame.write_parquet(file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            partial.unlink(missing_ok=True)
+            raise TransientError(
+                f"the archive can't be written to {self.directory}: {error}; make room there and "
+                "run it again: what was archived stays"
+            ) from error
 
     def read(self, max_records: int = 4_000, end: int | None = None) -> Iterator[RecordBatch]:
         """Every archived record in log order, up to offset `end`."""

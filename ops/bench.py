@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ops.bench_decisions import MIXED
 from ops.bench_faults import faults
+from ops.bench_frame import any_kafka, print_machine, progress_bar
 from ops.bench_ingest import ROWS, WORKER, filled_topic, machine, measure
+from ops.bench_restore import restore
 from ops.bench_score import BATCHES, CATALOGUES, LENGTHS
 from ops.bench_score import measure as measure_score
 from ops.bench_worker import trained_on
-from ops.connection import connected_settings
-from ops.download_progress import download_progress
-from ops.local_kafka import LocalKafka
-from streams.kafka_settings import Kafka
 
 
 @click.group()
@@ -34,6 +29,7 @@ def bench() -> None:
 
 
 bench.add_command(faults)
+bench.add_command(restore)
 
 
 @bench.command()
@@ -68,7 +64,7 @@ def ingest(*, events: int, rounds: int, only: tuple[str, ...], as_json: bool) ->
     console = Console(stderr=True)
     facts = machine()
     rates: dict[str, list[float]] = {row.name: [] for row in rows}
-    with _kafka(console) as kafka, _progress(console) as progress:
+    with any_kafka(console) as kafka, progress_bar(console) as progress:
         task = progress.add_task("filling a topic", total=len(rows) * (rounds + 1) + 1)
         with ExitStack() as stack:
             filled = stack.enter_context(filled_topic(kafka, events))
@@ -154,7 +150,7 @@ def score(
     console = Console(stderr=True)
     facts = machine()
     total = len(batches) * len(catalogues) * len(lengths)
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("", total=total)
         results = measure_score(
             batches,
@@ -181,33 +177,6 @@ def _result(rates: list[float], n_events: int) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _kafka(console: Console) -> Iterator[Kafka]:
-    settings = connected_settings("admin")
-    if "bootstrap_servers" in settings.kafka.model_fields_set:
-        yield settings.kafka
-        return
-    if settings.kafka != Kafka(bootstrap_servers=settings.kafka.bootstrap_servers):
-        yield settings.kafka
-        return
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        download_progress(console) as advance,
-        LocalKafka(Path(folder), advance=advance) as local,
-    ):
-        yield settings.kafka.model_copy(update={"bootstrap_servers": local.bootstrap_servers})
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-
-
 def _print(answer: Mapping[str, Any]) -> None:
     results, facts = answer["results"], answer["machine"]
     slowest = results.get("faust_each", {}).get("events_per_s")
@@ -218,7 +187,7 @@ def _print(answer: Mapping[str, Any]) -> None:
     console = Console()
     console.print(f"{answer['topic']['mean_bytes']:.0f} bytes per event")
     console.print(table)
-    _print_machine(console, facts)
+    print_machine(console, facts)
 
 
 def _print_score(answer: Mapping[str, Any]) -> None:
@@ -238,10 +207,4 @@ def _print_score(answer: Mapping[str, Any]) -> None:
         )  # fmt: skip
     console = Console()
     console.print(table)
-    _print_machine(console, answer["machine"])
-
-
-def _print_machine(console: Console, facts: Mapping[str, Any]) -> None:
-    console.print(f"{facts['cpu']}, {facts['cores']} cores, load {facts['load_1m_before']}")
-    kept = {name: value for name, value in facts.items() if name not in ("cpu", "cores")}
-    console.print(", ".join(f"{name} {value}" for name, value in kept.items()), soft_wrap=True)
+    print_machine(console, answer["machine"])

@@ -112,7 +112,7 @@ def filled_topic(kafka: Kafka, events: int, seed: int = 7) -> Iterator[Filled]:
         topic = f"{prefix}events"
         yield Filled(topic, published.sent[topic], published.bytes[topic] / published.sent[topic])
     finally:
-        asyncio.run(_delete(kafka, [spec.name for spec in specs]))
+        asyncio.run(delete_topics(kafka, [spec.name for spec in specs]))
 
 
 async def _fill(kafka: Kafka, prefix: str, events: int, seed: int) -> Published:
@@ -129,7 +129,8 @@ async def _fill(kafka: Kafka, prefix: str, events: int, seed: int) -> Published:
         return await publisher.publish(feed(shop.events, shop.catalogue, prefix))
 
 
-async def _delete(kafka: Kafka, names: list[str]) -> None:
+async def delete_topics(kafka: Kafka, names: list[str]) -> None:
+    """Leave nothing behind."""
     admin = AIOKafkaAdminClient(**kafka.client())
     await admin.start()
     try:

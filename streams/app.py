@@ -66,7 +66,7 @@ class Worker:
         prefix = kafka.topic_prefix
         self.topic = prefix + EVENTS.name
         self._items_topic = prefix + ITEMS.name
-        self._partitions: dict[str, int] = {}
+        self.partitions: dict[str, int] = {}
         self.metrics = Metrics()
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
@@ -162,14 +162,14 @@ class Worker:
     async def check(self) -> None:
         """Refuse to start on a cluster that can't work; raises `ConfigError`."""
         kafka = self.settings.kafka
-        self._partitions = await check_cluster(
+        self.partitions = await check_cluster(
             self._client,
             topic_specs(kafka.topic_prefix),
             role="worker",
             prefix=kafka.topic_prefix,
             group=kafka.group_id,
         )
-        check_state_topics(self._partitions, kafka.topic_prefix)
+        check_state_topics(self.partitions, kafka.topic_prefix)
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
@@ -180,7 +180,7 @@ class Worker:
         await asyncio.to_thread(warm, self.scorer.plan, self._decoder)
         retry_s = self.settings.limits.retry_s
         await retried("starting the output producer", self.producer.start, retry_s)
-        await self.catalogue.start(self._partitions[self._items_topic])
+        await self.catalogue.start(self.partitions[self._items_topic])
         await self.champion.start()
         self.checkpoints.start()
 
@@ -215,7 +215,7 @@ class Worker:
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
         assigned = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.topic}
         try:
-            await self.ownership.take(assigned, self._partitions)
+            await self.ownership.take(assigned, self.partitions)
         except Exception as error:
             # Faust takes some errors for the next rebalance and goes on without states.
             await self.app.crash(error)

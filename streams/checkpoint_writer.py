@@ -142,7 +142,8 @@ class CheckpointWriter:
             ) from error
         except (KafkaError, OSError) as error:
             await self._abort(producer)
-            raise TransientError(f"{type(error).__name__}: {error}") from error
+            kind = FencedError if self.fenced else TransientError
+            raise kind(f"{type(error).__name__}: {error}") from error
         except asyncio.CancelledError:
             await self._abort(producer)
             raise

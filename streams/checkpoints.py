@@ -87,7 +87,7 @@ class Checkpoints:
         self._prefix = prefix
         self._interval_s = interval_s
         self._pipeline = pipeline
-        self._committed = committed
+        self.committed = committed
         self._metrics = metrics
         self._owned: dict[int, _Owned] = {}
         self.task: asyncio.Task[None] | None = None
@@ -149,17 +149,17 @@ class Checkpoints:
         owned.rows_from, owned.parts_from, owned.saved = rows_from, parts_from, saved
         self._metrics.as_of(partition, time.time())
 
-    async def finish(self) -> None:
+    async def finish(self, deadline_s: float = FINAL_S) -> None:
         """The last checkpoints before the partitions are given up, after the last commit."""
         if not self.on:
             return
         states = dict(self._pipeline.states)
         try:
-            async with asyncio.timeout(FINAL_S):
+            async with asyncio.timeout(deadline_s):
                 for number, state in states.items():
                     await self._checkpoint(number, state, commit_s=0.0)
         except TimeoutError:
-            log.warning("checkpoint.last_one_missing", after_s=FINAL_S)
+            log.warning("checkpoint.last_one_missing", after_s=deadline_s)
 
     async def _rounds(self) -> None:
         while True:
@@ -225,7 +225,7 @@ class Checkpoints:
 
     async def _until_committed(self, number: int, offset: int, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while (self._committed(number) or 0) < offset:
+        while (self.committed(number) or 0) < offset:
             if time.monotonic() >= deadline:
                 raise TransientError(f"offset {offset} was not committed within {timeout_s:.0f} s")
             await asyncio.sleep(_POLL_S)

@@ -155,6 +155,16 @@ STATE = (
           "Rebalances, and events applied again to restore state, in an hour.", "short",
           (Query(f"sum(increase(hark_rebalances_total{WORKER}[1h]))", "rebalances"),
            Query(f"sum(increase(hark_restored_events_total{WORKER}[1h]))", "events restored"))),
+    Panel("Age of the checkpoints", "Of the oldest partition: a new owner replays that much.", "s",
+          (Query(f"max by (instance) (time() - hark_checkpoint_timestamp_seconds{WORKER})",
+                 "{{instance}}"),)),
+    Panel("Checkpoints", "Bytes and users' rows written per second.", "short",
+          (Query(rate("hark_checkpoint_bytes_total"), "bytes/s"),
+           Query(rate("hark_checkpoint_rows_total"), "rows/s"),
+           Query(rate("hark_checkpoints_total", "outcome"), "{{outcome}}/s"))),
+    Panel("Restore", "How far it has come, 1 = done, and how long the last one took.", "short",
+          (Query(f"min by (instance) (hark_restore_ratio{WORKER})", "done {{instance}}"),
+           Query(f"max by (instance) (hark_restore_seconds{WORKER})", "seconds {{instance}}"))),
 )  # fmt: skip
 
 ERRORS = (

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.errors import ConfigError
 from schemas.kinds import Kind
+from streams.app import Worker
 from streams.items import ItemTable
 from streams.plan import Plan
 from streams.settings import load_settings
@@ -62,6 +63,14 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path: Path) -> None:
 def test_thresholds_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="clear_at <= raise_at"):
         plan(monkeypatch, HARK_ALERTS__RISK__RAISE_AT="0.2", HARK_ALERTS__RISK__CLEAR_AT="0.5")
+
+
+async def test_limits_reach_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARK_LIMITS__MAX_FAILURES", "3")
+    monkeypatch.setenv("HARK_LIMITS__RETRY_S", "5")
+    worker = Worker(load_settings())
+    assert worker.scorer._isolation._max_failures == 3
+    assert worker.ownership._retry_s == 5
 
 
 def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

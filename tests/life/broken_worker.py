@@ -1,10 +1,11 @@
 """`hark worker` with a defect: an event whose id begins with `poison` breaks the decision, and one
-whose id begins with `hang` never gets one.
+whose id begins with `hang` never gets one. With `slow` ones a batch takes a quarter of a second.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from ops.cli import main
@@ -17,6 +18,8 @@ def broken(self: Decider, state: Any, columns: Any, *rest: Any, **named: Any) ->
     decisions = decide(self, state, columns, *rest, **named)
     if any(message.startswith("poison") for message in columns.message_ids):
         raise ValueError("secret")
+    if any(message.startswith("slow") for message in columns.message_ids):
+        time.sleep(0.25)
     if any(message.startswith("hang") for message in columns.message_ids):
         threading.Event().wait()
     return decisions

@@ -20,13 +20,15 @@ from schemas.codec import EventDecoder
 from schemas.outputs import Recommendation
 from schemas.topics import EVENTS, topics
 from streams.app import Worker
-from streams.batches import fold
+from streams.batches import RecordBatch, fold
 from streams.items import ItemTable
+from streams.kafka_settings import Kafka
 from streams.log import groupless_consumer, read_range
 from streams.metrics import Metrics
+from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.scoring import Scorer
-from streams.settings import Http, Kafka, Model, Settings, State
+from streams.settings import Http, Model, Settings, State
 
 PARTITIONS = EVENTS.partitions
 
@@ -39,6 +41,8 @@ class Shop:
     prefix: str
     folder: Path
     published: int = 0
+    batches: dict[int, RecordBatch] = field(default_factory=dict)
+    states: dict[int, PartitionState] = field(default_factory=dict)
     events: pl.DataFrame = field(
         default_factory=lambda: (
             simulate_events(11, users=120, items=60, days=30, events=4_000).events
@@ -89,8 +93,6 @@ class Shop:
             await consumer.stop()
         return found
 
-    batches: dict[int, object] = field(default_factory=dict)
-
     async def uninterrupted(self) -> dict[int, list[bytes]]:
         """The recommendations of one worker that reads the whole log in one go, by partition."""
         await self.read(EVENTS.name)
@@ -99,7 +101,8 @@ class Shop:
         scorer = Scorer(Plan.from_settings(chosen), decoder, ItemTable(), Metrics())
         said: dict[int, list[bytes]] = {}
         for number, batch in self.batches.items():
-            scored = scorer.score_batch(scorer.new_state(number), batch)  # type: ignore[arg-type]
+            self.states[number] = scorer.new_state(number)
+            scored = scorer.score_batch(self.states[number], batch)
             said[number] = [
                 output.value or b""
                 for output in scored.outputs

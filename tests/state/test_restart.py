@@ -63,6 +63,7 @@ async def test_what_came_after_the_checkpoint_is_replayed(shop: Shop) -> None:
     async with running(shop, checkpoint_s=3_600) as second:
         assert sample(second, "hark_restored_events_total") == HALF // 2
         await caught_up(second, shop)
+    assert not difference(await shop.read("recommendations"), await shop.uninterrupted())
 
 
 async def test_a_checkpoint_that_cannot_be_read_is_ignored(shop: Shop) -> None:

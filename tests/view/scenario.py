@@ -32,6 +32,10 @@ def a_busy_minute(metrics: Metrics, now_s: float = NOW_S, seed: int = 0) -> None
     metrics.set_partitions({0: PartitionLag(12, 0.02, 30_000), 1: PartitionLag(0, 0.0, 29_000)})
     metrics.set_state(users=12_000, items=3_000, state_bytes=19_000_000)
     metrics.count_evicted(7)
+    for partition in (0, 1):
+        metrics.checkpoints.as_of(partition, now_s - 12)
+        metrics.checkpoints.written(4_000, 5_000_000)
+    metrics.checkpoints.restored(1.5)
 
 
 def a_batch(metrics: Metrics, confirmed_ms: int, rng: np.random.Generator) -> None:
