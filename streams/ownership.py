@@ -74,6 +74,7 @@ class Ownership:
         partitions
             Number of partitions by topic.
         """
+        await self._pipeline.in_scorer(lambda: None)  # what an interrupted take still applies
         states = self._pipeline.states
         for gone in set(states) - assigned:
             del states[gone]
