@@ -78,8 +78,8 @@ async def restore(
     answer = {
         "restore_s": round(restore_s, 2),
         "restore_cpu_s": round(cpu_s, 2),
-        "bytes_per_user": round((process.memory_info().rss - before) / users, 1),
-        "state_bytes_per_user": round(sum(s.nbytes for s in states.values()) / users, 1),
+        "bytes_per_user": round(sum(s.nbytes for s in states.values()) / users, 1),
+        "rss_bytes_per_user": round((process.memory_info().rss - before) / users, 1),
     }
     if seconds:
         answer |= await _cost(worker, chosen, users, events_per_s, seconds)

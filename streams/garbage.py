@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+from contextlib import suppress
 
 _YOUNG = 50_000
 """New containers before a collection. A fetch makes several thousand that live for a moment:
@@ -14,3 +16,9 @@ def settle_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, 20, 20)
+
+
+def give_memory_back() -> None:
+    """Let the system have what a restore needed for a moment, where the C library can."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from schemas.errors import StateError
 from streams.checkpoint_reader import CheckpointReader
 from streams.checkpoints import Checkpoints
+from streams.garbage import give_memory_back
 from streams.metrics import Metrics
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
@@ -98,6 +99,7 @@ class Ownership:
             )
 
         await asyncio.gather(*map(bring, mine))
+        await asyncio.to_thread(give_memory_back)
         seconds = progress.finish()
         self._metrics.count_rebalance()
         log.info("rebalanced", partitions=sorted(assigned), seconds=round(seconds, 2))
