@@ -187,6 +187,16 @@ class BatchConsumer(Consumer):
             notify(self._waiting_for_ack)
             return not refused
 
+    def pass_over(self, message: Message) -> bool:
+        """Whether the partition was given up or sought since: then this batch is read again."""
+        if not isinstance(message, BatchMessage):
+            return False
+        with ack_lock:
+            stale = self._open.get(message.tp) is not message.ticket.run
+            if stale:
+                self._unacked_messages.discard(message)
+        return stale
+
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from super()._filter_tps_with_pending_acks(topics)
         for tp in self._open:

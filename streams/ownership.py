@@ -120,6 +120,7 @@ class Ownership:
             and self._checkpoints.writes(number)
         )
         if state is None or not kept:
+            states.pop(number, None)  # another attempt must not take it for one that was kept
             state = await self._restored(number, committed, progress)
         if not kept or state.next_offset < committed:
             saved, found = state.next_offset, state

@@ -120,5 +120,8 @@ def declare_batch_topic(app: AppT, name: str, *, queue_size: int = 4) -> TopicT:
 async def batches(stream: StreamT[Any]) -> AsyncIterator[EventT[RecordBatch]]:
     """Events of a folded topic, each with a `RecordBatch`; the agent acks them itself."""
     stream.enable_acks = False  # Faust's own ack also acks a batch that failed
+    consumer = cast("BatchConsumer", stream.app.consumer)
     async for event in stream.events():
-        yield cast("EventT[RecordBatch]", event)
+        # One that waited here while its partition was given up would come before its time.
+        if not consumer.pass_over(event.message):
+            yield cast("EventT[RecordBatch]", event)
