@@ -189,13 +189,14 @@ class BatchConsumer(Consumer):
 
     def pass_over(self, message: Message) -> bool:
         """Whether the partition was given up or sought since: then this batch is read again."""
-        if not isinstance(message, BatchMessage):
+        if not isinstance(message, BatchMessage) or self._current(message):
             return False
         with ack_lock:
-            stale = self._open.get(message.tp) is not message.ticket.run
-            if stale:
-                self._unacked_messages.discard(message)
-        return stale
+            self._unacked_messages.discard(message)
+        return True
+
+    def _current(self, message: BatchMessage) -> bool:
+        return self._open.get(message.tp) is message.ticket.run
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from super()._filter_tps_with_pending_acks(topics)
@@ -260,7 +261,7 @@ class BatchConsumer(Consumer):
     def _in_flight(self) -> int:
         """How many batches agents are working on."""
         return sum(
-            isinstance(message, BatchMessage) and self._open.get(message.tp) is message.ticket.run
+            isinstance(message, BatchMessage) and self._current(message)
             for message in list(self._unacked_messages)
         )
 

@@ -42,3 +42,19 @@ async def read_range(
         records = [record for record in fetched.get(partition, []) if record.offset < end]
         if records:
             yield records
+
+
+async def read_whole(
+    client: dict[str, Any], partition: TopicPartition
+) -> AsyncIterator[list[Record]]:
+    """Batches of one partition from its beginning to the end that it has now."""
+    consumer = groupless_consumer(client)
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        end = (await consumer.end_offsets([partition]))[partition]
+        async for records in read_range(consumer, partition, end):
+            yield records
+    finally:
+        await consumer.stop()

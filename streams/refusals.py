@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from schemas.errors import Reason
-from streams.log import Record, groupless_consumer, read_range
+from streams.log import Record, read_whole
 
 
 async def read_refusals(
@@ -27,17 +27,9 @@ async def read_refusals(
     """
     if begin >= end:
         return frozenset()
-    consumer = groupless_consumer(client)
-    await consumer.start()
     found: set[int] = set()
-    try:
-        consumer.assign([letters])
-        await consumer.seek_to_beginning(letters)
-        last = (await consumer.end_offsets([letters]))[letters]
-        async for records in read_range(consumer, letters, last):
-            found.update(offset for record in records if (offset := _refused(record, log)) >= 0)
-    finally:
-        await consumer.stop()
+    async for records in read_whole(client, letters):
+        found.update(offset for record in records if (offset := _refused(record, log)) >= 0)
     return frozenset(offset for offset in found if begin <= offset < end)
 
 

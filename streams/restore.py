@@ -20,7 +20,7 @@ from streams.alerts import source_offset
 from streams.batches import RecordBatch, fold
 from streams.checkpoint_head import Head
 from streams.checkpoint_reader import CheckpointReader, Found
-from streams.log import Record, groupless_consumer, read_range
+from streams.log import Record, groupless_consumer, read_range, read_whole
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.restore_progress import RestoreProgress
@@ -134,17 +134,9 @@ async def replay(
 
 async def read_alerts(client: dict[str, Any], partition: TopicPartition, until: int) -> list[Alert]:
     """What one partition of the alerts topic says about the events below offset `until`."""
-    consumer = groupless_consumer(client)
-    await consumer.start()
     found: list[Record] = []
-    try:
-        consumer.assign([partition])
-        await consumer.seek_to_beginning(partition)
-        end = (await consumer.end_offsets([partition]))[partition]
-        async for records in read_range(consumer, partition, end):
-            found += records
-    finally:
-        await consumer.stop()
+    async for records in read_whole(client, partition):
+        found += records
     return alerts_until(until, found)
 
 
