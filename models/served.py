@@ -74,14 +74,14 @@ class Served(nn.Module):
         )  # (B * L, d)
         for layer in net.below:
             assert isinstance(layer, Layer)
-            x = _layer(layer, x, x, b, _mask(layer)[:, :length, :length])
+            x = _layer(layer, x, b, _mask(layer)[:, :length, :length])
         newest = lengths - 1  # (B,)
         known = net.standardise(features).to(self.dtype)
         since = gaps.gather(1, newest.unsqueeze(1)).reshape(-1)
         asking = x[torch.arange(b, device=x.device) * length + newest]
         asking = asking + net.features(known) + net.since(since)  # (B, d)
-        seen = _mask(net.last).transpose(0, 1)[newest][:, :, :length].unsqueeze(2)  # (B, h, 1, L)
-        state = net.norm(_layer(net.last, asking, x, b, seen))
+        seen = _mask(net.last).transpose(0, 1)[newest][:, :, :length]  # (B, h, L)
+        state = net.norm(_newest(net.last, asking, x, b, seen))
         queries = net.item(state).float()
         logits = F.linear(queries, candidate_table, candidate_bias)
         scores, candidates = logits.topk(self.candidates, dim=1)
@@ -94,12 +94,11 @@ class Served(nn.Module):
         )
 
 
-def _layer(layer: Layer, asking: Tensor, events: Tensor, b: int, mask: Tensor) -> Tensor:
-    """`Layer.forward` over flat tokens: `asking` (B * Q, d), `events` (B * L, d)."""
+def _layer(layer: Layer, events: Tensor, b: int, mask: Tensor) -> Tensor:
+    """`Layer.forward` over flat tokens `events` (B * L, d), all of which ask."""
     d = layer.query.out_features  # of the weights, not of the tensor: a constant of the graph
     scale = (d // layer.heads) ** -0.5
-    normed = layer.norm_attention(asking)
-    seen = normed if asking is events else layer.norm_attention(events)
+    seen = layer.norm_attention(events)
     (key, value), (key_bias, value_bias) = (
         layer.key_value.weight.chunk(2),
         layer.key_value.bias.chunk(2),
@@ -108,12 +107,38 @@ def _layer(layer: Layer, asking: Tensor, events: Tensor, b: int, mask: Tensor) -
     def heads(x: Tensor) -> Tensor:
         return x.view(b, -1, layer.heads, d // layer.heads)
 
-    query = heads(F.linear(normed, layer.query.weight * scale, layer.query.bias * scale))
+    query = heads(F.linear(seen, layer.query.weight * scale, layer.query.bias * scale))
     keys = heads(F.linear(seen, key, key_bias)).permute(0, 2, 3, 1)  # (B, h, d / h, L)
     values = heads(F.linear(seen, value, value_bias)).transpose(1, 2)
     weights = (query.transpose(1, 2) @ keys + mask).softmax(dim=-1)
     mixed = (weights @ values).transpose(1, 2).reshape(-1, d)
-    x: Tensor = asking + layer.out(mixed)
+    return _mlp(layer, events + layer.out(mixed))
+
+
+def _newest(layer: Layer, asking: Tensor, events: Tensor, b: int, mask: Tensor) -> Tensor:
+    """`Layer.forward` with one query per history: `asking` (B, d), `events` (B * L, d).
+
+    No key or value is computed: a query is turned by the key's weights once, instead of every
+    event, and the value's weights are applied to what was mixed. A key's bias adds the same to
+    all events of a history, which softmax leaves out; a value's bias is added to any mixture.
+    """
+    d, h = layer.query.out_features, layer.heads
+    key, value = (part.view(h, -1, d) for part in layer.key_value.weight.chunk(2))  # (h, d / h, d)
+    turn = key.transpose(1, 2) * (d // h) ** -0.5
+    turned = F.linear(
+        layer.norm_attention(asking),
+        (turn @ layer.query.weight.view(h, -1, d)).reshape(-1, d),
+        (turn @ layer.query.bias.view(h, -1, 1)).reshape(-1),
+    ).view(b, h, d)
+    seen = layer.norm_attention(events).view(b, -1, d)
+    weights = (turned @ seen.transpose(1, 2) + mask).softmax(dim=-1)  # (B, h, L)
+    mixed = (weights @ seen).view(b, -1)  # (B, h * d)
+    out = layer.out.weight.view(d, h, -1).transpose(0, 1) @ value  # (h, d, d)
+    bias = layer.out(layer.key_value.bias.chunk(2)[1])
+    return _mlp(layer, asking + F.linear(mixed, out.transpose(0, 1).reshape(d, -1), bias))
+
+
+def _mlp(layer: Layer, x: Tensor) -> Tensor:
     after: Tensor = x + layer.down(torch.relu(layer.up(layer.norm_mlp(x))))
     return after
 
