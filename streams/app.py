@@ -22,6 +22,7 @@ from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
 from streams.checkpoints import Checkpoints
+from streams.consumer import BatchConsumer
 from streams.credentials import faust_credentials
 from streams.decide import Record
 from streams.garbage import settle_garbage
@@ -213,7 +214,9 @@ class Worker:
         )
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
-        assigned = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.topic}
+        consumer = cast("BatchConsumer", self.app.consumer)
+        consumer.interrupt()
+        assigned = {tp.partition for tp in consumer.assignment() if tp.topic == self.topic}
         try:
             await self.ownership.take(assigned, self.partitions)
         except Exception as error:

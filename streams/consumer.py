@@ -8,7 +8,7 @@ pause, a cancelled fetch) breaks that chain, and the next `getmany` seeks back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from faust.transport.drivers.aiokafka import Consumer
@@ -125,7 +125,8 @@ class BatchConsumer(Consumer):
             return []
         if expected is None or not self._folds(tp):
             return fetch.items
-        return list(_since(fetch.items, expected))
+        since = [(cast("RecordBatch", item).since(expected), at) for item, at in fetch.items]
+        return [(rest, at) for rest, at in since if rest is not None]
 
     def _log_was_cut(self, tp: TP, fetch: Fetched) -> None:
         # Only a reset by the broker goes back without a seek: the topic was made anew, or lost
@@ -187,6 +188,15 @@ class BatchConsumer(Consumer):
             notify(self._waiting_for_ack)
             return not refused
 
+    def interrupt(self) -> None:
+        """Deliver nothing until the flow resumes, and pass over what was delivered already.
+
+        A rebalance that ends when the next one has begun resumes the flow; what comes then comes
+        again after the seek.
+        """
+        self.stop_flow()
+        self._forget(self.assignment())
+
     def pass_over(self, message: Message) -> bool:
         """Whether the partition was given up or sought since: then this batch is read again."""
         if not isinstance(message, BatchMessage) or self._current(message):
@@ -232,8 +242,7 @@ class BatchConsumer(Consumer):
         self.app.flow_control.suspend()
         self.app.flow_control.clear()
         await self.wait_empty()
-        for tp in revoked:
-            self._forget(tp)
+        self._forget(revoked)
         await super().on_partitions_revoked(revoked)
 
     async def wait_empty(self) -> None:
@@ -265,18 +274,17 @@ class BatchConsumer(Consumer):
             for message in list(self._unacked_messages)
         )
 
-    def _forget(self, tp: TP) -> None:
-        self._next.pop(tp, None)
-        self._open.pop(tp, None)
+    def _forget(self, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            self._next.pop(tp, None)
+            self._open.pop(tp, None)
 
     def _restart_at(self, positions: Mapping[TP, int]) -> None:
-        for tp, offset in positions.items():
-            self._forget(tp)
-            self._next[tp] = offset
+        self._forget(positions)
+        self._next.update(positions)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        for tp in self.assignment():
-            self._forget(tp)
+        self._forget(self.assignment())
         positions = await super().seek_to_committed()
         self._restart_at(positions)
         return positions
@@ -290,10 +298,3 @@ class BatchConsumer(Consumer):
     async def _seek(self, partition: TP, offset: int) -> None:
         self._restart_at({partition: offset})
         await self._thread.move({partition: offset})
-
-
-def _since(items: Items, offset: int) -> Iterator[tuple[RecordBatch | Record, int]]:
-    for item, follows in items:
-        rest = item.since(offset) if isinstance(item, RecordBatch) else item
-        if rest is not None:
-            yield rest, follows

@@ -58,9 +58,9 @@ class Pipeline:
         self._confirming = asyncio.Semaphore(MAX_CONFIRMING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hark-score")
 
-    async def in_scorer(self, work: Callable[[], T]) -> T:
-        """Run `work` in the scoring thread, where all state may be touched."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    def in_scorer(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `work` in the scoring thread, where all state may be touched, in order of calling."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def consume(self, events: AsyncIterator[EventT[RecordBatch]]) -> None:
         """The agent's body; a failure anywhere leaves the batch unacked and ends it."""
@@ -71,7 +71,7 @@ class Pipeline:
                 batch = cast("RecordBatch", event.value)
                 state = self.states[batch.partition]
                 work = partial(self._score, state, batch)
-                await scoring.put((event, asyncio.ensure_future(self.in_scorer(work))))
+                await scoring.put((event, self.in_scorer(work)))
             await scoring.put(None)
 
     def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:

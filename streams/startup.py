@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, RequestTimedOutError
 
 from schemas.errors import ConfigError, TransientError
 from schemas.roles import Right, other_rights, topic_rights
@@ -90,12 +90,19 @@ async def from_any(ask: Callable[[], Awaitable[T]], timeout_s: float = 10.0) -> 
 
     aiokafka's admin client asks a broker at random and gives up where that one is down or still
     starting, whatever the others would say.
+
+    Raises
+    ------
+    TransientError
+        None does in time.
     """
     end = time.monotonic() + timeout_s
     while True:
         try:
             return await ask()
-        except (NodeNotReadyError, KafkaConnectionError):
+        except (NodeNotReadyError, KafkaConnectionError, RequestTimedOutError) as error:
             if time.monotonic() > end:
-                raise
+                raise TransientError(
+                    f"no broker answers ({type(error).__name__}): are they up, and is the network?"
+                ) from error
             await asyncio.sleep(0.2)
