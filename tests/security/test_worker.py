@@ -38,16 +38,16 @@ async def publish(roles: Roles, seed: int = 5) -> None:
         await publisher.publish(feed(shop.events, shop.catalogue, roles.prefix))
 
 
-def tail(roles: Roles, folder: Path) -> list[dict[str, object]]:
-    """What `hark tail recommendations` prints to a subscriber."""
+def hark(roles: Roles, folder: Path, role: str, *arguments: str) -> list[dict[str, object]]:
+    """What a command prints as JSON to who has this role."""
     done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", "tail", "recommendations", "--json",
-         "--from-beginning", "--until-end"],
+        [sys.executable, "-m", "ops.cli", *arguments, "--json"],
         env={
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2]),
-            "HARK_CONFIG": str(roles.access.settings_file("reader")),
+            "HARK_CONFIG": str(roles.access.settings_file(role)),
             "HARK_KAFKA__TOPIC_PREFIX": roles.prefix,
+            "HARK_KAFKA__GROUP_ID": roles.group,
         },
         cwd=folder, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
@@ -69,6 +69,15 @@ async def test_a_worker_works_restores_tells_no_password_and_stops_when_a_right_
             until(lambda: outcomes(running).get("accepted") == EVENTS, "every event is accepted")
             command = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
             assert password.encode() not in command
+            assert hark(roles, tmp_path, "operator", "forget", "u-1")[0]["partitions"]
+            until(
+                lambda: bool(
+                    hark(roles, tmp_path, "operator", "forget", "u-1", "--status")[0][
+                        "forgotten_by_workers"
+                    ]
+                ),
+                "the user is forgotten",
+            )
             assert running.stop() == 0, running.log()
             log = running.log()
         # A second one takes over, so it restores: reads its checkpoints and the alerts.
@@ -85,8 +94,8 @@ async def test_a_worker_works_restores_tells_no_password_and_stops_when_a_right_
         assert password not in log
 
     await asyncio.to_thread(story)
-    lists = await asyncio.to_thread(tail, roles, tmp_path)
-    assert lists
+    everything = "tail", "recommendations", "--from-beginning", "--until-end"
+    assert await asyncio.to_thread(hark, roles, tmp_path, "reader", *everything)
     assert {spec.name for spec in topics() if "reader" in spec.consumers} == {
         RECOMMENDATIONS.name,
         ALERTS.name,
