@@ -37,7 +37,7 @@ async def save(chosen: Settings, users: int) -> dict[str, Any]:
     """Make a state of `users` users and write it as a worker's first checkpoint."""
     worker = Worker(chosen)
     await worker.check()
-    sample = Sample.simulate(EventDecoder(chosen.product_contract()))
+    sample = Sample.simulate(EventDecoder(chosen.product_contract()), users)
     states = {n: worker.scorer.new_state(n) for n in range(PARTITIONS)}
     worker.checkpoints.committed = lambda number: states[number].next_offset
     for number, state in states.items():
@@ -91,7 +91,7 @@ async def _cost(
     worker: Worker, chosen: Settings, users: int, events_per_s: float, seconds: float
 ) -> dict[str, Any]:
     """Core seconds per second's worth of the same traffic, with checkpoints and without."""
-    sample = Sample.simulate(EventDecoder(chosen.product_contract()))
+    sample = Sample.simulate(EventDecoder(chosen.product_contract()), users)
     states = worker.pipeline.states
     sources = [
         traffic(sample, state, share(users, n), events_per_s / PARTITIONS, seed=n)

@@ -34,9 +34,10 @@ class Sample:
     columns: EventColumns
 
     @classmethod
-    def simulate(cls, decoder: EventDecoder) -> Sample:
-        """The same one every time."""
-        shop = simulate_events(7, SHOPPERS, ITEMS, 60.0, SHOPPERS * EVENTS_PER_SHOPPER, 0.03)
+    def simulate(cls, decoder: EventDecoder, users: int) -> Sample:
+        """The same one every time; a small one where few `users` are to be made of it."""
+        shoppers = min(SHOPPERS, max(100, users // 10))
+        shop = simulate_events(7, shoppers, ITEMS, 60.0, shoppers * EVENTS_PER_SHOPPER, 0.03)
         decode = BatchDecoder(decoder).decode
         parts = [decode(batch).columns for batch in batches(shop.events)]
         return cls(_joined(parts))
