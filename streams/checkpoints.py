@@ -183,7 +183,11 @@ class Checkpoints:
             if owned.saved == state.next_offset:
                 self._metrics.as_of(number, time.time())  # it still is the newest
                 return
-            captured = await self._pipeline.in_scorer(state.capture)
+            try:
+                captured = await self._pipeline.in_scorer(state.capture)
+            except asyncio.CancelledError:  # the thread goes on, and what was touched is not known
+                owned.writer.fenced = True
+                raise
             written = False
             try:
                 await self._write(number, owned, captured, commit_s)
