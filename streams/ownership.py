@@ -74,7 +74,8 @@ class Ownership:
         partitions
             Number of partitions by topic.
         """
-        await self._pipeline.in_scorer(lambda: None)  # what an interrupted take still applies
+        # Batches in hand, and what an interrupted take still applies, come first.
+        await self._pipeline.in_scorer(lambda: None)
         states = self._pipeline.states
         for gone in set(states) - assigned:
             del states[gone]

@@ -27,7 +27,9 @@ What it promises (each has a contract test on a real broker, `tests/transport`):
    uncommitted: it is read again by whoever comes next.
 5. Whatever was fetched but not delivered is read again; records below the offset reached are
    dropped.
-6. Declare all topics before the app starts: a topic added later makes Faust resubscribe after
+6. A batch that waits for its agent while its partition is given up, sought or interrupted
+   (`BatchConsumer.interrupt`) is passed over and read again.
+7. Declare all topics before the app starts: a topic added later makes Faust resubscribe after
    45 s, with nothing assigned meanwhile.
 
 Delivery is at least once. A batch's work must be much shorter than `broker_rebalance_timeout`,

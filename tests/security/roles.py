@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from ops.access import ADMIN, Access
@@ -11,6 +15,8 @@ from schemas.roles import rights
 from schemas.topics import topics
 from streams.kafka_settings import Kafka
 from streams.reach import reached
+
+ROOT = Path(__file__).parents[2]
 
 
 class Roles:
@@ -35,3 +41,25 @@ class Roles:
         async with reached(client) as connection:
             found = rights(self.prefix, self.group)
             await grant(connection, [Binding.of(right, f"User:{right.role}") for right in found])
+
+
+def hark(
+    roles: Roles, folder: Path, role: str, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`hark ...` as a process of its own, logged in as `role`."""
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "HARK_CONFIG": str(roles.access.settings_file(role)),
+            "HARK_KAFKA__TOPIC_PREFIX": roles.prefix,
+            "HARK_KAFKA__GROUP_ID": roles.group,
+            **environment,
+        },
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,9 +18,8 @@ from ops.ports import free_ports
 from schemas.errors import ConfigError, TransientError
 from streams.kafka_settings import Kafka
 from streams.reach import reached
-from tests.security.roles import Roles
+from tests.security.roles import Roles, hark
 
-ROOT = Path(__file__).parents[2]
 WRONG = "not-the-password-4711"
 Changes = dict[str, Any]
 
@@ -178,28 +174,6 @@ def test_no_text_of_the_settings_holds_the_password(secured: LocalKafka, access:
     for text in (repr(kafka), str(kafka), kafka.model_dump_json(), repr(kafka.model_dump())):
         assert password not in text
     assert kafka.secret() == password
-
-
-def hark(
-    roles: Roles, folder: Path, role: str, *arguments: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """`hark ...` as a process of its own, logged in as `role`."""
-    return subprocess.run(
-        [sys.executable, "-m", "ops.cli", *arguments],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "HARK_CONFIG": str(roles.access.settings_file(role)),
-            "HARK_KAFKA__TOPIC_PREFIX": roles.prefix,
-            "HARK_KAFKA__GROUP_ID": roles.group,
-            **environment,
-        },
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @contextmanager

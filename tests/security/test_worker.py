@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,7 @@ from schemas.roles import Operation, Resource, Right
 from schemas.topics import ALERTS, RECOMMENDATIONS, topics
 from streams.reach import reached
 from tests.clients.worker import worker
-from tests.security.roles import Roles
+from tests.security.roles import Roles, hark
 from tests.worker.test_group import outcomes, until
 
 EVENTS = 1_000
@@ -38,19 +35,10 @@ async def publish(roles: Roles, seed: int = 5) -> None:
         await publisher.publish(feed(shop.events, shop.catalogue, roles.prefix))
 
 
-def hark(roles: Roles, folder: Path, role: str, *arguments: str) -> list[dict[str, object]]:
+def answer(roles: Roles, folder: Path, role: str, *arguments: str) -> list[dict[str, object]]:
     """What a command prints as JSON to who has this role."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", *arguments, "--json"],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "HARK_CONFIG": str(roles.access.settings_file(role)),
-            "HARK_KAFKA__TOPIC_PREFIX": roles.prefix,
-            "HARK_KAFKA__GROUP_ID": roles.group,
-        },
-        cwd=folder, capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+    done = hark(roles, folder, role, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -69,13 +57,10 @@ async def test_a_worker_works_restores_tells_no_password_and_stops_when_a_right_
             until(lambda: outcomes(running).get("accepted") == EVENTS, "every event is accepted")
             command = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
             assert password.encode() not in command
-            assert hark(roles, tmp_path, "operator", "forget", "u-1")[0]["partitions"]
+            forget = roles, tmp_path, "operator", "forget", "u-1"
+            assert answer(*forget)[0]["partitions"]
             until(
-                lambda: bool(
-                    hark(roles, tmp_path, "operator", "forget", "u-1", "--status")[0][
-                        "forgotten_by_workers"
-                    ]
-                ),
+                lambda: answer(*forget, "--status")[0]["forgotten_by_workers"] is True,
                 "the user is forgotten",
             )
             assert running.stop() == 0, running.log()
@@ -95,7 +80,7 @@ async def test_a_worker_works_restores_tells_no_password_and_stops_when_a_right_
 
     await asyncio.to_thread(story)
     everything = "tail", "recommendations", "--from-beginning", "--until-end"
-    assert await asyncio.to_thread(hark, roles, tmp_path, "reader", *everything)
+    assert await asyncio.to_thread(answer, roles, tmp_path, "reader", *everything)
     assert {spec.name for spec in topics() if "reader" in spec.consumers} == {
         RECOMMENDATIONS.name,
         ALERTS.name,
