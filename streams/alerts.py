@@ -4,12 +4,15 @@ An incident opens when a probability reaches `raise_at`, closes when it falls be
 `clear_at`, and the same subject stays quiet for `cooldown_s` of event time afterwards.
 The topic `alerts` is the changelog of this state: `AlertBook.recall` reads it back. A header says
 which event a message is about, so that only what came of committed events is read back.
+
+Invariant: a book holds and publishes probabilities from 0 to 1 only. An observation with any other
+number (NaN, infinite) changes nothing: NaN is neither below nor above a threshold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from schemas.outputs import Alert, ReasonCode, Severity, output_id
 from schemas.times import format_time_ms, parse_time_ms
@@ -69,7 +72,7 @@ class Observation:
     message_id: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Incident:
     alert_id: str
     severity: Severity
@@ -108,12 +111,44 @@ class AlertBook:
         """Whether `observe` would certainly have nothing to say."""
         return probability < at.raise_at and subject not in self._incidents
 
+    def may_fire(self, observations: Sequence[Observation], at: Thresholds) -> list[int]:
+        """Which of these observations may raise or escalate an alert; the book stays as it is.
+
+        Every observation that does is among them. So is each one at or above `raise_at` of a
+        subject that cools down in between: its incident may be pruned before its turn.
+
+        Parameters
+        ----------
+        observations
+            In the order in which `observe` is going to be called.
+        at
+            Thresholds of the model that answered.
+
+        Returns
+        -------
+        list
+            Indices of `observations`, ascending.
+        """
+        incidents: dict[str, _Incident | None] = {}
+        cooled: set[str] = set()
+        found = []
+        for i, seen in enumerate(observations):
+            subject = seen.subject
+            before = incidents.get(subject, self._incidents.get(subject))
+            incidents[subject] = after = self._after(before, seen, at)
+            if (before and before.ended_ms is not None) or (after and after.ended_ms is not None):
+                cooled.add(subject)
+            fires = after is not before and subject not in cooled
+            if fires or (subject in cooled and seen.probability >= at.raise_at):
+                found.append(i)
+        return found
+
     def observe(
         self,
         seen: Observation,
         at: Thresholds,
         model_version: str,
-        explain: Callable[[], list[ReasonCode]],
+        reasons: Sequence[ReasonCode] = (),
     ) -> Alert | None:
         """The alert this observation causes, if any.
 
@@ -125,31 +160,41 @@ class AlertBook:
             Thresholds of the model that answered.
         model_version
             Written into the alert.
-        explain
-            Called only when an alert is raised or escalated.
+        reasons
+            Written into an alert that is raised or escalated (`may_fire`).
         """
         self._undo.entries(self._incidents, [seen.subject])
-        incident = self._incidents.get(seen.subject)
-        if incident is not None and incident.ended_ms is not None:
-            if seen.time_ms < incident.ended_ms + self._cooldown_ms:
-                return None
-            incident = None
-        severity: Severity = "critical" if seen.probability >= at.critical_at else "warning"
-        if incident is None:
-            if seen.probability < at.raise_at:
-                return None
-            alert_id = output_id(self.kind, seen.partition, seen.offset)
-            incident = _Incident(alert_id, severity, seen.time_ms)
+        before = self._incidents.get(seen.subject)
+        after = self._after(before, seen, at)
+        if after is before or after is None:
+            return None
+        if before is None or before.alert_id != after.alert_id:
             self._prune(seen.time_ms)
-            self._incidents[seen.subject] = incident
-            return self._alert(seen, at, incident, model_version, explain())
+        self._incidents[seen.subject] = after
+        return self._alert(seen, at, after, model_version, reasons)
+
+    def _after(
+        self, incident: _Incident | None, seen: Observation, at: Thresholds
+    ) -> _Incident | None:
+        """The subject's incident after `seen`; the same object where nothing changes."""
+        if not 0.0 <= seen.probability <= 1.0:
+            return incident
+        severity: Severity = "critical" if seen.probability >= at.critical_at else "warning"
+        if incident is None or incident.ended_ms is not None:
+            cooling = incident is not None and seen.time_ms < self._quiet_until_ms(incident)
+            if cooling or seen.probability < at.raise_at:
+                return incident
+            alert_id = output_id(self.kind, seen.partition, seen.offset)
+            return _Incident(alert_id, severity, seen.time_ms)
         if seen.probability < at.clear_at:
-            incident.ended_ms = seen.time_ms
-            return self._alert(seen, at, incident, model_version, [])
+            return replace(incident, ended_ms=seen.time_ms)
         if severity == "critical" and incident.severity == "warning":
-            incident.severity = severity
-            return self._alert(seen, at, incident, model_version, explain())
-        return None
+            return replace(incident, severity=severity)
+        return incident
+
+    def _quiet_until_ms(self, incident: _Incident) -> int:
+        assert incident.ended_ms is not None
+        return incident.ended_ms + self._cooldown_ms
 
     def closed(self, subject: str, ended_ms: int) -> Alert | None:
         """What closes a subject's incident, open or cooling down, as it is forgotten."""
@@ -210,7 +255,7 @@ class AlertBook:
         at: Thresholds,
         incident: _Incident,
         model_version: str,
-        reasons: list[ReasonCode],
+        reasons: Sequence[ReasonCode],
     ) -> Alert:
         ended = incident.ended_ms
         return Alert(
@@ -222,7 +267,7 @@ class AlertBook:
             severity=incident.severity,
             probability=round(seen.probability, 6),
             threshold=at.raise_at if ended is None else at.clear_at,
-            reason_codes=reasons,
+            reason_codes=list(reasons) if ended is None else [],
             evidence=[seen.message_id],
             started_at=format_time_ms(incident.started_ms),
             ended_at=None if ended is None else format_time_ms(ended),

@@ -18,7 +18,7 @@ from models.sequences import ModelInputs
 from models.windows import Windows
 from schemas.codec import encode
 from schemas.columns import EventColumns
-from schemas.outputs import Alert
+from schemas.outputs import Alert, ReasonCode
 from streams.alerts import Observation, Thresholds, source
 from streams.allowed import top_allowed
 from streams.answer import Answers, BoundModel, head_quantiles, usual_features
@@ -268,10 +268,11 @@ class Decider:
                 trigger.broker_ms,
                 trigger.message_id,
             )
-            why = partial(
-                self._explainers[kind].explain, answers.inputs.take(np.array([i])), frame_row(i)
-            )
-            alert = book.observe(seen, at_probability, self.model_version, why)
+            reasons: list[ReasonCode] = []
+            if book.may_fire([seen], at_probability):
+                explain = self._explainers[kind].explain
+                reasons = explain(answers.inputs.take(np.array([i])), frame_row(i))
+            alert = book.observe(seen, at_probability, self.model_version, reasons)
             if alert is not None:
                 yield trigger.offset, alert
 
