@@ -23,7 +23,7 @@ from streams.observations import BatchCounts, PartitionLag
 OTHER = "other"
 STAGES = (
     "decode", "histories", "features", "sequences", "engine", "heads", "pool", "rank", "filter",
-    "decide", "encode", "produce", OTHER,
+    "explain", "decide", "encode", "produce", OTHER,
 )  # fmt: skip
 ALERT_KINDS = ("churn", "risk", OTHER)
 SEVERITIES = ("info", "warning", "critical", OTHER)

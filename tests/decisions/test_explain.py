@@ -7,7 +7,7 @@ import pytest
 
 from models.feature_table import FEATURES, NEVER_S, Unit
 from models.sequences import ModelInputs
-from streams.explain import Explainer, told
+from streams.explain import Explainer, in_words
 
 NAMES = [feature.name for feature in FEATURES]
 USUAL = np.array([feature.default for feature in FEATURES], np.float64)
@@ -62,4 +62,4 @@ def test_only_what_raised_the_probability_is_a_reason() -> None:
     ],
 )
 def test_values_are_told_in_units_of_their_size(value: float, unit: Unit, text: str) -> None:
-    assert told(value, unit) == text
+    assert in_words(value, unit) == text
