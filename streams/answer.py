@@ -75,7 +75,9 @@ class BoundModel:
         Told which stage a batch is in.
     """
 
-    def __init__(self, model: Model, items: ItemTable, stage: Stage = lambda _: nullcontext()) -> None:
+    def __init__(
+        self, model: Model, items: ItemTable, stage: Stage = lambda _: nullcontext()
+    ) -> None:
         self.model = model
         self._items = items
         self._stage = stage

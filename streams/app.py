@@ -120,6 +120,7 @@ class Worker:
             model.registry,
             model.alias,
             self._swap,
+            lambda: self.scorer.model_version,
             self.metrics,
             engine=model.engine,
             plans=model.plans,

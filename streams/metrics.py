@@ -120,6 +120,12 @@ class Metrics:
         self._refused_models = self._counter(
             "hark_refused_models", "Versions the alias named that failed a check before the swap"
         )
+        self._failed_models = self._counter(
+            "hark_failed_models", "Times that the counters took over from a model that failed"
+        )
+        self._champion_named = self._gauge(
+            "hark_champion_named", "1 once the registry's alias has named a version, 0 before"
+        )
         self._rebalances = self._counter("hark_rebalances", "Rebalances completed")
         self._restored = self._counter(
             "hark_restored_events", "Events applied without output to restore state"
@@ -222,6 +228,12 @@ class Metrics:
 
     def count_refused_model(self) -> None:
         self._refused_models.inc()
+
+    def count_failed_model(self) -> None:
+        self._failed_models.inc()
+
+    def set_champion_named(self) -> None:
+        self._champion_named.set(1)
 
     def count_evicted(self, users: int) -> None:
         self._evicted.inc(users)
