@@ -65,8 +65,6 @@ def vote(
     recent, actions = np.empty(OWN, np.int32), np.empty(OWN, np.uint8)
     best, scores = np.empty(k, np.int64), np.empty(places, np.float32)
     top_leader = popularity[row_of[leaders[0]]] if len(leaders) else np.float32(1)
-    if not top_leader > 0:  # all of it has decayed
-        top_leader = np.float32(1)
     for row in rows:
         seen = items[row, : lengths[row]]
         current = seen[-1]  # may be NO_ITEM
