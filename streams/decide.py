@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
@@ -19,7 +19,7 @@ from models.windows import Windows
 from schemas.codec import encode
 from schemas.columns import EventColumns
 from schemas.outputs import Alert, ReasonCode
-from streams.alerts import Observation, Thresholds, source
+from streams.alerts import Observation, Thresholds, in_order, source
 from streams.allowed import top_allowed
 from streams.answer import Answers, BoundModel, head_quantiles, usual_features
 from streams.candidates import Suggestions
@@ -33,6 +33,7 @@ from streams.plan import Plan
 from streams.points import Points, Task
 from streams.recommend import COUNTERS, Candidates, Trigger, list_hashes
 from streams.recommendation_writer import Lists, RecommendationWriter
+from streams.user_rows import Departure
 
 
 @dataclass(slots=True)
@@ -141,7 +142,9 @@ class Decider:
         """
         decisions = Decisions([], Counter(), [])
         points = applied.points
+        departures = applied.departures if publish else ()
         if not len(points):
+            self._publish_alerts(decisions, self._departed(state, departures))
             return decisions
         answers = self._answer(windows, points) if self._bound else None
         triggers = _triggers(state.partition, columns, points, windows)
@@ -157,23 +160,45 @@ class Decider:
             if not publish:
                 return decisions
             alerts: list[tuple[int, Alert]] = []  # with the offset of the event
+            observed = self._asked(points) if answers is not None else {}
             if answers is not None:
                 frame_row = answers.frame.row
-                for kind, at in self._asked(points).items():
+                for kind, at in observed.items():
                     decisions.probabilities[kind] = at, answers.probabilities[kind]
-                    alerts += self._alerts(state, kind, answers, at, triggers, frame_row)
+                    alerts += self._alerts(
+                        state, kind, answers, at, triggers, frame_row, departures
+                    )
+            alerts += self._departed(state, departures, observed)
         with self._metrics.stage("encode"):
             messages = self._writer.write(sent, lists, self.model_version)
             decisions.outputs += [
                 Output(self._plan.recommendations, trigger.user_id.encode(), message)
                 for trigger, message in zip(sent, messages, strict=True)
             ]
-            decisions.outputs += [
-                Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
-                for offset, alert in alerts
-            ]
-        decisions.alerts += [(one.kind, one.severity, one.status) for _, one in alerts]
+            self._publish_alerts(decisions, alerts)
         return decisions
+
+    def _publish_alerts(self, decisions: Decisions, alerts: Iterable[tuple[int, Alert]]) -> None:
+        for offset, alert in alerts:
+            decisions.outputs.append(
+                Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
+            )
+            decisions.alerts.append((alert.kind, alert.severity, alert.status))
+
+    def _departed(
+        self,
+        state: PartitionState,
+        departures: Sequence[Departure],
+        observed: Container[str] = (),
+    ) -> list[tuple[int, Alert]]:
+        """What closes the incidents of users who made room, of the kinds not `observed`."""
+        return [
+            (departure.offset, alert)
+            for kind, book in state.books.items()
+            if kind not in observed
+            for departure in departures
+            for alert in book.depart(departure)
+        ]
 
     def _asked(self, points: Points) -> dict[str, npt.NDArray[np.intp]]:
         """The points that ask for each head that the model ships and an alert rule wants."""
@@ -250,31 +275,42 @@ class Decider:
         at: npt.NDArray[np.intp],
         triggers: list[Trigger],
         frame_row: Callable[[int], tuple[Any, ...]],
+        departures: Sequence[Departure],
     ) -> Iterator[tuple[int, Alert]]:
         """`at`: the decision points that ask for this kind."""
         assert self._bound is not None
         book, at_probability = state.books[kind], self._thresholds[kind]
         probabilities = answers.probabilities[kind].tolist()
-        for i, probability in zip(at.tolist(), probabilities, strict=True):
-            trigger = triggers[i]
-            if book.quiet(trigger.user_id, probability, at_probability):
+        points = at.tolist()
+        observations = [
+            _observation(triggers[i], probability)
+            for i, probability in zip(points, probabilities, strict=True)
+        ]
+        rows = iter(points)
+        for turn in in_order(observations, departures):
+            if isinstance(turn, Departure):
+                yield from ((turn.offset, alert) for alert in book.depart(turn))
                 continue
-            seen = Observation(
-                trigger.user_id,
-                probability,
-                trigger.time_ms,
-                trigger.partition,
-                trigger.offset,
-                trigger.broker_ms,
-                trigger.message_id,
-            )
+            i = next(rows)
             reasons: list[ReasonCode] = []
-            if book.may_fire([seen], at_probability):
+            if book.may_fire([turn], at_probability):
                 explain = self._explainers[kind].explain
                 reasons = explain(answers.inputs.take(np.array([i])), frame_row(i))
-            alert = book.observe(seen, at_probability, self.model_version, reasons)
+            alert = book.observe(turn, at_probability, self.model_version, reasons)
             if alert is not None:
-                yield trigger.offset, alert
+                yield turn.offset, alert
+
+
+def _observation(trigger: Trigger, probability: float) -> Observation:
+    return Observation(
+        trigger.user_id,
+        probability,
+        trigger.time_ms,
+        trigger.partition,
+        trigger.offset,
+        trigger.broker_ms,
+        trigger.message_id,
+    )
 
 
 def _triggers(

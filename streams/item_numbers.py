@@ -62,6 +62,7 @@ class ItemNumbers:
     def give(self, indices: Items) -> Items:
         """The numbers of items (n,), -1 for `NO_ITEM`; who has none yet gets the next one."""
         if len(self._numbers) <= len(self._items):
+            self._undo.attributes(self, "_numbers")
             self._numbers = _longer(self._numbers, len(self._items) + 1)
         numbers = self._numbers[indices]
         missing = indices[(numbers < 0) & (indices >= 0)]
