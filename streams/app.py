@@ -122,6 +122,7 @@ class Worker:
             model.registry,
             model.alias,
             self._swap,
+            lambda: self.scorer.model_version,
             self.metrics,
             engine=model.engine,
             plans=model.plans,

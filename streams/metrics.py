@@ -23,7 +23,7 @@ from streams.observations import BatchCounts, PartitionLag
 OTHER = "other"
 STAGES = (
     "decode", "histories", "features", "sequences", "engine", "heads", "pool", "rank", "filter",
-    "decide", "encode", "produce", OTHER,
+    "explain", "decide", "encode", "produce", OTHER,
 )  # fmt: skip
 ALERT_KINDS = ("churn", "risk", OTHER)
 SEVERITIES = ("info", "warning", "critical", OTHER)
@@ -119,6 +119,12 @@ class Metrics:
         )
         self._refused_models = self._counter(
             "hark_refused_models", "Versions the alias named that failed a check before the swap"
+        )
+        self._failed_models = self._counter(
+            "hark_failed_models", "Times that the counters took over from a model that failed"
+        )
+        self._champion_named = self._gauge(
+            "hark_champion_named", "1 once the registry's alias has named a version, 0 before"
         )
         self._rebalances = self._counter("hark_rebalances", "Rebalances completed")
         self._restored = self._counter(
@@ -222,6 +228,12 @@ class Metrics:
 
     def count_refused_model(self) -> None:
         self._refused_models.inc()
+
+    def count_failed_model(self) -> None:
+        self._failed_models.inc()
+
+    def set_champion_named(self) -> None:
+        self._champion_named.set(1)
 
     def count_evicted(self, users: int) -> None:
         self._evicted.inc(users)

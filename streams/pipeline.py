@@ -133,5 +133,5 @@ class Pipeline:
 
     def _tell(self, engine_error: str) -> None:
         if engine_error:
-            log.error("model.failed", why=engine_error, answers="counters")
-            self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())
+            # The follower of the champion misses the model, and brings it back.
+            log.error("model.failed", why=engine_error, answers=COUNTERS)

@@ -119,6 +119,11 @@ class Scorer:
         self._record = record
         self._isolation = Isolation(max_failures)
 
+    @property
+    def model_version(self) -> str:
+        """Who answers now; may be asked from any thread."""
+        return self._decider.model_version
+
     def use(self, model: Model | None) -> None:
         """Answer with `model` from the next batch on."""
         self._decider.use(model)
