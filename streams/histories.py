@@ -23,7 +23,7 @@ from streams.take import take
 from streams.taken import Events, Outcome, Rules, Taken
 from streams.undo import Undo
 from streams.user_index import NO_SLOT
-from streams.user_rows import Departure, Rows, UserRows
+from streams.user_rows import MIN_CAPACITY, Departure, Rows, UserRows
 
 BEFORE = 8
 """How many events before each one `Applied.before` shows: enough for co-visitation's window."""
@@ -133,6 +133,8 @@ class Histories:
         An event older than the user's newest by more than this is late.
     undo
         Told of every change.
+    capacity
+        Users and items that there is room for at first.
     """
 
     def __init__(
@@ -144,14 +146,15 @@ class Histories:
         max_users: int = 1_000_000,
         late_s: int = 7 * 86_400,
         undo: Undo | None = None,
+        capacity: int = MIN_CAPACITY,
     ) -> None:
         self.items = items
         self._undo = undo or Undo()
-        self.numbers = ItemNumbers(items, self._undo)
+        self.numbers = ItemNumbers(items, self._undo, capacity=capacity)
         self.policy = policy or PointPolicy()
         self.length = length
         self.late_s = late_s
-        self.user_rows = UserRows(length, max_users, self._undo)
+        self.user_rows = UserRows(length, max_users, self._undo, capacity=capacity)
 
     @property
     def users(self) -> int:

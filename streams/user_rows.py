@@ -99,11 +99,19 @@ class UserRows:
         Users who were captured once and are known no longer, since the last capture.
     """
 
-    def __init__(self, length: int, max_users: int, undo: Undo | None = None) -> None:
+    def __init__(
+        self,
+        length: int,
+        max_users: int,
+        undo: Undo | None = None,
+        *,
+        capacity: int = MIN_CAPACITY,
+    ) -> None:
         self.max_users = max_users
         self._undo = undo or Undo()
         self.evicted = 0
-        capacity = min(MIN_CAPACITY, max_users)
+        self._step = capacity  # so much more room at least
+        capacity = min(capacity, max_users)
         self.rows: Rows = np.zeros(capacity, row_type(length))
         self.owners = np.zeros(capacity, np.uint32)
         self.leavers: set[str] = set()
@@ -257,7 +265,7 @@ class UserRows:
         self._index.add(user_ids, np.array(gone, np.int64))
 
     def _grow(self, least: int) -> None:
-        capacity = max(least, len(self.rows) + max(MIN_CAPACITY, len(self.rows) // SPARE_SHARE))
+        capacity = max(least, len(self.rows) + max(self._step, len(self.rows) // SPARE_SHARE))
         capacity = min(capacity, self.max_users)
         # In place: what is many pages long is mapped anew by the system and not copied.
         self._touched[-1] = False
