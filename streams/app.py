@@ -10,6 +10,7 @@ from typing import Any, cast
 import faust
 import mode
 import structlog
+from aiokafka import TopicPartition
 from faust.types import StreamT
 
 from models.registry import Model, stored_at_s
@@ -31,6 +32,7 @@ from streams.items import ItemTable
 from streams.kafka_settings import Kafka
 from streams.metrics import Metrics
 from streams.observations import PartitionLag
+from streams.output_ends import OutputEnds
 from streams.outputs import OutputProducer
 from streams.ownership import Ownership
 from streams.partition import PartitionState
@@ -98,14 +100,14 @@ class Worker:
             settings.state.checkpoint_s,
             self.pipeline,
             self._committed,
+            self._owns,
+            OutputEnds(self._client, self._outputs),
             self.metrics.checkpoints,
         )
         self.ownership = Ownership(
             self._client,
             kafka.group_id,
             self.topic,
-            prefix + ALERTS.name,
-            prefix + DEAD_LETTERS.name,
             self.pipeline,
             self.checkpoints,
             self.metrics,
@@ -219,7 +221,7 @@ class Worker:
         consumer.interrupt()
         assigned = {tp.partition for tp in consumer.assignment() if tp.topic == self.topic}
         try:
-            await self.ownership.take(assigned, self.partitions)
+            await self.ownership.take(assigned)
         except Exception as error:
             # Faust takes some errors for the next rebalance and goes on without states.
             await self.app.crash(error)
@@ -231,6 +233,17 @@ class Worker:
             faust.types.TP(self.topic, number)
         )
         return found
+
+    async def _owns(self, number: int) -> bool:
+        consumer = cast("BatchConsumer", self.app.consumer)
+        return await consumer.confirm(faust.types.TP(self.topic, number))
+
+    def _outputs(self, number: int) -> tuple[TopicPartition, TopicPartition]:
+        """The partitions of `alerts` and `dead-letters` that a partition's outputs go to."""
+        prefix = self.settings.kafka.topic_prefix
+        names = prefix + ALERTS.name, prefix + DEAD_LETTERS.name
+        alerts, letters = (TopicPartition(name, number % self.partitions[name]) for name in names)
+        return alerts, letters
 
     async def report(self) -> None:
         """Refresh the gauges until cancelled."""

@@ -235,6 +235,14 @@ class BatchConsumer(Consumer):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         return await self._thread.commit_in(self._committing_generation, offsets)
 
+    async def confirm(self, tp: TP) -> bool:
+        """Whether the group takes a commit of this partition now: then it is this worker's."""
+        offset = self._new_offset(tp) or self._committed_offset.get(tp)
+        if tp not in self.assignment() or offset is None:
+            return False
+        self._committing_generation = self.app.consumer_generation_id
+        return await self._commit({tp: offset})
+
     # Rebalance, seek, stop
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

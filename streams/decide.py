@@ -20,7 +20,7 @@ from models.windows import Windows
 from schemas.codec import encode
 from schemas.columns import EventColumns
 from schemas.outputs import Alert, ReasonCode
-from streams.alerts import AlertBook, Observation, Thresholds, source
+from streams.alerts import AlertBook, Observation, Thresholds, in_order, source
 from streams.allowed import top_allowed
 from streams.answer import Answers, BoundModel, head_quantiles
 from streams.candidates import Suggestions
@@ -33,6 +33,7 @@ from streams.plan import Plan
 from streams.points import Points, Task
 from streams.recommend import COUNTERS, Candidates, Trigger, list_hashes
 from streams.recommendation_writer import Lists, RecommendationWriter
+from streams.user_rows import Departure
 
 
 @dataclass(slots=True)
@@ -87,6 +88,8 @@ class Answer:
         As in `Decisions`.
     alarms
         By kind, in log order: observations that an alert may come of, and its reasons.
+    departures
+        Users who made room for others, in log order: their incidents close.
     """
 
     triggers: list[Trigger]
@@ -97,6 +100,7 @@ class Answer:
     order: npt.NDArray[np.int64]
     probabilities: dict[str, tuple[Ints, npt.NDArray[np.float64]]]
     alarms: Mapping[str, Sequence[tuple[Observation, Sequence[ReasonCode]]]]
+    departures: Sequence[Departure]
 
 
 class Decider:
@@ -165,7 +169,10 @@ class Decider:
             Before anything was advanced: the same batch may be decided again.
         """
         if not len(applied.points):
-            return Decisions([], Counter(), [])
+            decisions = Decisions([], Counter(), [])
+            if publish and applied.departures:
+                self._publish(decisions, self._alerts(state, {}, applied.departures))
+            return decisions
         triggers = _triggers(state.partition, columns, applied.points, windows)
         books = state.books if publish else {}
         answer = self._answer(books, applied, windows, suggestions, triggers)
@@ -200,7 +207,8 @@ class Decider:
             {head: (at, answers.probabilities[head]) for head, at in answers.points.items()}
             if answers
             else {},
-            self._alarms(books, answers, triggers) if answers else {},
+            self._alarms(books, answers, triggers, applied.departures) if answers else {},
+            applied.departures,
         )
 
     def _heads(self, points: Points) -> dict[str, Ints]:
@@ -209,7 +217,11 @@ class Decider:
         return {head: np.flatnonzero(points.asking(tasks[head])) for head in self._thresholds}
 
     def _alarms(
-        self, books: Mapping[str, AlertBook], answers: Answers, triggers: list[Trigger]
+        self,
+        books: Mapping[str, AlertBook],
+        answers: Answers,
+        triggers: list[Trigger],
+        departures: Sequence[Departure],
     ) -> dict[str, list[tuple[Observation, list[ReasonCode]]]]:
         """By kind: observations that an alert may come of; all reasons are asked for at once."""
         assert self._bound is not None
@@ -221,7 +233,8 @@ class Decider:
                 continue
             at, thresholds = answers.points[kind].tolist(), self._thresholds[kind]
             found = _loud(book, at, answers.probabilities[kind].tolist(), triggers, thresholds)
-            firing = book.may_fire([observation for _, observation in found], thresholds)
+            observations = [observation for _, observation in found]
+            firing = book.may_fire(observations, thresholds, departures)
             loud[kind] = found
             heads += [kind] * len(firing)
             explained += [found[i][0] for i in firing]
@@ -246,29 +259,43 @@ class Decider:
             if not publish:
                 return decisions
             decisions.probabilities |= answer.probabilities
-            alerts = [
-                (observation.offset, alert)
-                for kind, alarms in answer.alarms.items()
-                for observation, reasons in alarms
-                if (alert := self._observe(state.books[kind], observation, reasons)) is not None
-            ]
+            alerts = self._alerts(state, answer.alarms, answer.departures)
         with self._metrics.stage("encode"):
             messages = self._writer.write(sent, lists, self.model_version)
             decisions.outputs += [
                 Output(self._plan.recommendations, trigger.user_id.encode(), message)
                 for trigger, message in zip(sent, messages, strict=True)
             ]
-            decisions.outputs += [
-                Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
-                for offset, alert in alerts
-            ]
-        decisions.alerts += [(alert.kind, alert.severity, alert.status) for _, alert in alerts]
+            self._publish(decisions, alerts)
         return decisions
 
-    def _observe(
-        self, book: AlertBook, observation: Observation, reasons: Sequence[ReasonCode]
-    ) -> Alert | None:
-        return book.observe(observation, self._thresholds[book.kind], self.model_version, reasons)
+    def _alerts(
+        self,
+        state: PartitionState,
+        alarms: Mapping[str, Sequence[tuple[Observation, Sequence[ReasonCode]]]],
+        departures: Sequence[Departure],
+    ) -> list[tuple[int, Alert]]:
+        """What the books say, with the offsets of the events; those who depart leave every book."""
+        found: list[tuple[int, Alert]] = []
+        for kind, book in state.books.items():
+            told = alarms.get(kind, ())
+            reasons = iter([why for _, why in told])
+            for turn in in_order([observation for observation, _ in told], departures):
+                if isinstance(turn, Departure):
+                    found += [(turn.offset, alert) for alert in book.depart(turn)]
+                    continue
+                at, why = self._thresholds[kind], next(reasons)
+                alert = book.observe(turn, at, self.model_version, why)
+                if alert is not None:
+                    found.append((turn.offset, alert))
+        return found
+
+    def _publish(self, decisions: Decisions, alerts: list[tuple[int, Alert]]) -> None:
+        decisions.outputs += [
+            Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
+            for offset, alert in alerts
+        ]
+        decisions.alerts += [(alert.kind, alert.severity, alert.status) for _, alert in alerts]
 
     def _admit(
         self,

@@ -163,7 +163,7 @@ class Scorer:
             decoded = self._decoder.decode(batch)
         columns = decoded.columns
         with self._metrics.stage("histories"):
-            applied = state.histories.apply(columns)
+            applied = state.with_orphans(columns, state.histories.apply(columns))
         decisions, engine_error = self._decide(state, columns, applied)
         outcomes = _outcomes(len(batch), decoded, applied)
         late = [

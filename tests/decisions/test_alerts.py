@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.outputs import Alert, ReasonCode
-from streams.alerts import AlertBook, Headers, Observation, Thresholds, source
+from streams.alerts import AlertBook, Headers, Observation, Thresholds, in_order, source
 from streams.restore import alerts_until
+from streams.user_rows import Departure
 
 AT = Thresholds(raise_at=0.8, clear_at=0.6, critical_at=0.95)
 COOLDOWN_S = 100
@@ -197,11 +198,33 @@ def test_a_topic_that_is_ahead_of_the_commit_gives_the_book_of_the_commit(
     assert again == said[committed:]
 
 
-def test_incidents_whose_cool_down_is_over_are_forgotten() -> None:
+def test_a_user_who_makes_room_for_others_leaves_no_incident() -> None:
     book = AlertBook("risk", COOLDOWN_S)
-    for i in range(5000):
-        observe(book, seen(0.9, i, i, f"u{i}"), seen(0.1, i, i, f"u{i}"))
-    assert len(book) < 3000
+    (fired,) = observe(book, seen(0.9))
+    observe(book, seen(0.9, 1, 8, "u2"), seen(0.1, 2, 9, "u2"))
+    closing, closed_before = book.depart(Departure(20, 50_000, ["u0", "u1", "u2"]))
+    assert (closing.alert_id, closing.status, closing.model_version) == (
+        fired.alert_id,
+        "resolved",
+        "evicted",
+    )
+    assert closing.ended_at == "1970-01-01T00:00:50.000Z"
+    assert closed_before.ended_at == "1970-01-01T00:00:02.000Z"
+    assert len(book) == 0
+    recalled = AlertBook("risk", COOLDOWN_S)
+    for alert in (fired, closing):
+        recalled.recall(alert)
+    assert len(recalled) == 0
+
+
+def test_users_depart_before_the_event_that_found_no_room() -> None:
+    book = AlertBook("risk", COOLDOWN_S)
+    observe(book, seen(0.9, 0, 1))
+    observations, left = [seen(0.9, 1, 5), seen(0.9, 2, 6)], Departure(6, 2_000, ["u1"])
+    assert list(in_order(observations, [left])) == [observations[0], left, observations[1]]
+    assert list(in_order([], [left])) == [left]
+    assert book.may_fire(observations, AT) == []
+    assert book.may_fire(observations, AT, [left]) == [1]
 
 
 @pytest.mark.parametrize("kind", ["churn", "risk"])
