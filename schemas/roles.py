@@ -88,6 +88,11 @@ def replayed_group(group: str) -> str:
     return f"{group}-replayed"
 
 
+def catalogue_group(group: str) -> str:
+    """In which a group's workers share the catalogue's dead letters among them."""
+    return f"{group}-catalogue"
+
+
 def topic_rights(spec: TopicSpec) -> Iterator[Right]:
     """What each role may do with one topic."""
     for role in spec.consumers:
@@ -110,6 +115,7 @@ def other_rights(prefix: str, group: str) -> Iterator[Right]:
     """What roles may besides: groups, transactions, the cluster."""
     # An idempotent producer needs no right of its own since Kafka 3.0: Write on a topic is enough.
     yield Right("worker", Resource.GROUP, group, Operation.READ)
+    yield Right("worker", Resource.GROUP, catalogue_group(group), Operation.READ)
     transactions = state_transactions(prefix)
     yield Right("worker", Resource.TRANSACTIONAL_ID, transactions, Operation.WRITE, prefixed=True)
     yield Right("reader", Resource.GROUP, reader_groups(prefix), Operation.READ, prefixed=True)

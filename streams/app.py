@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -15,17 +17,20 @@ from faust.types import StreamT
 from models.registry import Model, stored_at_s
 from schemas.codec import EventDecoder
 from schemas.errors import ConfigError
+from schemas.roles import catalogue_group
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
 from schemas.topics import topics as topic_specs
 from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
+from streams.catalogue_letters import CatalogueLetters
 from streams.champion import Champion
 from streams.checkpoints import Checkpoints
 from streams.consumer import BatchConsumer
 from streams.credentials import faust_credentials
 from streams.decide import Record
 from streams.garbage import settle_garbage
+from streams.group_settings import fingerprint, settings_assignor
 from streams.health import HealthServer
 from streams.items import ItemTable
 from streams.kafka_settings import Kafka
@@ -115,6 +120,18 @@ class Worker:
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
+        self.catalogue_letters = CatalogueLetters(
+            self._client,
+            catalogue_group(kafka.group_id),
+            self._items_topic,
+            plan.dead_letters,
+            self.producer,
+            self.metrics,
+            plan.code_version,
+            settings.limits.retry_s,
+            settings_assignor(settings, f"{socket.gethostname()}:{os.getpid()}"),
+        )
+        self.metrics.set_settings(kafka.group_id, fingerprint(settings))
         model = settings.model
         self.champion = Champion(
             model.registry,
@@ -182,6 +199,7 @@ class Worker:
         retry_s = self.settings.limits.retry_s
         await retried("starting the output producer", self.producer.start, retry_s)
         await self.catalogue.start(self.partitions[self._items_topic])
+        self.catalogue_letters.start()
         await self.champion.start()
         self.checkpoints.start()
 
@@ -198,6 +216,7 @@ class Worker:
     async def stop(self) -> None:
         """The reverse, after the app has drained and committed."""
         await self.champion.stop()
+        await self.catalogue_letters.stop()
         await self.catalogue.stop()
         await self.checkpoints.stop()
         await self.producer.stop()
@@ -270,7 +289,12 @@ class Worker:
 
     def background(self) -> list[asyncio.Task[None]]:
         """What must run for as long as the worker does."""
-        tasks = self.catalogue.task, self.champion.task, self.checkpoints.task
+        tasks = (
+            self.catalogue.task,
+            self.catalogue_letters.task,
+            self.champion.task,
+            self.checkpoints.task,
+        )
         return [task for task in tasks if task is not None]
 
 
