@@ -101,6 +101,8 @@ def topic_rights(spec: TopicSpec) -> Iterator[Right]:
         yield Right(role, Resource.TOPIC, spec.name, Operation.WRITE)
     for operation in (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS):
         yield Right("operator", Resource.TOPIC, spec.name, operation)
+    if "worker" in spec.roles:  # a worker refuses topics whose settings lose something
+        yield Right("worker", Resource.TOPIC, spec.name, Operation.DESCRIBE_CONFIGS)
     for operation in (
         Operation.CREATE,
         Operation.DELETE,

@@ -44,8 +44,9 @@ from streams.plan import Plan
 from streams.retry import retried
 from streams.scoring import Scorer
 from streams.settings import Settings
-from streams.startup import check_cluster, check_state_topics
+from streams.startup import check_cluster, check_state_topics, count_partitions
 from streams.stuck import Stuck
+from streams.topic_settings import check_settings
 from streams.transport import batches, declare_batch_topic, install
 from streams.warm import warm
 
@@ -180,14 +181,35 @@ class Worker:
     async def check(self) -> None:
         """Refuse to start on a cluster that can't work; raises `ConfigError`."""
         kafka = self.settings.kafka
+        specs = topic_specs(kafka.topic_prefix)
         self.partitions = await check_cluster(
             self._client,
-            topic_specs(kafka.topic_prefix),
+            specs,
             role="worker",
             prefix=kafka.topic_prefix,
             group=kafka.group_id,
         )
         check_state_topics(self.partitions, kafka.topic_prefix)
+        await check_settings(self._client, specs)
+
+    async def _look_again(self) -> str:
+        """Count the topics' partitions anew; returns why nothing can be read, if so.
+
+        Raises
+        ------
+        ConfigError
+            `events` was widened, and what must be as wide wasn't.
+        """
+        found = await retried(
+            "counting partitions",
+            lambda: count_partitions(self._client, list(self.partitions)),
+            self.settings.limits.retry_s,
+        )
+        if not found[self.topic]:
+            return f"topic {self.topic} is gone"
+        check_state_topics(found, self.settings.kafka.topic_prefix)
+        self.partitions = {name: found[name] or count for name, count in self.partitions.items()}
+        return ""
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
@@ -237,12 +259,15 @@ class Worker:
         consumer.interrupt()
         assigned = {tp.partition for tp in consumer.assignment() if tp.topic == self.topic}
         try:
-            await self.ownership.take(assigned, self.partitions)
+            problem = await self._look_again()
+            await self.ownership.take(set() if problem else assigned, self.partitions)
         except Exception as error:
             # Faust takes some errors for the next rebalance and goes on without states.
             await self.app.crash(error)
             raise
-        self.health.set_ready(True)
+        if problem:
+            log.error("topic.gone", why=problem)
+        self.health.set_ready(not problem, problem)
 
     def _committed(self, number: int) -> int | None:
         found: int | None = cast("Any", self.app.consumer)._committed_offset.get(
