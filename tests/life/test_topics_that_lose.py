@@ -127,10 +127,10 @@ async def test_topics_that_change_under_a_worker(kafka_bootstrap: str, topic_pre
 
             await admin.delete_topics([events])
             await until(lambda: there(0), "events is gone")
-            await worker._rebalanced()
+            gone = f"topic {events} is gone"
+            await until(lambda: worker.health._why_not == gone, "it knows that, and says so")
             assert not worker.pipeline.states
             assert not worker.health._ready.is_set()
-            assert worker.health._why_not == f"topic {events} is gone"
     finally:
         await admin.close()
 
