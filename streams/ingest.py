@@ -54,7 +54,7 @@ class Decoded:
     rejected
         Records for the dead letters.
     unknown_names, future, unkeyed
-        Valid events with an unknown name, clamped to the broker's time, not keyed by their user's id.
+        Valid events with an unknown name, clamped to the broker's time, not keyed by their user.
     """
 
     columns: EventColumns

@@ -140,9 +140,10 @@ async def test_sighup_is_a_stop_like_any_other(kafka_bootstrap: str, topic_prefi
     try:
         await create_topics({"bootstrap_servers": kafka_bootstrap}, topics(topic_prefix), 1)
         life = asyncio.create_task(run(settings(kafka_bootstrap, topic_prefix)))
-        while not life.done():
-            await asyncio.sleep(0.2)
-            os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(60):
+            while not life.done():
+                await asyncio.sleep(0.2)
+                os.kill(os.getpid(), signal.SIGHUP)
         await life
     finally:
         with suppress(ValueError):
