@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import polars as pl
 
 from models import features
@@ -21,9 +20,9 @@ from ops.archive_files import Ends, partitions
 from schemas.codec import EventDecoder
 from schemas.columns import EventColumns
 from schemas.errors import ConfigError
-from schemas.events import ItemUpsert
 from schemas.topics import EVENTS, ITEMS
 from streams.batches import RecordBatch
+from streams.catalogue_entries import CatalogueEntries
 from streams.counters import Live
 from streams.histories import Applied
 from streams.ingest import BatchDecoder
@@ -85,6 +84,8 @@ class Rerun:
     ) -> None:
         self._suggest = suggest
         self.items = ItemTable()
+        self._entries = CatalogueEntries(self.items)
+        self._entries.several = True
         self._before_ms = before_ms
         self._decoder = BatchDecoder(EventDecoder(settings.product_contract()))
         self._plan = Plan.from_settings(settings)
@@ -146,24 +147,11 @@ class Rerun:
         return copy.deepcopy(merged(parts))
 
     def take_catalogue(self, batches: Iterator[RecordBatch]) -> None:
-        """Apply item upserts and tombstones; unreadable entries are skipped, as the worker does."""
-        decode = msgspec.json.Decoder(ItemUpsert).decode
+        """Apply one partition's item upserts and tombstones, as the worker does."""
         for batch in batches:
-            for key, value in zip(batch.keys, batch.values, strict=True):
-                try:
-                    item_id = (key or b"").decode()
-                    entry = None if value is None else decode(value)
-                except (UnicodeDecodeError, msgspec.DecodeError):
-                    continue
-                if entry is None:
-                    self.items.remove(item_id)
-                elif item_id:
-                    self.items.upsert(
-                        item_id,
-                        category=entry.category,
-                        price=entry.price,
-                        available=entry.available,
-                    )
+            rows = zip(batch.timestamps, batch.keys, batch.values, strict=True)
+            for timestamp_ms, key, value in rows:
+                self._entries.apply(batch.partition, timestamp_ms, key, value)
 
 
 def rerun(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -16,17 +18,20 @@ from faust.types import StreamT
 from models.registry import Model, stored_at_s
 from schemas.codec import EventDecoder
 from schemas.errors import ConfigError
+from schemas.roles import catalogue_group
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
 from schemas.topics import topics as topic_specs
 from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
+from streams.catalogue_letters import CatalogueLetters
 from streams.champion import Champion
 from streams.checkpoints import Checkpoints
 from streams.consumer import BatchConsumer
 from streams.credentials import faust_credentials
 from streams.decide import Record
 from streams.garbage import settle_garbage
+from streams.group_settings import fingerprint, settings_assignor
 from streams.health import HealthServer
 from streams.items import ItemTable
 from streams.kafka_settings import Kafka
@@ -41,8 +46,9 @@ from streams.plan import Plan
 from streams.retry import retried
 from streams.scoring import Scorer
 from streams.settings import Settings
-from streams.startup import check_cluster, check_state_topics
+from streams.startup import check_cluster, check_state_topics, count_partitions
 from streams.stuck import Stuck
+from streams.topic_settings import check_settings
 from streams.transport import batches, declare_batch_topic, install
 from streams.warm import warm
 
@@ -117,6 +123,18 @@ class Worker:
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
+        self.catalogue_letters = CatalogueLetters(
+            self._client,
+            catalogue_group(kafka.group_id),
+            self._items_topic,
+            plan.dead_letters,
+            self.producer,
+            self.metrics,
+            plan.code_version,
+            settings.limits.retry_s,
+            settings_assignor(settings, f"{socket.gethostname()}:{os.getpid()}"),
+        )
+        self.metrics.set_settings(kafka.group_id, fingerprint(settings))
         model = settings.model
         self.champion = Champion(
             model.registry,
@@ -166,14 +184,35 @@ class Worker:
     async def check(self) -> None:
         """Refuse to start on a cluster that can't work; raises `ConfigError`."""
         kafka = self.settings.kafka
+        specs = topic_specs(kafka.topic_prefix)
         self.partitions = await check_cluster(
             self._client,
-            topic_specs(kafka.topic_prefix),
+            specs,
             role="worker",
             prefix=kafka.topic_prefix,
             group=kafka.group_id,
         )
         check_state_topics(self.partitions, kafka.topic_prefix)
+        await check_settings(self._client, specs)
+
+    async def _look_again(self) -> str:
+        """Count the topics' partitions anew; returns why nothing can be read, if so.
+
+        Raises
+        ------
+        ConfigError
+            `events` was widened, and what must be as wide wasn't.
+        """
+        found = await retried(
+            "counting partitions",
+            lambda: count_partitions(self._client, list(self.partitions)),
+            self.settings.limits.retry_s,
+        )
+        if not found[self.topic]:
+            return f"topic {self.topic} is gone"
+        check_state_topics(found, self.settings.kafka.topic_prefix)
+        self.partitions = {name: found[name] or count for name, count in self.partitions.items()}
+        return ""
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
@@ -185,6 +224,7 @@ class Worker:
         retry_s = self.settings.limits.retry_s
         await retried("starting the output producer", self.producer.start, retry_s)
         await self.catalogue.start(self.partitions[self._items_topic])
+        self.catalogue_letters.start()
         await self.champion.start()
         self.checkpoints.start()
 
@@ -201,6 +241,7 @@ class Worker:
     async def stop(self) -> None:
         """The reverse, after the app has drained and committed."""
         await self.champion.stop()
+        await self.catalogue_letters.stop()
         await self.catalogue.stop()
         await self.checkpoints.stop()
         await self.producer.stop()
@@ -221,12 +262,15 @@ class Worker:
         consumer.interrupt()
         assigned = {tp.partition for tp in consumer.assignment() if tp.topic == self.topic}
         try:
-            await self.ownership.take(assigned)
+            problem = await self._look_again()
+            await self.ownership.take(set() if problem else assigned)
         except Exception as error:
             # Faust takes some errors for the next rebalance and goes on without states.
             await self.app.crash(error)
             raise
-        self.health.set_ready(True)
+        if problem:
+            log.error("topic.gone", why=problem)
+        self.health.set_ready(not problem, problem)
 
     def _committed(self, number: int) -> int | None:
         found: int | None = cast("Any", self.app.consumer)._committed_offset.get(
@@ -284,7 +328,12 @@ class Worker:
 
     def background(self) -> list[asyncio.Task[None]]:
         """What must run for as long as the worker does."""
-        tasks = self.catalogue.task, self.champion.task, self.checkpoints.task
+        tasks = (
+            self.catalogue.task,
+            self.catalogue_letters.task,
+            self.champion.task,
+            self.checkpoints.task,
+        )
         return [task for task in tasks if task is not None]
 
 

@@ -16,6 +16,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from schemas.errors import Reason
 from schemas.kinds import Kind
+from streams.catalogue_metrics import CatalogueMetrics
 from streams.checkpoint_metrics import CheckpointMetrics
 from streams.histogram import BatchHistogram, quantile
 from streams.observations import BatchCounts, PartitionLag
@@ -131,6 +132,10 @@ class Metrics:
             "hark_restored_events", "Events applied without output to restore state"
         )
         self.checkpoints = CheckpointMetrics(registry)
+        self.catalogue = CatalogueMetrics(registry)
+        self._settings = self._gauge(
+            "hark_settings_info", "1 for the settings that decide, hashed", "group", "hash"
+        )
 
     def observe_batch(self, batch: BatchCounts) -> None:
         """Count one finished batch, after its outputs were confirmed."""
@@ -225,6 +230,10 @@ class Metrics:
         self._model.labels(version, engine).set(1)
         self._model_loaded.set(loaded_at_s)
         self._model_trained.set(trained_at_s)
+
+    def set_settings(self, group: str, fingerprint: str) -> None:
+        """Show which settings this worker of a group decides by."""
+        self._settings.labels(group, fingerprint).set(1)
 
     def count_refused_model(self) -> None:
         self._refused_models.inc()

@@ -25,6 +25,7 @@ def a_busy_minute(metrics: Metrics, now_s: float = NOW_S, seed: int = 0) -> None
     """Report 60 batches of 1,000 records of two partitions."""
     rng = np.random.default_rng(seed)
     metrics.set_model("5f3a9c01", "onnx", loaded_at_s=now_s - 600, trained_at_s=now_s - 3600)
+    metrics.set_settings("hark", "5e77")
     metrics.count_rebalance()
     metrics.count_restored(5_000)
     for _ in range(60):
