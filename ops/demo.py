@@ -22,8 +22,9 @@ from ops.access import Access
 from ops.adapters import Source, load
 from ops.demo_cluster import demo_settings
 from ops.demo_run import Run
+from ops.event_file import HowToRead
+from ops.file_options import Mapping, how_to_read, reading_options, warn_of
 from ops.live_view import LiveView, Picture
-from ops.replay import Mapping
 from ops.simulation import simulate_events
 from ops.summary import show
 from schemas.errors import ConfigError
@@ -45,6 +46,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
     metavar="WORD=COLUMN,...",
     help="Which column of FILE is what (see `hark replay`).",
 )
+@reading_options
 @click.option(
     "--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write the summary as JSON."
 )
@@ -85,6 +87,8 @@ def demo(
     *,
     data: Path | None,
     mapping: dict[str, str] | None,
+    encoding: str | None,
+    dates: str | None,
     summary: Path | None,
     events: int | None,
     seed: int,
@@ -104,7 +108,8 @@ def demo(
     """
     if mapping and not data:
         raise click.UsageError("--map says what the columns of --data FILE are")
-    source = _file(data, mapping, events) if data else _simulated(seed, events or 80_000)
+    how = how_to_read(encoding, dates)
+    source = _file(data, mapping, how, events) if data else _simulated(seed, events or 80_000)
     if summary and not summary.resolve().parent.is_dir():
         raise ConfigError(f"--summary {summary}: no such folder")
     cut = source.events["time_ms"].quantile(1 - live, interpolation="lower")
@@ -135,8 +140,9 @@ def demo(
         run.check()
 
 
-def _file(path: Path, mapping: dict[str, str] | None, events: int | None) -> Source:
-    source = load(path, mapping=mapping)
+def _file(path: Path, mapping: dict[str, str] | None, how: HowToRead, events: int | None) -> Source:
+    source = load(path, mapping=mapping, how=how)
+    warn_of(source)
     if len(source.events) < 100:
         raise ConfigError(f"{path}: {len(source.events)} events are too few for a demo")
     return source if events is None else replace(source, events=source.events.head(events))
