@@ -143,10 +143,12 @@ def _even(path: Path, table: pl.DataFrame, fields: list[int], width: int) -> Rea
         if where.any():
             first = int(where.arg_true()[0])
             many = reason == "too_many_fields"
+            amount = "more" if many else "fewer"
+            then = "left out; quote what holds the separator" if many else "the rest is empty"
+            where_it_is = f"the first is data row {first + 1:,} with {counts[first]}"
             notes.append(
-                f"{int(where.sum()):,} of {len(where):,} rows have "
-                f"{'more' if many else 'fewer'} fields than the header's {width}, the first is data row {first + 1:,} with {counts[first]}: "
-                + ("left out; quote what holds the separator" if many else "the rest is empty")
+                f"{int(where.sum()):,} of {len(where):,} rows have {amount} fields than the "
+                f"header's {width}, {where_it_is}: {then}"
             )
     if wrong["too_many_fields"].any():
         skipped["too_many_fields"] = int(wrong["too_many_fields"].sum())
