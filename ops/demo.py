@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
@@ -110,8 +111,8 @@ def demo(
         raise click.UsageError("--map says what the columns of --data FILE are")
     how = how_to_read(encoding, dates)
     source = _file(data, mapping, how, events) if data else _simulated(seed, events or 80_000)
-    if summary and not summary.resolve().parent.is_dir():
-        raise ConfigError(f"--summary {summary}: no such folder")
+    if summary:
+        _check_summary(summary)
     cut = source.events["time_ms"].quantile(1 - live, interpolation="lower")
     first = int((source.events["time_ms"] <= cut).sum())
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -146,6 +147,15 @@ def _file(path: Path, mapping: dict[str, str] | None, how: HowToRead, events: in
     if len(source.events) < 100:
         raise ConfigError(f"{path}: {len(source.events)} events are too few for a demo")
     return source if events is None else replace(source, events=source.events.head(events))
+
+
+def _check_summary(file: Path) -> None:
+    """The demo takes minutes: find out before that its summary can't be written."""
+    folder = file.resolve().parent
+    if not folder.is_dir():
+        raise ConfigError(f"--summary {file}: no such folder")
+    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise ConfigError(f"--summary {file}: can't be written")
 
 
 def _simulated(seed: int, events: int) -> Source:

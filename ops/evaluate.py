@@ -116,6 +116,7 @@ def evaluate(
     else:
         assert name is not None
         target, task = PROTOCOLS[name].target, Task(_file(data, name), None, seed)
+    out.mkdir(parents=True, exist_ok=True)  # before the work, where it can't be made
     report = _run(target, task)
     written = report.write(out)
     if as_json:
