@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 
+from streams.batches import RecordBatch
+from streams.ingest import BatchDecoder, Decoded
+
 MAX_NAMES = 1_000
 """Kept; whoever puts an id into the name of an event has more."""
 _SHOWN, _LENGTH = 8, 60
@@ -39,14 +42,11 @@ class UnmappedNames:
 
     def __init__(self, mapped: Container[str]) -> None:
         self.counts: Counter[str] = Counter()
-        self.records = 0
-        """All that were looked at, with a known name or without."""
         self._mapped = mapped
         self._told: set[str] = set()
 
     def see(self, values: Sequence[bytes | None]) -> None:
         """Count what a batch holds; values that are no events are passed over."""
-        self.records += len(values)
         for value in values:
             try:
                 found = _decode(value or b"")
@@ -58,11 +58,36 @@ class UnmappedNames:
             if name not in self._mapped and (name in self.counts or len(self.counts) < MAX_NAMES):
                 self.counts[name] += 1
 
-    def untold(self) -> bool:
-        """Whether a name came that hasn't been told yet; told with this call."""
+    def untold(self) -> dict[str, int]:
+        """Names that came for the first time since the last call, with their counts so far."""
         fresh = self.counts.keys() - self._told
         self._told |= fresh
-        return bool(fresh)
+        return {name[:_LENGTH]: n for name, n in self.counts.most_common() if name in fresh}
+
+
+class NamingDecoder:
+    """A decoder of batches that keeps the unmapped names of what it decodes.
+
+    Attributes
+    ----------
+    names
+        The unmapped ones.
+    events
+        All that were decoded.
+    """
+
+    def __init__(self, decoder: BatchDecoder, mapped: Container[str]) -> None:
+        self.names = UnmappedNames(mapped)
+        self.events = 0
+        self._decoder = decoder
+
+    def decode(self, batch: RecordBatch) -> Decoded:
+        """What the decoder decodes."""
+        decoded = self._decoder.decode(batch)
+        self.events += int(decoded.columns.ends.sum())
+        if decoded.unknown_names:
+            self.names.see(batch.values)
+        return decoded
 
 
 def unmapped_line(counts: Mapping[str, int], events: int) -> str:
