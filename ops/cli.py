@@ -11,9 +11,11 @@ import importlib.util
 import os
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
+from ops.system_errors import refused_by_system
 from schemas.errors import ConfigError, HarkError
 
 
@@ -67,6 +69,15 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the system refuses is an error for a person, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if (refusal := refused_by_system(error)) is None:
+                raise
+            raise refusal from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the menu from the table, without importing anything."""

@@ -32,6 +32,7 @@ from streams.parts import Part, merged
 from streams.plan import Plan
 from streams.points import PointPolicy
 from streams.settings import Settings
+from streams.unmapped_names import NamingDecoder, unmapped_line
 
 BATCH_RECORDS = 512
 """Also how finely the partitions are interleaved, by broker time."""
@@ -87,7 +88,8 @@ class Rerun:
         self._entries = CatalogueEntries(self.items)
         self._entries.several = True
         self._before_ms = before_ms
-        self._decoder = BatchDecoder(EventDecoder(settings.product_contract()))
+        contract = settings.product_contract()
+        self._decoder = NamingDecoder(BatchDecoder(EventDecoder(contract)), contract.event_names)
         self._plan = Plan.from_settings(settings)
         self._states: dict[int, PartitionState] = {}
 
@@ -110,6 +112,11 @@ class Rerun:
             windows,
             features.compute(windows),
         )
+
+    def unmapped(self) -> str:
+        """A line on the event names that no kind is mapped to; empty if there were none."""
+        names, events = self._decoder.names, self._decoder.events
+        return unmapped_line(names.counts, events) if names.counts else ""
 
     def standing(self, now_s: int) -> Standing:
         """Every known user as asked at `now_s`, not at an event; at or after all events so far.

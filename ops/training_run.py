@@ -192,6 +192,7 @@ def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
         "champion_before": plan.champion,
         "decision": decision.to_json(),
         **_told(samples, trained, ranking),
+        "warnings": stages.warnings,
         "seconds": stages.seconds,
     }
 
@@ -229,6 +230,8 @@ def _rerun(job: Job, plan: Plan, stages: Stages) -> tuple[Samples, Asked | None,
     taught = (1 - job.settings.gate.window) * (1 - VALIDATION_SHARE)
     keeper = Keeper(round(taught * events), QUESTIONS)
     samples = collect(steps, job.rules, look=keeper.see)
+    if line := state.unmapped():
+        stages.warn(line)
     return samples, keeper.asked(), state.items
 
 

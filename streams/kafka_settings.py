@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from schemas.errors import ConfigError
 from streams.section import Section
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\],]+)(:(?P<port>[0-9]{1,5}))?")
 
 
 class Kafka(Section):
@@ -35,6 +38,16 @@ class Kafka(Section):
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
     drain_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
     max_fetch_bytes: Annotated[int, Field(gt=0)] = 1_048_576
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _addresses(cls, servers: str) -> str:
+        """What aiokafka would fail at with a traceback."""
+        for server in servers.split(","):
+            found = _ADDRESS.fullmatch(server.strip())
+            if found is None or int(found["port"] or 0) > 65_535:
+                raise ValueError(f"{server.strip()!r} is no host:port (several: h1:9092,h2:9092)")
+        return servers
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -24,6 +24,7 @@ from streams.outputs import OutputProducer
 from streams.partition import PartitionState
 from streams.recommend import COUNTERS
 from streams.scoring import Scored, Scorer
+from streams.unmapped_names import UnmappedNames
 
 log = structlog.get_logger(__name__)
 MAX_CONFIRMING = 4
@@ -50,6 +51,7 @@ class Pipeline:
     ) -> None:
         self.scorer = scorer
         self.states: dict[int, PartitionState] = {}
+        self._names = UnmappedNames(scorer.event_names)
         self._scoring_since_s: float | None = None
         self._unconfirmed = 0
         self._producer = producer
@@ -77,9 +79,15 @@ class Pipeline:
     def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:
         self._scoring_since_s = time.monotonic()
         try:
-            return self.scorer.score_batch(state, batch)
+            scored = self.scorer.score_batch(state, batch)
         finally:
             self._scoring_since_s = None
+        if scored.counts.unknown_names:
+            self._names.see(batch.values)
+            if names := self._names.untold():
+                remedy = "they count as `other`: map them in hark.toml, [events]"
+                log.warning("events.unmapped_names", names=names, remedy=remedy)
+        return scored
 
     def doing(self) -> str:
         """What hangs, if something does; may be asked from any thread."""

@@ -112,6 +112,7 @@ class Scorer:
         max_failures: int = 100,
     ) -> None:
         self.plan = plan
+        self.event_names = decoder.contract.event_names
         self._decoder = BatchDecoder(decoder)
         self._items = items
         self._metrics = metrics

@@ -7,7 +7,6 @@ Environment variables win over the file: `HARK_KAFKA__BOOTSTRAP_SERVERS=host:909
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,15 +15,21 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from schemas.contract import Contract, contract_from_names
-from schemas.errors import ConfigError
 from streams.kafka_settings import Kafka
 from streams.section import Section
+from streams.settings_errors import (
+    CONFIG_FILE_VARIABLE,
+    check_variables,
+    checked_file,
+    invalid,
+    unreadable,
+)
 
-CONFIG_FILE_VARIABLE = "HARK_CONFIG"
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -190,9 +195,6 @@ class Settings(BaseSettings):
         return contract_from_names(self.events, **self.contract.model_dump())
 
 
-_NOT_SETTINGS = frozenset({"HARK_CONFIG", "HARK_DATA", "HARK_HOME", "HARK_TEST_BOOTSTRAP"})
-
-
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings.
 
@@ -201,27 +203,14 @@ def load_settings(**overrides: Any) -> Settings:
     ConfigError
         One line: which setting, what is wrong with it, and where it can be set.
     """
-    file = os.environ.get(CONFIG_FILE_VARIABLE)
-    if file and not Path(file).is_file():
-        raise ConfigError(f"{CONFIG_FILE_VARIABLE}={file}: no such file")
+    checked_file()
     sections = Settings.model_fields
-    for name in os.environ:
-        head = name.removeprefix("HARK_").split("__")[0].lower()
-        if name.startswith("HARK_") and name not in _NOT_SETTINGS and head not in sections:
-            raise ConfigError(f"{name}: no such setting; sections are {', '.join(sections)}")
+    check_variables(sections)
     try:
         settings = Settings(**overrides)
         settings.product_contract()
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        variable = "HARK_" + "__".join(str(part) for part in first["loc"]).upper()
-        wrong = (
-            "no such setting"
-            if first["type"] == "extra_forbidden"
-            else first["msg"].removeprefix("Value error, ")
-        )
-        raise ConfigError(f"setting {where}: {wrong} (hark.toml or {variable})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file or 'hark.toml'}: {error}") from None
+        raise invalid(error) from None
+    except SettingsError as error:
+        raise unreadable(error, sections) from None
     return settings
