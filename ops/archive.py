@@ -46,7 +46,8 @@ async def archive_topic(
     ConfigError
         The topic doesn't exist, or is another one than was archived here before.
     TransientError
-        Kafka stopped answering; what was written stays, the next run goes on from there.
+        Kafka stopped answering; what was written stays, the next run goes on from there. Or
+        archived files can't be read at the moment (where nobody looks at `erased`).
     """
     partitions = (await check_cluster(client, [replace(EVENTS, name=topic)], role="trainer"))[topic]
     consumer = groupless_consumer(client, max_partition_fetch_bytes=4 << 20)
@@ -85,6 +86,7 @@ async def _archive(
     work: list[tuple[TopicPartition, Span]] = []
     for place in places:
         held = PartitionArchive(root, topic, place.partition)
+        held.set_aside_damaged()
         newest = max((span.next for span in held.spans()), default=0)
         if newest > ends[place]:
             raise ConfigError(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from models import features, popularity, registry
+from models import artefact, features, popularity, registry
 from models.gate import (
     CHALLENGER,
     CHAMPION,
@@ -61,6 +61,8 @@ def judge(
     if champion is not None and champion != version:
         try:
             models[CHAMPION] = registry.load(root, champion)
+        except artefact.UnreadableError:  # it has something to defend
+            raise
         except ArtefactError as error:  # an older format or feature set: no worker can load it
             log.warning("gate.no_champion", why=str(error))
     lists = compare_lists(models, holdout, items)

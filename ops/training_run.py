@@ -205,6 +205,8 @@ def _warm(job: Job, plan: Plan, item_ids: list[str]) -> Warm | None:
         return None
     try:
         start = warm_start.read(job.root / plan.champion)
+    except artefact.UnreadableError:
+        raise
     except ArtefactError as error:
         log.warning("train.fresh", why=str(error))
         return None
