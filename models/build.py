@@ -229,8 +229,9 @@ def next_item_report(
 
 
 def _before(corpus: Corpus, cut_s: int) -> tuple[Ints, Ints]:
-    """Items and users of the events before the validation part."""
-    early = corpus.times_s < cut_s
+    """Items and users of the events before the validation part, each event once."""
+    order = corpus.in_time_order()
+    early = order[corpus.times_s[order] < cut_s]
     return corpus.item_rows[early], corpus.users[early]
 
 

@@ -35,11 +35,13 @@ async def archive_topic(
     root: Path,
     progress: Progress | None = None,
     erased: Erased | None = None,
+    since_ms: int | None = None,
 ) -> int:
     """Archive every committed record of a topic that isn't archived yet -> how many that were.
 
     Users whom the log says to forget are left out, and erased from what was archived before;
-    `erased` is told how much that was. One process at a time.
+    `erased` is told how much that was. One process at a time. Records older than `since_ms` at the
+    log's beginning, which the archive was pruned of, aren't copied again.
 
     Raises
     ------
@@ -63,6 +65,7 @@ async def archive_topic(
                     root,
                     forgotten,
                     progress or (lambda done, expected: None),
+                    since_ms,
                 )
                 forgotten.erase(erased)
                 return done
@@ -79,10 +82,15 @@ async def _archive(
     root: Path,
     forgotten: Forgotten,
     progress: Progress,
+    since_ms: int | None,
 ) -> int:
     places = [TopicPartition(topic, number) for number in range(partitions)]
     begins = await consumer.beginning_offsets(places)
     ends = await consumer.end_offsets(places)
+    if since_ms is not None:
+        found = await consumer.offsets_for_times(dict.fromkeys(places, since_ms))
+        for place, at in found.items():
+            begins[place] = ends[place] if at is None else max(begins[place], at.offset)
     work: list[tuple[TopicPartition, Span]] = []
     for place in places:
         held = PartitionArchive(root, topic, place.partition)

@@ -143,11 +143,33 @@ class PartitionArchive:
                 "run it again: what was archived stays"
             ) from error
 
-    def read(self, max_records: int = 4_000, end: int | None = None) -> Iterator[RecordBatch]:
-        """Every archived record in log order, up to offset `end`."""
+    def newest_ms(self, span: Span) -> int | None:
+        """The newest record's time in the file of a span, ms; None if it holds none."""
+        newest = self.times_ms(span).max()
+        return None if newest is None else int(newest)  # type: ignore[arg-type]
+
+    def times_ms(self, span: Span) -> pl.Series:
+        """The records' times in the file of a span, ms."""
+        try:
+            return pl.read_parquet(self.path(span), columns=["broker_ms"])["broker_ms"]
+        except (pl.exceptions.PolarsError, OSError):
+            return self._frame(span)["broker_ms"]  # says which of the two it is
+
+    def read(
+        self, max_records: int = 4_000, end: int | None = None, since_ms: int | None = None
+    ) -> Iterator[RecordBatch]:
+        """Every archived record in log order, up to offset `end`.
+
+        Parameters
+        ----------
+        since_ms
+            Files that hold only older records are passed over.
+        """
         for span in self.spans():
             if end is not None and span.first >= end:
                 return
+            if since_ms is not None and ((self.newest_ms(span) or 0) < since_ms):
+                continue
             frame = self._frame(span)
             if end is not None and span.next > end:
                 frame = frame.filter(pl.col("offset") < end)

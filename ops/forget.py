@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ops.archive import archive_topic
 from ops.archive_files import partitions
+from ops.archive_window import window
 from ops.connection import connected_settings
 from ops.forget_log import Place, find, publish
 from ops.forgotten import Erased
@@ -70,7 +71,7 @@ def _forget(settings: Settings, users: list[str], archive: Path) -> dict[str, An
     client = settings.kafka.client()
     topic = settings.kafka.topic_prefix + EVENTS.name
     places = [place for user in users for place in asyncio.run(publish(client, topic, user))]
-    erased = _clean(client, topic, archive)
+    erased = _clean(settings, topic, archive)
     return {
         **_status(settings, users, places),
         "archive": None
@@ -88,12 +89,16 @@ def _forget(settings: Settings, users: list[str], archive: Path) -> dict[str, An
     }
 
 
-def _clean(client: dict[str, Any], topic: str, archive: Path) -> Erased | None:
+def _clean(settings: Settings, topic: str, archive: Path) -> Erased | None:
     """Bring the archive up to the forget records, which it obeys; None if there is none."""
     if not partitions(archive, topic):
         return None
     erased = Erased()
-    asyncio.run(archive_topic(client, topic, archive, erased=erased))
+    kept = window(archive, topic, settings.train) if settings.train.prune_archive else None
+    client = settings.kafka.client()
+    asyncio.run(
+        archive_topic(client, topic, archive, erased=erased, since_ms=kept and kept.kept_ms)
+    )
     return erased
 
 

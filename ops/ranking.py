@@ -16,7 +16,6 @@ import numpy.typing as npt
 from models import metrics, ranker_fit
 from models.build import Trained
 from models.candidates import CANDIDATE_FEATURES, PARTS, Pool, candidate_features
-from models.corpus import next_distinct
 from models.ranker import Ranker
 from models.ranker_fit import PRIOR
 from models.registry import Model
@@ -182,8 +181,11 @@ def answered(
     """
     corpus = samples.corpus
     event = corpus.points.event[asked.points]
-    following = next_distinct(corpus.users, corpus.item_rows)[event]
-    known = (following < len(corpus)) & (following == event + 1)
+    place = np.full(len(corpus) + 1, -2, dtype=np.int64)  # in the users' time order
+    order = corpus.in_time_order()
+    place[order] = np.arange(len(order))
+    following = corpus.following()[event]
+    known = place[following] == place[event] + 1
     at = np.minimum(following, len(corpus) - 1)
     kept = np.flatnonzero(known & (corpus.times_s[at] >= since_s))
     targets = samples.item_index[corpus.item_rows[at[kept]] - 1]

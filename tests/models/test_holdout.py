@@ -23,7 +23,7 @@ DAY_S = 86_400
 
 def collected(root: Path, before_ms: int | None = None) -> tuple[Samples, Keeper, ItemTable]:
     state, steps = rerun(root, Settings(), before_ms=before_ms)
-    keeper = Keeper(0, 100_000)
+    keeper = Keeper(1.0, 100_000)
     rules = LabelRules(churn_horizon_s=3 * DAY_S, label_delay_s=4 * DAY_S)
     return collect(steps, rules, look=keeper.see), keeper, state.items
 
