@@ -15,31 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ops.evaluation.report import Report, Row
+from ops.evaluation.report import Report, Row, Show, Task
 from ops.replay import Mapping
 from schemas.errors import ConfigError
-
-Show = Callable[[float | None, str], None]
-"""Called with the share done (None: unknown) and a line on what goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What an evaluation is given.
-
-    Attributes
-    ----------
-    file
-        Its data.
-    mapping
-        Hark's words to the file's columns, where the file is the user's own.
-    seed
-        Of everything random.
-    """
-
-    file: Path
-    mapping: dict[str, str] | None
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)

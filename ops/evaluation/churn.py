@@ -32,7 +32,7 @@ from ops.evaluation.report import HARK, Report, Row
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from ops.evaluate import Show, Task
+    from ops.evaluation.report import Show, Task
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S

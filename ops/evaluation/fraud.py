@@ -38,7 +38,7 @@ from ops.samples import LabelRules, collect
 from streams.settings import ContractSection, Settings
 
 if TYPE_CHECKING:
-    from ops.evaluate import Show, Task
+    from ops.evaluation.report import Show, Task
 
 DAY_S = 86_400
 TEST_DAY = int(np.datetime64("2018-08-08").astype(int))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,27 @@ from models.evaluation import Figure
 
 HARK = "hark"
 """The row of what the worker would have said."""
+Show = Callable[[float | None, str], None]
+"""Called with the share done (None: unknown) and a line on what goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What an evaluation is given.
+
+    Attributes
+    ----------
+    file
+        Its data.
+    mapping
+        Hark's words to the file's columns, where the file is the user's own.
+    seed
+        Of everything random.
+    """
+
+    file: Path
+    mapping: dict[str, str] | None
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
