@@ -7,13 +7,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
-from ops.archive_files import PartitionArchive, Span, partitions
+from models.train import Settings as TrainSettings
+from ops.archive_files import PartitionArchive, Span, archived_ends, partitions, read_file
 from ops.archive_window import DAY_MS, newest_ms, prune, window
+from ops.nightly import Plan
 from ops.questions import Keeper
 from ops.rerun import Step, rerun
 from ops.samples import Bounds, LabelRules, Samples, collect
+from ops.stages import Stages
+from ops.training_run import Job, _rerun
 from streams.batches import RecordBatch
 from streams.settings import Settings, Train
 from tests.models.shop_log import archive_shop
@@ -90,6 +95,45 @@ def test_before_the_window_the_log_only_builds_the_state(steps: list[Step]) -> N
     assert 0 < len(late.places) == inside < len(whole.places)
     at = whole.rows_of(late.numbers)
     assert np.array_equal(whole.corpus.points.features[at], late.corpus.points.features)
+
+
+def test_each_setting_reaches_the_training(tmp_path: Path) -> None:
+    archive_shop(tmp_path, events=4_000)
+    spread(tmp_path, days=4)
+
+    def trained_on(train: Train) -> Samples:
+        job = Job(Settings(train=train), TrainSettings(), LabelRules(), tmp_path, tmp_path)
+        ends = archived_ends(tmp_path, job.topics)
+        plan = Plan(None, None, ends, "", window(tmp_path, "events", train))
+        samples, asked, _ = _rerun(job, plan, Stages())
+        assert asked is not None
+        return samples
+
+    whole = trained_on(Train())
+    assert trained_on(Train(max_events=1_500)).user_share < whole.user_share == 1.0
+    assert trained_on(Train(max_points=200)).point_share < whole.point_share == 1.0
+    warm = trained_on(Train(window_days=1, warm_up_days=9))
+    assert 200 < len(warm.places) < 400 < len(whole.places)
+    known = whole.corpus.points.features[whole.rows_of(warm.numbers)]
+    assert np.array_equal(warm.corpus.points.features, known), "the state is the whole log's"
+    cold = trained_on(Train(window_days=1, warm_up_days=0))
+    assert abs(len(cold.places) - len(warm.places)) < 20
+    assert cold.corpus.points.features.sum() < 0.95 * warm.corpus.points.features.sum()
+
+
+def spread(root: Path, days: int) -> None:
+    """Let the archived log span some days of broker time, a file each."""
+    for part in partitions(root, "events"):
+        (span,) = part.spans()
+        frame = read_file(part.path(span))
+        step = 1 + len(frame) // days
+        part.path(span).unlink()
+        for first in range(0, len(frame), step):
+            piece = frame.slice(first, step).with_columns(
+                broker_ms=pl.col("broker_ms") + first // step * DAY_MS
+            )
+            end = min(first + step, span.next)
+            part.store(part.path(Span(first, end)), piece)
 
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
