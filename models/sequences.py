@@ -5,8 +5,7 @@ Right padding throughout; `lengths` is the only size a model needs, there is no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ import polars as pl
 
 from models.feature_table import FEATURES
 from models.windows import Windows
+from schemas.column_rows import Columns
 
 N_GAPS = 34
 """Gap buckets: 0 = padding, 1 = the same second, then one per power of two up to 2**32 s."""
@@ -38,7 +38,7 @@ _TOP = np.array([_RATIO_TOP if f.unit == "ratio" else np.inf for f in FEATURES])
 
 
 @dataclass(frozen=True, slots=True)
-class ModelInputs:
+class ModelInputs(Columns):
     """What an engine is given for B decision points.
 
     Attributes
@@ -69,10 +69,6 @@ class ModelInputs:
 
     def __len__(self) -> int:
         return len(self.lengths)
-
-    def take(self, rows: npt.NDArray[Any]) -> ModelInputs:
-        """The inputs at `rows` (int indices or a bool mask of shape (B,)), order kept."""
-        return ModelInputs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) -> ModelInputs:

@@ -15,6 +15,7 @@ from models.engine import Engine, Scores
 from models.windows import Windows
 from ops.rerun import Step
 from ops.samples import Samples, lot
+from schemas.column_rows import Columns
 from streams.candidates import Suggestions
 from streams.points import Task
 from streams.pool import gather
@@ -24,7 +25,7 @@ BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Columns):
     """Q recommendation points as the worker saw them.
 
     Attributes
@@ -44,15 +45,6 @@ class Asked:
         at = samples.rows_of(self.points)
         rows = np.flatnonzero(at >= 0)
         return replace(self.take(rows), points=at[rows])
-
-    def take(self, rows: Ints) -> Asked:
-        """The questions at `rows`."""
-        return Asked(
-            self.points[rows],
-            self.windows.take(rows),
-            self.frame[rows],
-            self.suggestions.take(rows),
-        )
 
 
 @dataclass(slots=True)
@@ -111,12 +103,7 @@ class Keeper:
         parts = [part.asked for part in self._parts if len(part.lots)]
         if not parts:
             return None
-        return Asked(
-            np.concatenate([part.points for part in parts]),
-            Windows.concat([part.windows for part in parts]),
-            pl.concat([part.frame for part in parts]),
-            _joined([part.suggestions for part in parts]),
-        )
+        return Asked.concat(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +153,3 @@ def pools(
             )
         )
     return Pool.concat(parts)
-
-
-def _joined(parts: list[Suggestions]) -> Suggestions:
-    names = Suggestions.__dataclass_fields__
-    return Suggestions(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    )

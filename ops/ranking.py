@@ -22,6 +22,7 @@ from models.registry import Model
 from ops.questions import Asked, pools
 from ops.ranks import SIMPLE, ranks_by, ranks_of
 from ops.samples import Samples
+from schemas.column_rows import Columns
 from streams.answer import BoundModel
 from streams.items import ItemTable
 
@@ -48,7 +49,7 @@ RIDGES = (3.0, 10.0, 30.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class Lessons(Columns):
     """Q decisions in time order, their candidates, and the item each user went to next.
 
     Attributes
@@ -66,12 +67,6 @@ class Lessons:
 
     def __len__(self) -> int:
         return len(self.targets)
-
-    def take(self, rows: npt.NDArray[Any]) -> Lessons:
-        """The decisions at `rows`."""
-        return Lessons(
-            self.pool.take(rows), self.features[rows], self.targets[rows], self.users[rows]
-        )
 
     def fit(self, without: Collection[str] = (), ridge: float = ranker_fit.RIDGE) -> Ranker:
         """The ranker these teach, without some of the `PARTS`."""
