@@ -26,6 +26,7 @@ from models.corpus import Corpus
 from models.dataset import Goals
 from models.learner import Learner
 from models.processes import Group
+from schemas.errors import TransientError
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +121,13 @@ def write(path: Path, loop: Run) -> None:
 
 
 def restore(path: Path, loop: Run) -> bool:
-    """Put the run where `path` left it; False, with a line on why, if that is another run's."""
+    """Put the run where `path` left it; False, with a line on why, if that is another run's.
+
+    Raises
+    ------
+    TransientError
+        The file is there and can't be read at the moment.
+    """
     if not path.is_file():
         return False
     try:
@@ -130,7 +137,11 @@ def restore(path: Path, loop: Run) -> bool:
                 log.info("checkpoint of another training, starting afresh", path=str(path))
                 return False
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except FileNotFoundError:
+        return False
+    except OSError as error:  # it may hold hours of work: don't write over it
+        raise TransientError(f"checkpoint {path} can't be read: {error}; run it again") from error
+    except SafetensorError as error:
         log.warning("unreadable checkpoint, starting afresh", path=str(path), error=str(error))
         return False
     loop.learner.load_state_dict(_part(tensors, "now"))

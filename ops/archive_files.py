@@ -224,13 +224,7 @@ class PartitionArchive:
         return sorted((self.directory / DAMAGED).glob("*"))
 
     def _whole(self, span: Span) -> bool:
-        """Whether the file's footer, written last, can be read.
-
-        Raises
-        ------
-        TransientError
-            The file itself can't be.
-        """
+        """Whether the file's footer, written last, is right; a file that can't be read may be."""
         path = self.path(span)
         try:
             return pl.read_parquet_schema(path) == SCHEMA
@@ -240,6 +234,8 @@ class PartitionArchive:
             return pl.read_parquet_schema(io.BytesIO(_bytes(path))) == SCHEMA
         except pl.exceptions.PolarsError:
             return False
+        except TransientError:
+            return True  # so that nothing is written over it; whoever needs its records fails
 
 
 def read_file(path: Path) -> pl.DataFrame:

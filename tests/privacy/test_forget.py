@@ -15,15 +15,19 @@ from typing import Any
 import polars as pl
 import pytest
 import xxhash
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
+from click.testing import CliRunner
 
 from ops.archive import archive_topic
+from ops.archive_files import PartitionArchive, Span
 from ops.feed import feed
+from ops.forget import forget
 from ops.publish import Publisher
 from ops.rerun import rerun
 from ops.samples import LabelRules, collect
 from ops.simulation import simulate_events
 from ops.topic_admin import create_topics
+from schemas.errors import TransientError
 from schemas.topics import topics
 from streams.app import Worker
 from streams.log import groupless_consumer, read_range
@@ -209,3 +213,43 @@ async def test_nothing_of_a_forgotten_user_is_left(
             if one.slot(user) != NO_SLOT
         ]
         assert (int(row["events"]), int(row["length"])) == (1, 1)
+
+
+def test_an_erasure_that_isn_t_complete_says_so_and_fails(
+    kafka_bootstrap: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in place of a file: the read fails, and that says nothing about what was there."""
+    client = {"bootstrap_servers": kafka_bootstrap}
+    monkeypatch.setenv("HARK_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("HARK_KAFKA__TOPIC_PREFIX", topic_prefix)
+    asyncio.run(create_topics(client, topics(topic_prefix), 1))
+    events = f"{topic_prefix}events"
+
+    async def publish() -> None:
+        producer = AIOKafkaProducer(**client)
+        await producer.start()
+        try:
+            value = b'{"messageId":"m","userId":"ann","event":"e"}'
+            await producer.send_and_wait(events, value, b"ann", partition=0)
+        finally:
+            await producer.stop()
+
+    asyncio.run(publish())
+    asyncio.run(archive_topic(client, events, tmp_path))
+    unread = PartitionArchive(tmp_path, events, 0).path(Span(7, 9))
+    unread.mkdir()
+
+    def run() -> tuple[Any, dict[str, Any]]:
+        done = CliRunner().invoke(forget, ["ann", "--archive", str(tmp_path), "--json"])
+        return done, json.loads(done.stdout)["archive"]
+
+    done, archive = run()
+    assert isinstance(done.exception, TransientError)
+    assert "run it again" in str(done.exception)
+    assert not archive["complete"]
+    assert archive["files_unread"] == [str(unread)]
+    assert archive["records_erased"] == 1, "all others are erased"
+    unread.rmdir()
+    done, archive = run()
+    assert done.exit_code == 0
+    assert archive["complete"]

@@ -156,8 +156,7 @@ def test_a_file_that_can_t_be_read_now_stays_and_the_erasure_is_not_complete(
             Forgotten(tmp_path, TOPIC).erase()
         with pytest.raises(TransientError, match="nothing was deleted"):
             users(tmp_path)
-        with pytest.raises(TransientError, match="nothing was deleted"):
-            PartitionArchive(tmp_path, TOPIC, 0).missing(0, 4)
+        assert PartitionArchive(tmp_path, TOPIC, 0).missing(0, 4) == [], "it isn't written over"
     assert held.read_bytes() == before
     erased = Erased()
     Forgotten(tmp_path, TOPIC).erase(erased)
