@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 
 import click
+import structlog
 
 from schemas.errors import ConfigError, HarkError
 
@@ -93,6 +94,8 @@ def main() -> None:
     # numpy's own products are small here, and its threads spin while they wait for each other:
     # on a busy machine that costs more than they bring. Read when numpy loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What a command prints is its answer; `hark worker` and its like set up more than this.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         code = hark(standalone_mode=False)
     except click.ClickException as error:

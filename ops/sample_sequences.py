@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +123,10 @@ class Sequences:
         """
         stays = kept[np.array(self._users, np.int64)]
         moved = np.repeat(stays, self._sizes)
-        for column in (self._tokens, self._users, self._numbers, self._sizes, self._first_seen):
+        columns: list[list[Any]] = [
+            self._tokens, self._users, self._numbers, self._sizes, self._first_seen,
+        ]  # fmt: skip
+        for column in columns:
             column[:] = [value for value, stay in zip(column, stays, strict=True) if stay]
         self._tails = {user: tail for user, tail in self._tails.items() if kept[user]}
         self.events = int(moved.sum())

@@ -54,3 +54,5 @@ class EventColumns(Columns):
 
     def __len__(self) -> int:
         return len(self.user_ids)
+
+    select = Columns.take
