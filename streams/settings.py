@@ -121,6 +121,22 @@ class Gate(Section):
     latency_ms: Annotated[float, Field(gt=0)] = 1_000.0
 
 
+class Train(Section):
+    """What `hark train` reads, keeps of the archive, and holds in memory.
+
+    The newest `window_days` of the log (record time) teach and judge; the `warm_up_days` before
+    only bring histories and counters to where the workers had them. With `prune_archive` what is
+    older than both is deleted from the archive. An event takes about 100 bytes, a decision point
+    600: with more than `max_events` users are sampled, with more than `max_points` their points.
+    """
+
+    window_days: Positive = 90
+    warm_up_days: Annotated[int, Field(ge=0)] = 30
+    prune_archive: bool = True
+    max_events: Positive = 5_000_000
+    max_points: Positive = 1_000_000
+
+
 class Http(Section):
     """The worker's own HTTP server: /metrics, /healthz, /readyz."""
 
@@ -172,6 +188,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     model: Model = Model()
     gate: Gate = Gate()
+    train: Train = Train()
     http: Http = Http()
     limits: Limits = Limits()
     privacy: Privacy = Privacy()
