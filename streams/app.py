@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from tempfile import TemporaryDirectory
-from typing import Any, cast
 
 import faust
 import mode
 import structlog
+from aiokafka import TopicPartition
 from faust.types import StreamT
 
 from models.registry import Model, stored_at_s
@@ -17,13 +17,10 @@ from schemas.codec import EventDecoder
 from schemas.errors import ConfigError
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
 from schemas.topics import topics as topic_specs
-from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
 from streams.champion import Champion
 from streams.checkpoints import Checkpoints
-from streams.consumer import BatchConsumer
-from streams.credentials import faust_credentials
 from streams.decide import Record
 from streams.garbage import settle_garbage
 from streams.health import HealthServer
@@ -41,11 +38,10 @@ from streams.scoring import Scorer
 from streams.settings import Settings
 from streams.startup import check_cluster, check_state_topics
 from streams.stuck import Stuck
-from streams.transport import batches, declare_batch_topic, install
+from streams.transport import Delivery, Group, batches, install
 from streams.warm import warm
 
 log = structlog.get_logger(__name__)
-REBALANCE_TIMEOUT_S = 60.0
 REPORT_EVERY_S = 1.0
 
 
@@ -132,32 +128,27 @@ class Worker:
         self.app = self._faust_app(kafka)
 
     def _faust_app(self, kafka: Kafka) -> faust.App:
-        app = _App(
-            kafka.group_id,
-            broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
-            broker_credentials=faust_credentials(kafka),
-            broker_session_timeout=kafka.session_timeout_s,
-            broker_heartbeat_interval=1.0,
-            broker_commit_interval=1.0,
-            broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
-            consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=kafka.max_fetch_bytes,
-            topic_disable_leader=True,
-            topic_allow_declare=False,
-            web_enabled=False,
-            store="memory://",
-            datadir=self._folder.name,
-        )
+        app = _App(kafka.group_id, web_enabled=False, store="memory://", datadir=self._folder.name)
         app.worker = self
-        transport = install(app, {self.topic}, drain_timeout_s=kafka.drain_timeout_s)
-        transport.drained = self.checkpoints.finish
-        channel = declare_batch_topic(app, self.topic)
+        self.consumer, channel = install(
+            app,
+            self.topic,
+            self._client,
+            Group(
+                kafka.group_id,
+                session_timeout_s=kafka.session_timeout_s,
+                drain_timeout_s=kafka.drain_timeout_s,
+                rebalance_timeout_s=kafka.rebalance_timeout_s,
+                max_fetch_bytes=kafka.max_fetch_bytes,
+            ),
+            prepare=self._prepare,
+            drained=self.checkpoints.finish,
+        )
 
-        async def score(stream: StreamT[RecordBatch]) -> None:
+        async def score(stream: StreamT[Delivery]) -> None:
             await self.pipeline.consume(batches(stream))
 
         app.agent(channel, supervisor_strategy=mode.CrashingSupervisor)(score)
-        app.on_rebalance_complete.connect(self._rebalanced)
         return app
 
     async def check(self) -> None:
@@ -213,23 +204,12 @@ class Worker:
             trained_at_s=stored_at_s(model.directory.parent, model.version),
         )
 
-    async def _rebalanced(self, *_: Any, **__: Any) -> None:
-        consumer = cast("BatchConsumer", self.app.consumer)
-        consumer.interrupt()
-        assigned = {tp.partition for tp in consumer.assignment() if tp.topic == self.topic}
-        try:
-            await self.ownership.take(assigned, self.partitions)
-        except Exception as error:
-            # Faust takes some errors for the next rebalance and goes on without states.
-            await self.app.crash(error)
-            raise
+    async def _prepare(self, assigned: set[int]) -> None:
+        await self.ownership.take(assigned, self.partitions)
         self.health.set_ready(True)
 
     def _committed(self, number: int) -> int | None:
-        found: int | None = cast("Any", self.app.consumer)._committed_offset.get(
-            faust.types.TP(self.topic, number)
-        )
-        return found
+        return self.consumer.committed(number)
 
     async def report(self) -> None:
         """Refresh the gauges until cancelled."""
@@ -256,12 +236,12 @@ class Worker:
 
     def _behind(self, number: int, state: PartitionState) -> int:
         """Records of a partition that no batch has brought yet."""
-        high = self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0
+        high = self.consumer.highwater(TopicPartition(self.topic, number))
         return max(0, high - state.next_offset)
 
     def _uncommitted(self, number: int, lag: PartitionLag) -> PartitionLag:
         """The same, with the records that aren't committed: those in hand wait as well."""
-        high = self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0
+        high = self.consumer.highwater(TopicPartition(self.topic, number))
         records = max(0, high - lag.committed) if lag.committed else lag.records
         return PartitionLag(records, lag.seconds, lag.committed)
 
@@ -284,4 +264,8 @@ class _App(faust.App):
     async def on_stop(self) -> None:
         self.worker.health.set_ready(False)
         await super().on_stop()
+
+    async def on_shutdown(self) -> None:
+        """The consumer has drained, and the agent has ended."""
+        await super().on_shutdown()
         await self.worker.stop()

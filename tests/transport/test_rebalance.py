@@ -24,12 +24,12 @@ async def test_a_revoke_waits_for_the_batch_in_flight_and_commits_it_first(clust
         await gate.wait()
         event.ack()
 
-    first = Worker(cluster.bootstrap, topic, group, slow, settings={"broker_commit_interval": 3600})
+    first = Worker(cluster.bootstrap, topic, group, slow, commit_s=3600)
     async with running(first):
         await until(lambda: len(started) == 1, "the agent has a batch")
         second = Worker(cluster.bootstrap, topic, group)
         joining = asyncio.create_task(second.start())
-        await until(lambda: first.app.rebalancing, "the second worker asks to join")
+        await until(lambda: not first.consumer.flowing, "the second worker asks to join")
         await asyncio.sleep(1)
         assert not second.assigned  # the first has not given up anything yet
         gate.set()
