@@ -213,7 +213,6 @@ class Worker:
 
     async def report(self) -> None:
         """Refresh the gauges until cancelled."""
-        evicted_before = 0
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
             states = dict(self.pipeline.states)
@@ -230,9 +229,9 @@ class Worker:
                 items=len(self.items),
                 state_bytes=sum(state.nbytes for state in states.values()),
             )
-            evicted = sum(state.histories.evicted for state in states.values())
-            self.metrics.count_evicted(max(0, evicted - evicted_before))  # less: a partition left
-            evicted_before = evicted
+            self.metrics.count_evicted(
+                {number: state.histories.evicted for number, state in states.items()}
+            )
 
     def _behind(self, number: int, state: PartitionState) -> int:
         """Records of a partition that no batch has brought yet."""

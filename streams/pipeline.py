@@ -97,7 +97,7 @@ class Pipeline:
             event, future = following
             scored = await future
             self._tell(scored.engine_error)
-            self._brake.observe(scored.dead)
+            self._brake.observe(event.value.partition, scored.dead)
             await self._confirming.acquire()
             sent = await self._producer.send(scored.outputs, event.value.partition)
             tasks.create_task(self._finish(event, scored, sent))
