@@ -39,8 +39,8 @@ _POLL_S = 0.2
 _COMMIT_S = 10.0
 """How long a commit may take before it is given up until the next one."""
 _DAY_MS = 86_400_000
-_REQUEST_S = 40.0
-"""How long any request may take; one to join waits for the slowest member as well."""
+_REQUEST_S, _MARGIN_S = 40.0, 10.0
+"""How long any request may take; one to join waits for the slowest member, and a margin more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
     def new_client(self) -> AIOKafkaConsumer:
         """The aiokafka consumer that the settings ask for, not started."""
         group = self.group
-        slowest_s = max(group.rebalance_timeout_s, group.session_timeout_s)
+        request_s = max(_REQUEST_S, group.rebalance_timeout_s + _MARGIN_S)
         return AIOKafkaConsumer(
             **self._client_options,
             group_id=group.group_id,
@@ -155,7 +155,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
             session_timeout_ms=round(group.session_timeout_s * 1000),
             heartbeat_interval_ms=round(group.heartbeat_s * 1000),
             rebalance_timeout_ms=round(group.rebalance_timeout_s * 1000),
-            request_timeout_ms=round((_REQUEST_S + slowest_s) * 1000),
+            request_timeout_ms=round(request_s * 1000),
             # Whether an agent hangs is asked by the health check, which knows what it waits for.
             max_poll_interval_ms=_DAY_MS,
             # A class of its own: the assignor keeps its assignment in the class.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -171,6 +171,16 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     privacy: Privacy = Privacy()
 
+    @model_validator(mode="after")
+    def _a_stop_may_drain(self) -> Self:
+        limit_s, drain_s = self.limits.stop_timeout_s, self.kafka.drain_timeout_s
+        if limit_s <= drain_s:
+            raise ValueError(
+                f"limits.stop_timeout_s {limit_s:g} must be longer than kafka.drain_timeout_s "
+                f"{drain_s:g}: a stop drains first"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -214,6 +224,8 @@ def load_settings(**overrides: Any) -> Settings:
         settings.product_contract()
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # between two settings
+            raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
         where = ".".join(str(part) for part in first["loc"])
         variable = "HARK_" + "__".join(str(part) for part in first["loc"]).upper()
         wrong = (

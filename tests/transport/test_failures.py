@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
+from schemas.errors import ConfigError
 from tests.transport.cluster import Cluster, numbers, until
 from tests.transport.worker import Worker, running
 
@@ -122,3 +124,34 @@ async def test_a_member_that_the_group_removed_commits_what_it_finished_unless_o
         assert not worker.app.should_stop
     assert worker.values == [*range(200), *range(read_again, 200)]
     assert await cluster.committed(group, topic) == 200
+
+
+async def test_a_session_that_the_brokers_do_not_allow_stops_the_worker_with_one_line(
+    cluster: Cluster,
+):
+    topic, group = await cluster.topic(), cluster.name("group")
+    async with running(Worker(cluster.bootstrap, topic, group, session_timeout_s=3_600)) as worker:
+        await until(lambda: worker.app.should_stop, "the worker stops")
+        assert isinstance(worker.app.crash_reason, ConfigError)
+        assert "group.max.session.timeout.ms" in str(worker.app.crash_reason)
+
+
+async def test_a_group_of_another_kind_stops_the_worker_with_one_line(cluster: Cluster):
+    topic, group = await cluster.topic(), cluster.name("group")
+    other = AIOKafkaConsumer(topic, bootstrap_servers=cluster.bootstrap, group_id=group)
+    async with other, running(Worker(cluster.bootstrap, topic, group)) as worker:
+        await until(lambda: worker.app.should_stop, "the worker stops")
+        assert f"kafka.group_id {group}" in str(worker.app.crash_reason)
+
+
+async def test_a_preparation_that_fails_stops_the_worker_and_nothing_is_read(cluster: Cluster):
+    topic, group = await cluster.topic(), cluster.name("group")
+    await cluster.produce(topic, numbers(0, 10))
+
+    async def fail(_):
+        raise RuntimeError("no state")
+
+    async with running(Worker(cluster.bootstrap, topic, group, prepare=fail)) as worker:
+        await until(lambda: worker.app.should_stop, "the worker stops")
+    assert str(worker.app.crash_reason) == "no state"
+    assert worker.seen == []
