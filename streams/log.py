@@ -49,8 +49,8 @@ async def read_whole(
 ) -> AsyncIterator[list[Record]]:
     """Batches of one partition from its beginning to the end that it has now."""
     consumer = groupless_consumer(client)
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         end = (await consumer.end_offsets([partition]))[partition]
