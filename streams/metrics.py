@@ -48,6 +48,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.handled = 0  # records finished so far
+        self._partitions: set[int] = set()
+        self._answers: tuple[str, str] | None = None  # the model shown
+        self._evicted_before: dict[int, int] = {}
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -209,12 +212,15 @@ class Metrics:
 
     def set_partitions(self, lags: Mapping[int, PartitionLag]) -> None:
         """Show the partitions held now; those given up disappear."""
-        for gauge in (self._lag_records, self._lag_seconds, self._committed):
-            gauge.clear()
+        gauges = self._lag_records, self._lag_seconds, self._committed
         for partition, lag in lags.items():
-            self._lag_records.labels(partition).set(lag.records)
-            self._lag_seconds.labels(partition).set(lag.seconds)
-            self._committed.labels(partition).set(lag.committed)
+            for gauge, now in zip(gauges, (lag.records, lag.seconds, lag.committed), strict=True):
+                gauge.labels(partition).set(now)
+        # One by one: a scrape between a clear and a set would find that all of them are gone.
+        for partition in self._partitions - lags.keys():
+            for gauge in gauges:
+                gauge.remove(partition)
+        self._partitions = set(lags)
 
     def set_state(self, *, users: int, items: int, state_bytes: int) -> None:
         """Show how much the worker holds in memory."""
@@ -226,8 +232,10 @@ class Metrics:
         self, version: str, engine: str, *, loaded_at_s: float, trained_at_s: float = 0.0
     ) -> None:
         """Show the model that answers from now on; the one before it disappears."""
-        self._model.clear()
+        before, self._answers = self._answers, (version, engine)
         self._model.labels(version, engine).set(1)
+        if before not in (None, self._answers):
+            self._model.remove(*before)
         self._model_loaded.set(loaded_at_s)
         self._model_trained.set(trained_at_s)
 
@@ -244,8 +252,18 @@ class Metrics:
     def set_champion_named(self) -> None:
         self._champion_named.set(1)
 
-    def count_evicted(self, users: int) -> None:
-        self._evicted.inc(users)
+    def count_evicted(self, totals: Mapping[int, int]) -> None:
+        """Count the users dropped since the last call.
+
+        Parameters
+        ----------
+        totals
+            Per partition held now, how many its state has ever dropped; a partition that came
+            with its state, or came back, brings a total of its own.
+        """
+        for partition, total in totals.items():
+            self._evicted.inc(max(0, total - self._evicted_before.get(partition, total)))
+        self._evicted_before = dict(totals)
 
     def count_rebalance(self) -> None:
         self._rebalances.inc()

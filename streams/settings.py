@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -192,6 +192,16 @@ class Settings(BaseSettings):
     http: Http = Http()
     limits: Limits = Limits()
     privacy: Privacy = Privacy()
+
+    @model_validator(mode="after")
+    def _a_stop_may_drain(self) -> Self:
+        limit_s, drain_s = self.limits.stop_timeout_s, self.kafka.drain_timeout_s
+        if limit_s <= drain_s:
+            raise ValueError(
+                f"limits.stop_timeout_s {limit_s:g} must be longer than kafka.drain_timeout_s "
+                f"{drain_s:g}: a stop drains first"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

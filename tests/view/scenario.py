@@ -32,7 +32,8 @@ def a_busy_minute(metrics: Metrics, now_s: float = NOW_S, seed: int = 0) -> None
         a_batch(metrics, int(now_s * 1000), rng)
     metrics.set_partitions({0: PartitionLag(12, 0.02, 30_000), 1: PartitionLag(0, 0.0, 29_000)})
     metrics.set_state(users=12_000, items=3_000, state_bytes=19_000_000)
-    metrics.count_evicted(7)
+    metrics.count_evicted({0: 3, 1: 0})
+    metrics.count_evicted({0: 8, 1: 2})
     for partition in (0, 1):
         metrics.checkpoints.as_of(partition, now_s - 12)
         metrics.checkpoints.written(4_000, 5_000_000)
