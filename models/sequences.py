@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from models.elementwise import log1p
 from models.feature_table import FEATURES
 from models.windows import Windows
 
@@ -96,7 +97,7 @@ def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) ->
         kinds=windows.kinds.astype(np.int64),
         gaps=np.where(inside, gap_buckets(_to_next(windows)), 0),
         hours=np.where(inside, hours, 0),
-        amounts=(np.sign(windows.amounts) * np.log1p(np.abs(windows.amounts))).astype(np.float32),
+        amounts=(np.sign(windows.amounts) * log1p(np.abs(windows.amounts))).astype(np.float32),
         features=scale(frame),
         lengths=windows.lengths.astype(np.int64),
     )
@@ -106,7 +107,7 @@ def scale(frame: pl.DataFrame) -> npt.NDArray[np.float32]:
     """Features (D, F) at the network's scale: log(1 + |x|) where the unit has a long tail."""
     raw = np.ascontiguousarray(frame.to_numpy(), dtype=np.float64)
     bounded = np.minimum(np.nan_to_num(raw, nan=0.0), _TOP)
-    logged = np.sign(bounded) * np.log1p(np.abs(bounded))
+    logged = np.sign(bounded) * log1p(np.abs(bounded))
     scaled: npt.NDArray[np.float64] = np.where(_LOGGED, logged, bounded) * _SCALE
     return scaled.astype(np.float32)
 
