@@ -2,7 +2,7 @@
 
 `test_same_answers` runs it with other settings of the libraries:
 
-    python -m tests.decisions.same_answers REGISTRY VERSION FILE
+    python -m tests.decisions.same_answers REGISTRY VERSION FILE CUT...
 """
 
 from __future__ import annotations
@@ -150,9 +150,9 @@ def differing(bound: BoundModel, windows: Windows, suggestions: Suggestions) -> 
     return sorted(bad)
 
 
-def main(root: Path, version: str) -> dict[str, Any]:
+def main(root: Path, version: str, cuts: list[int]) -> dict[str, Any]:
     model = registry.load(root, version)
-    runs = {size: Run(model, size) for size in CUTS}
+    runs = {size: Run(model, size) for size in cuts}
     whole = runs[SIZE]
     (windows, suggestions), *_ = whole.decided
     return {
@@ -164,4 +164,6 @@ def main(root: Path, version: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[3]).write_text(json.dumps(main(Path(sys.argv[1]), sys.argv[2])))
+    registry_at, name, file, *sizes = sys.argv[1:]
+    told = main(Path(registry_at), name, [int(size) for size in sizes])
+    Path(file).write_text(json.dumps(told))

