@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from models.elementwise import log1p
 from models.feature_table import FEATURES
 from models.windows import Windows
 from schemas.column_rows import Columns
@@ -101,7 +102,7 @@ def scale(frame: pl.DataFrame) -> npt.NDArray[np.float32]:
     """Features (D, F) at the network's scale: log(1 + |x|) where the unit has a long tail."""
     raw = np.ascontiguousarray(frame.to_numpy(), dtype=np.float64)
     bounded = np.minimum(np.nan_to_num(raw, nan=0.0), _TOP)
-    logged = np.sign(bounded) * np.log1p(np.abs(bounded))
+    logged = np.sign(bounded) * log1p(np.abs(bounded))
     scaled: npt.NDArray[np.float64] = np.where(_LOGGED, logged, bounded) * _SCALE
     return scaled.astype(np.float32)
 
@@ -122,7 +123,7 @@ def hours_of_week(times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def log_amounts(amounts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """log(1 + amount), the sign kept."""
-    return (np.sign(amounts) * np.log1p(np.abs(amounts))).astype(np.float32)
+    return (np.sign(amounts) * log1p(np.abs(amounts))).astype(np.float32)
 
 
 def gap_buckets(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
