@@ -13,6 +13,7 @@ from schemas.codec import EventDecoder, EventRow
 from schemas.columns import EventColumns
 from schemas.contract import LATEST_MS
 from schemas.errors import Reason, RejectedRecord
+from schemas.times import epoch_unit
 from streams.ingest_whole import WholeDecoder
 
 
@@ -136,9 +137,9 @@ def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
                 )
             time_ms = broker_ms if row.time_ms is None else row.time_ms
             if time_ms < oldest_ms:
+                hint = ": seconds, not ms?" if epoch_unit(time_ms) == "s" else ""
                 raise RejectedRecord(
-                    Reason.TIMESTAMP_TOO_OLD,
-                    f"{time_ms} ms is before {oldest_ms}: seconds, not ms?",
+                    Reason.TIMESTAMP_TOO_OLD, f"{time_ms} ms is before {oldest_ms}{hint}"
                 )
         except RejectedRecord as error:
             rejected.append(Rejection(i, error.reason, error.detail))
