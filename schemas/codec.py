@@ -11,6 +11,7 @@ import msgspec
 
 from schemas.compiled import MAX_ID, compile_event, path_columns, read_paths
 from schemas.contract import Contract
+from schemas.control import names_nobody
 from schemas.errors import Reason, RejectedRecord
 from schemas.hints import hint
 from schemas.kinds import Kind
@@ -110,6 +111,8 @@ class EventDecoder:
         if len(value) > self.contract.max_event_bytes:
             limit = self.contract.max_event_bytes
             raise RejectedRecord(Reason.TOO_LARGE, f"{len(value)} bytes, at most {limit}")
+        if headers and names_nobody(value, headers):
+            raise RejectedRecord(Reason.MISSING_USER_ID, "a control record that forgets nobody")
         reading: Reading | None = None
         try:
             try:

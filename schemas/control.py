@@ -66,6 +66,22 @@ def forgotten(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> str 
         return None
 
 
+def names_nobody(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
+    """Whether a record says `forget` and not whom.
+
+    Examples
+    --------
+    >>> names_nobody(b'{"type":"forget","userId":""}', [(HEADER, FORGET)])
+    True
+    """
+    if value is None or (HEADER, FORGET) not in headers:
+        return False
+    try:
+        return not _decode_forget(value).user_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 def users_named(
     key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
 ) -> set[str]:
