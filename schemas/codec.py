@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -176,7 +175,7 @@ class EventDecoder:
             self.entities(event),
             self.reference(event) if kind == Kind.LABEL else None,
             known,
-            tuple(map(part_of, left)),
+            tuple(map(part_of, left)) if left else (),
         )
 
     def _check_reference(self, reading: Reading) -> None:
@@ -280,7 +279,7 @@ def _first(leave: _Leave, **ids: str | int | None) -> str | None:
     return None
 
 
-def _number(value: float | str | None, leave: Callable[[], None]) -> float | None:
+def _number(value: float | str | None, leave: _Leave, path: str) -> float | None:
     """A finite number; None where there is none or it can't be read, which `leave` is told."""
     if value is None or (type(value) is str and not value.strip()):
         return None
@@ -291,26 +290,26 @@ def _number(value: float | str | None, leave: Callable[[], None]) -> float | Non
     except OverflowError:
         number = math.inf
     if number is None or not math.isfinite(number) or abs(number) > _LARGEST:
-        leave()
+        leave(path)
         return None
     return number
 
 
 def _price(entry: Any, leave: _Leave) -> float | None:
-    price = _number(entry.price, partial(leave, "properties.price"))
+    price = _number(entry.price, leave, "properties.price")
     if price is None or entry.quantity is None:
         return price
-    quantity = _number(entry.quantity, partial(leave, "properties.quantity"))
+    quantity = _number(entry.quantity, leave, "properties.quantity")
     if quantity is None:
         return price
-    return _number(price * quantity, partial(leave, "properties.price"))
+    return _number(price * quantity, leave, "properties.price")
 
 
 def _amount(properties: Any, leave: _Leave) -> float | None:
     amount = _price(properties, leave)
     if amount is None:
         for name in _MONEY:
-            amount = _number(getattr(properties, name), partial(leave, f"properties.{name}"))
+            amount = _number(getattr(properties, name), leave, f"properties.{name}")
             if amount is not None:
                 break
     return amount

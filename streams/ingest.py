@@ -87,7 +87,8 @@ class BatchDecoder:
 
     def decode(self, batch: Records) -> Decoded:
         """Decode n records in log order; never raises for bad input."""
-        if any(name in CLOUDEVENTS for headers in batch.headers for name, _ in headers):
+        given = batch.headers if any(batch.headers) else ()
+        if any(name in CLOUDEVENTS for headers in given for name, _ in headers):
             return decode_batch(batch, self._decoder)
         whole = self._whole.decode(batch.values)
         oldest_ms = self._decoder.contract.oldest_ms

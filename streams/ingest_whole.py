@@ -130,12 +130,11 @@ class WholeDecoder:
         digest = xxhash.xxh3_64_intdigest
         hashed = np.zeros((len(events), len(self._decoder.contract.entities)), np.uint64)
         for number, column in enumerate(self._decoder.entity_columns(events)):
+            if "" in column:
+                column = [None if one == "" else one for one in column]  # noqa: PLW2901 - rare
             if column.count(None) < len(column):
                 hashed[:, number] = np.array(
-                    [
-                        0 if one is None or one == "" else digest(str(one).encode(), number)
-                        for one in column
-                    ],
+                    [0 if one is None else digest(str(one).encode(), number) for one in column],
                     np.uint64,
                 )
         return hashed

@@ -66,10 +66,11 @@ def _take(
     rules: Rules,
     taken: Taken,
 ) -> tuple[int, int]:
-    h_item, h_time = histories[0], histories[1]
+    h_item, h_time, _, _, h_message, h_kind = histories
     applied, last_s, last_point_s, length = sums[0], sums[2], sums[4], sums[-1]
     slots, offsets, times_s = events.slots, events.offsets, events.times_s
-    kinds, amounts, ends = events.kinds, events.amounts, events.ends
+    kinds, items, amounts = events.kinds, events.items, events.amounts
+    messages, ends = events.messages, events.ends
     most, lookback = h_item.shape[1], taken.before.shape[1]
     points = disordered = asked = 0
     outcome = _NEW
@@ -81,10 +82,11 @@ def _take(
         n = int(length[slot])
         newest = int(h_time[slot, n - 1]) if n else t
         if outcome == _NEW:  # the record's first row speaks for all
-            if _seen(histories, n, slot, events, i):  # 1
-                outcome = _DUPLICATE
-            else:
-                outcome = _LATE if t < newest - rules.late_s else _ACCEPTED  # 2
+            outcome = _LATE if t < newest - rules.late_s else _ACCEPTED  # 2
+            for j in range(n):  # 1
+                same = h_message[slot, j] == messages[i] and h_kind[slot, j] == kinds[i]
+                if same and _in_record(h_item[slot, j], items, ends, i):
+                    outcome = _DUPLICATE
         taken.outcomes[i] = outcome
         if outcome == _ACCEPTED:
             place = n  # 3
@@ -117,22 +119,14 @@ def _take(
 
 
 @kernel
-def _seen(
-    histories: tuple[npt.NDArray[Any], ...], n: int, slot: int, events: Events, first: int
+def _in_record(
+    item: int, items: npt.NDArray[np.int32], ends: npt.NDArray[np.bool_], first: int
 ) -> bool:
-    """Whether a history of `n` events holds any row of the record that begins at `first`."""
-    h_item, _, _, _, h_message, h_kind = histories
-    message, kind = events.messages[first], events.kinds[first]
-    for j in range(n):
-        if h_message[slot, j] == message and h_kind[slot, j] == kind:
-            i = first
-            while True:
-                if events.items[i] == h_item[slot, j]:
-                    return True
-                if events.ends[i]:
-                    break
-                i += 1
-    return False
+    """Whether a row of the record that begins at `first` has this item."""
+    i = first
+    while items[i] != item and not ends[i]:
+        i += 1
+    return items[i] == item
 
 
 @kernel
