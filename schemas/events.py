@@ -73,7 +73,7 @@ class Event(Struct, rename="camel"):
     """
 
     message_id: Id | None = None
-    type: EventType | None = "track"
+    type: EventType = "track"
     user_id: Id | None = None
     anonymous_id: Id | None = None
     event: Text | None = None

@@ -34,7 +34,7 @@ _EVENT_RULES: list[dict[str, Any]] = [
     },
     {
         "description": "A track call names its event.",
-        "if": {"properties": {"type": {"enum": ["track", None]}}},
+        "if": {"properties": {"type": {"const": "track"}}},
         "then": {"required": ["event"], "properties": {"event": {"type": "string"}}},
     },
 ]
