@@ -19,7 +19,7 @@ from ops.forget_log import Place, find, publish
 from ops.forgotten import Erased
 from ops.pseudonym import pseudonyms
 from ops.train import ARCHIVE
-from schemas.errors import TransientError
+from schemas.errors import ConfigError, TransientError
 from schemas.times import format_time_ms
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, RECOMMENDATIONS
 from streams.restore import committed_offsets
@@ -46,6 +46,8 @@ def forget(*, user: str, archive: Path, only_status: bool, as_json: bool) -> Non
     replay does too. Events that come afterwards are a new user's. Where a key is set in [privacy],
     USER's pseudonym is forgotten as well. Doing it twice does no harm.
     """
+    if not user:
+        raise ConfigError("forget whom? USER is empty (an unset shell variable?)")
     settings = connected_settings("operator")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     made = pseudonyms(settings.privacy)

@@ -14,6 +14,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
+from schemas.codec import IGNORED, PARTS
 from schemas.errors import Reason
 from schemas.kinds import Kind
 from streams.catalogue_metrics import CatalogueMetrics
@@ -70,6 +71,12 @@ class Metrics:
         )
         self._unkeyed = self._counter(
             "hark_unkeyed_events", "Accepted events without the user id as record key"
+        )
+        self._ignored = self._counters(
+            "hark_ignored_calls", "Accepted calls without effect", call=IGNORED
+        )
+        self._left_out = self._counters(
+            "hark_left_out_fields", "Fields of accepted events that could not be read", part=PARTS
         )
         self._dead_letters = self._counters(
             "hark_dead_letters", "Dead letters by reason", reason=REASONS
@@ -168,6 +175,10 @@ class Metrics:
         self._future.inc(batch.future)
         self._out_of_order.inc(batch.out_of_order)
         self._unkeyed.inc(batch.unkeyed)
+        for call, count in batch.ignored.items():
+            self._ignored[call].inc(count)
+        for part, count in batch.left_out.items():
+            self._left_out[part].inc(count)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -50,6 +50,7 @@ def a_batch(metrics: Metrics, confirmed_ms: int, rng: np.random.Generator) -> No
             dead_letters={Reason.LATE: 3, Reason.MALFORMED_JSON: 1},
             kinds=rng.integers(1, 14, 990).astype(np.uint8),
             unknown_names=2, future=1, out_of_order=9, unkeyed=4,
+            ignored={"group": 2, "alias": 1}, left_out={"amount": 3, "object": 1},
             recommend=200, churn=200, risk=80, sent=120, unchanged=60, held=19, empty=1,
         )
     )  # fmt: skip

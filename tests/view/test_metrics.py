@@ -50,6 +50,20 @@ def test_kinds_are_counted_from_the_column_of_numbers() -> None:
     assert value(metrics, "hark_events_by_kind_total", kind="purchase") == 0
 
 
+def test_what_was_left_out_and_ignored_is_counted_by_name() -> None:
+    metrics = Metrics()
+    parts = [
+        BatchCounts(records=1, accepted=1, ignored={"alias": 1}, left_out={"amount": 2}),
+        BatchCounts(records=2, accepted=2, ignored={"group": 1}, left_out={"amount": 1, "text": 1}),
+    ]
+    metrics.observe_batch(BatchCounts.joined(parts))
+    assert value(metrics, "hark_left_out_fields_total", part="amount") == 3
+    assert value(metrics, "hark_left_out_fields_total", part="text") == 1
+    assert value(metrics, "hark_left_out_fields_total", part="entity") == 0
+    assert value(metrics, "hark_ignored_calls_total", call="alias") == 1
+    assert value(metrics, "hark_ignored_calls_total", call="group") == 1
+
+
 def test_what_nobody_foresaw_counts_as_other_and_adds_no_series() -> None:
     metrics = Metrics()
     before = series(metrics)
