@@ -135,7 +135,8 @@ class Champion:
             return
         self._swapped = _Swapped(version, files, _now_s())
         if alias == self._alias:
-            self._failures = {name: one for name, one in self._failures.items() if name == version}
+            failure = self._failures.get(version)
+            self._failures = {version: failure} if failure else {}
         log.info(
             "model.loaded",
             version=version,

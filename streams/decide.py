@@ -1,8 +1,8 @@
 """Decisions: what the model or the counters say at each decision point, as messages.
 
-Two steps. The first one answers: every call of the engine is in it, also those for the reasons of
-alerts, and it changes nothing. The second one says: it advances what was sent and which alerts are
-open, and writes messages. So a model that fails leaves the state as it was before the batch.
+Two steps. `_answer` makes every call of the engine, also those for the reasons of alerts, and
+changes nothing. `_say` advances what was sent and which alerts are open, and writes messages. So a
+model that fails leaves the state as it was before the batch.
 """
 
 from __future__ import annotations
