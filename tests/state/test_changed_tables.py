@@ -111,8 +111,9 @@ def test_a_checkpoint_of_version_0_1_is_gone_on_from() -> None:
     users.touch_users(users.users())
     captured = worker.state.capture().encode()
     assert dict(captured.rows) == rows
-    assert [key for key, _ in captured.parts] == [b"counters", b"marker"], "no page changed"
-    assert b"covisits/0" in parts
+    found = dict(captured.parts)
+    assert found.pop(b"items/0") == parts[b"items/0"]  # its last page may still grow
+    assert list(found) == [b"counters", b"marker"], "no page of a table changed"
 
 
 def test_a_checkpoint_of_version_0_1_fits_its_own_settings_only() -> None:
