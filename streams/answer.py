@@ -17,6 +17,7 @@ import polars as pl
 
 from models import features, sequences
 from models.candidates import Pool, candidate_features
+from models.elementwise import log
 from models.engine import Scores
 from models.feature_table import FEATURES
 from models.registry import Model
@@ -209,7 +210,7 @@ class BoundModel:
         else:
             more = pool.items.shape[1] - suggestions.scores.shape[1]
             counted = np.pad(suggestions.scores, ((0, 0), (0, more)))
-            ranked = pool.engine + COVISIT_WEIGHT * np.log(counted + COVISIT_EPSILON)
+            ranked = pool.engine + COVISIT_WEIGHT * log(counted + COVISIT_EPSILON)
         return Candidates(pool.items, ranked.astype(np.float32), pool.sources)
 
 

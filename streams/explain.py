@@ -11,6 +11,7 @@ model inputs, and as many points share a call of the engine as `MAX_ROWS` rows h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -89,7 +90,7 @@ class Explainer:
                     [
                         self._reason(int(columns[i, j]), values[i], float(contributions[j]))
                         for j in best
-                        if contributions[j] > LEAST
+                        if contributions[j] > LEAST and math.isfinite(values[i][columns[i, j]])
                     ]
                 )
         return reasons

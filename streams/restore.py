@@ -34,8 +34,8 @@ async def committed_offsets(
 ) -> dict[TopicPartition, int]:
     """Where `group` would go on reading, of all partitions or these; those without are left out."""
     admin = AIOKafkaAdminClient(**client)
-    await admin.start()
     try:
+        await admin.start()
         found = await admin.list_consumer_group_offsets(group, partitions=partitions)
     finally:
         await admin.close()
@@ -106,9 +106,9 @@ async def replay(
         Events applied.
     """
     consumer = groupless_consumer(client, max_partition_fetch_bytes=4 << 20)
-    await consumer.start()
     applied = 0
     try:
+        await consumer.start()
         consumer.assign([partition])
         first = (await consumer.beginning_offsets([partition]))[partition]
         if begin is not None and begin < first:

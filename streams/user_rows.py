@@ -28,6 +28,15 @@ MIN_CAPACITY = 1024
 EVICTED_SHARE = 16  # one in so many users goes at a time: the search is paid once for all of them
 SPARE_SHARE = 64  # so much more room is made at a time: moving rows costs little, holding them much
 
+PER_EVENT = ("item", "time", "amount", "entity", "message", "kind")
+"""Fields of a row with one value per event; they come first."""
+PER_USER = (
+    "applied", "first_s", "last_s", "last_purchase_s", "last_point_s", "events", "purchases",
+    "payments", "sessions", "gap_days_sumsq", "sums", "paid_max", "cancels", "active_days",
+    "gap_days_max", "order_days", "day_gaps", "length",
+)  # fmt: skip
+"""The other fields, in order."""
+
 Slots = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 """Structured array of `row_type`."""

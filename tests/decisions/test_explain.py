@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_only_what_raised_the_probability_is_a_reason() -> None:
     assert [reason.code for reason in reasons] == ["events_1h"]
     assert reasons[0].contribution == pytest.approx(0.3, abs=1e-5)
     assert reasons[0].text == "events of the last 1h: 19, usually 0"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_no_json_can_hold_is_no_reason(value: float) -> None:
+    explainer = Explainer(USUAL, by_the_mover)
+    strayed = explainer._usual_scaled.copy()
+    strayed[MOVER] += 3
+    values = USUAL.copy()
+    values[MOVER] = value
+    asked = inputs(strayed[None].astype(np.float32))
+    assert explainer.explain(asked, np.array([0]), [tuple(values)]) == [[]]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""An engine that fails, or answers nonsense, leaves no trace: the batch is as if it weren't there."""
+"""An engine that fails, or answers nonsense, leaves no trace: as if there had been no model."""
 
 from __future__ import annotations
 
