@@ -38,6 +38,9 @@ class Shape(msgspec.Struct):
         L, events per user.
     entities
         E, entities per event.
+    neighbours, layouts
+        K, neighbours per item, and by table the hash of its layout without E and K; 0 and nothing
+        in a checkpoint of version 0.1.
     """
 
     row: str
@@ -45,13 +48,42 @@ class Shape(msgspec.Struct):
     length: int
     entities: int
     version: int = VERSION
+    neighbours: int = 0
+    layouts: dict[str, str] = {}
 
     @classmethod
     def of(cls, length: int, counters: Counters) -> Shape:
         """The shape of histories of `length` events and these counters."""
         tables = counter_parts.layout(counters)
         entities = counters.queue.entities
-        return cls(_hash(str(row_type(length).descr)), _hash(tables), length, entities)
+        return cls(
+            _hash(str(row_type(length).descr)),
+            _hash(tables),
+            length,
+            entities,
+            neighbours=counters.covisits.width,
+            layouts={name: _hash(text) for name, text in counter_parts.layouts(counters).items()},
+        )
+
+    def tables_as(self, kept: Shape) -> counter_parts.Saved | None:
+        """How the tables differ from those of a worker that keeps `kept`, None if they don't.
+
+        Raises
+        ------
+        StateError
+            Rows of users differ, or nobody knows how the tables do.
+        """
+        rows = self.row, self.length, self.version
+        if rows != (kept.row, kept.length, kept.version):
+            raise StateError(f"the saved rows are of {self}, this worker keeps {kept}")
+        if self.tables == kept.tables:
+            return None
+        if not self.layouts:
+            raise StateError(f"the saved tables are of {self}, this worker keeps {kept}")
+        unknown = frozenset(
+            name for name, layout in kept.layouts.items() if self.layouts.get(name) != layout
+        )
+        return counter_parts.Saved(self.neighbours, self.entities, unknown)
 
 
 class Marker(msgspec.Struct):

@@ -16,12 +16,12 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaError
 
-from schemas.errors import FencedError, TransientError
+from schemas.errors import FencedError, StateError, TransientError
 from schemas.topics import COUNTERS, MAX_MESSAGE_BYTES, USER_STATE, state_transaction
 from streams.capture import Captured
 from streams.checkpoint_head import HEAD, Head
 from streams.checkpoint_metrics import CheckpointMetrics
-from streams.checkpoint_reader import CheckpointReader
+from streams.checkpoint_reader import CheckpointReader, Found
 from streams.checkpoint_writer import CheckpointWriter, StateTopics
 from streams.output_ends import OutputEnds
 from streams.partition import PartitionState
@@ -268,18 +268,14 @@ class Checkpoints:
         The group is asked before and after the new writer fences all others: whoever got the
         partition in between is not fenced for long, because nothing is written then.
         """
-        if not await self._owns(number):
+        if not await self._owns(number) or await self._of_another_group(number):
             return False
         await owned.writer.stop()
         writer = self._writer(number)
         await writer.start()
         try:
-            async with CheckpointReader(self._client, self.topics, number) as reader:
-                found = await reader.find()
+            found = await self._find(number)
             still = await self._owns(number) and self._owned.get(number) is owned
-        except KafkaError as error:
-            await writer.stop()
-            raise TransientError(f"reading the head: {type(error).__name__}: {error}") from error
         except BaseException:
             await writer.stop()
             raise
@@ -296,6 +292,21 @@ class Checkpoints:
             owned.rows_from, owned.parts_from = found.rows_end, found.parts_end
         log.warning("checkpoint.owned_again", partition=number, anew=not ours)
         return True
+
+    async def _find(self, number: int) -> Found:
+        try:
+            async with CheckpointReader(self._client, self.topics, number) as reader:
+                return await reader.find()
+        except (KafkaError, OSError) as error:
+            raise TransientError(f"reading the head: {type(error).__name__}: {error}") from error
+
+    async def _of_another_group(self, number: int) -> bool:
+        """Whether another group, which has the same prefix, writes the checkpoints now."""
+        value = (await self._find(number)).head
+        try:
+            return value is not None and Head.decode(value).group != self.group
+        except StateError:
+            return False
 
     async def _write(
         self,

@@ -6,6 +6,7 @@ Rows of the tables keep their places, so that equals are later evicted in the sa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,11 +18,12 @@ from streams.counters import Counters
 from streams.covisits import Covisits
 from streams.decay import Decay
 from streams.entities import Entities
-from streams.label_queue import LabelQueue
+from streams.label_queue import LabelQueue, payment_type, with_width
 from streams.pages import Columns, fill, pages
 from streams.pending import Pending
 
 REST = "counters"
+_WEIGHTS = 5  # place of the weights among the columns of `Covisits`
 LABELLED_PAGE = 4096  # users a record
 
 
@@ -103,17 +105,45 @@ def capture(counters: Counters) -> tuple[list[tuple[str, bytes]], Rest]:
 
 def layout(counters: Counters) -> str:
     """What the columns of all tables are like."""
-    tables = {
+    return str(
+        [
+            (name, [(column.dtype.descr, column.shape[1:]) for column in columns])
+            for name, columns in _tables(counters).items()
+        ]
+    )
+
+
+def layouts(counters: Counters) -> dict[str, str]:
+    """What the columns of each table are like, but for the widths that settings give them."""
+    return {
+        name: str([([field[:2] for field in c.dtype.descr], c.ndim) for c in columns])
+        for name, columns in _tables(counters).items()
+    }
+
+
+def _tables(counters: Counters) -> dict[str, Columns]:
+    return {
         "covisits": counters.covisits.columns(),
         "entities": _entity_columns(counters.entities, 0),
         "payments": _queue_columns(counters.queue),
     }
-    return str(
-        [
-            (name, [(column.dtype.descr, column.shape[1:]) for column in columns])
-            for name, columns in tables.items()
-        ]
-    )
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """How the saved tables differ from those that are kept now.
+
+    Attributes
+    ----------
+    neighbours, entities
+        Neighbours per item and entities per payment, as saved.
+    unknown
+        Tables of another layout: they start empty.
+    """
+
+    neighbours: int
+    entities: int
+    unknown: frozenset[str] = frozenset()
 
 
 def encode(rest: Rest) -> bytes:
@@ -121,8 +151,14 @@ def encode(rest: Rest) -> bytes:
     return msgspec.msgpack.encode(rest, enc_hook=_plain)
 
 
-def restore(counters: Counters, parts: Mapping[str, bytes]) -> None:
+def restore(counters: Counters, parts: Mapping[str, bytes], saved: Saved | None = None) -> None:
     """Fill empty counters with what was captured.
+
+    Parameters
+    ----------
+    saved
+        Where the tables are not those that are kept now: narrower ones get empty places, wider
+        ones lose the weakest neighbours and the last entities.
 
     Raises
     ------
@@ -142,18 +178,38 @@ def restore(counters: Counters, parts: Mapping[str, bytes]) -> None:
         raise StateError(f"counters: a record can't be read: {error}") from None
     if len(labelled) != rest.labelled:
         raise StateError(f"counters: {len(labelled)} labelled users, not {rest.labelled}")
+    width = counters.queue.entities
+    saved = saved or Saved(counters.covisits.width, width)
     counters.clock_s, counters.block = rest.clock_s, rest.block
-    counters.pending, counters.labelled = rest.pending, dict(labelled)
-    _restore_covisits(counters.covisits, rest.covisits, parts)
-    _restore_entities(counters.entities, rest.entities, parts)
-    _restore_queue(counters.queue, rest.queue, parts)
+    counters.pending = [pending.with_entities(width) for pending in rest.pending]
+    counters.labelled = dict(labelled)
+    if "covisits" not in saved.unknown:
+        _restore_covisits(counters.covisits, rest.covisits, parts, saved.neighbours)
+    if "entities" not in saved.unknown:
+        _restore_entities(counters.entities, rest.entities, parts)
+    if "payments" not in saved.unknown:
+        _restore_queue(counters.queue, rest.queue, parts, saved.entities)
 
 
-def _restore_covisits(covisits: Covisits, rest: CovisitsRest, parts: Mapping[str, bytes]) -> None:
+def _restore_covisits(
+    covisits: Covisits, rest: CovisitsRest, parts: Mapping[str, bytes], neighbours: int
+) -> None:
     while len(covisits._items) < rest.used:
         covisits._grow()
     covisits._used = rest.used
-    fill("covisits", covisits.columns(), parts)
+    found = covisits.columns()
+    if neighbours == covisits.width:
+        fill("covisits", found, parts)
+    else:
+        wide = [np.zeros((rest.used, *(neighbours,) * (c.ndim - 1)), c.dtype) for c in found]
+        fill("covisits", wide, parts)
+        strongest = np.argsort(-wide[_WEIGHTS], axis=1, kind="stable")[:, : covisits.width]
+        for column, values in zip(found, wide, strict=True):
+            if column.ndim == 1:
+                column[:] = values
+            else:
+                kept = np.take_along_axis(values, strongest, axis=1)
+                column[:, : kept.shape[1]] = kept
     items = covisits.columns()[0]
     most = int(items.max(initial=0)) + 2
     covisits._row_of = np.full(max(len(covisits._row_of), most), -1, np.int32)
@@ -171,9 +227,20 @@ def _restore_entities(entities: Entities, rest: EntitiesRest, parts: Mapping[str
     _set_landmarks(tuple(entities._decays.values()), rest.landmarks)
 
 
-def _restore_queue(queue: LabelQueue, rest: QueueRest, parts: Mapping[str, bytes]) -> None:
+def _restore_queue(
+    queue: LabelQueue, rest: QueueRest, parts: Mapping[str, bytes], entities: int
+) -> None:
     queue.make_rows(rest.waiting, rest.gone)
-    fill("payments", _queue_columns(queue), parts, rest.gone)
+    (rows,) = _queue_columns(queue)
+    if entities == queue.entities:
+        fill("payments", (rows,), parts, rest.gone)
+    else:
+        wide = np.zeros(len(rows), payment_type(entities))
+        fill("payments", (wide,), parts, rest.gone)
+        for name in rows.dtype.names or ():
+            rows[name] = (
+                with_width(wide[name], queue.entities) if name == "entities" else wide[name]
+            )
     queue.index()
     queue.hurried, queue.unmatched = rest.hurried, rest.unmatched
 

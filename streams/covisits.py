@@ -89,6 +89,11 @@ class Covisits:
         return self._used
 
     @property
+    def width(self) -> int:
+        """K, most neighbours kept per item."""
+        return self._neighbours.shape[1]
+
+    @property
     def nbytes(self) -> int:
         """Bytes held."""
         return self._row_of.nbytes + sum(column.nbytes for column in self.columns())

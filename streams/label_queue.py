@@ -72,6 +72,27 @@ class Payments:
         )
 
 
+def payment_type(entities: int) -> np.dtype[Any]:
+    """The layout of a waiting payment with E `entities`."""
+    return np.dtype(
+        [
+            ("message", "<u8"),
+            ("entities", "<u8", (entities,)),
+            ("time_s", "<i8"),
+            ("usual", "?"),
+            ("labelled", "?"),
+        ]
+    )
+
+
+def with_width(entities: Hashes, width: int) -> Hashes:
+    """Hashes (n, E) of the first `width` entities; 0 where there are not so many."""
+    n, e = entities.shape
+    found = np.zeros((n, width), np.uint64)
+    found[:, : min(e, width)] = entities[:, :width]
+    return found
+
+
 class LabelQueue:
     """Bounded first-in, first-out queue of payments, found by message.
 
@@ -105,15 +126,7 @@ class LabelQueue:
         self.delay_s = delay_s
         self.hurried = 0
         self.unmatched = 0  # labels of payments that are not waiting here
-        self._row_type = np.dtype(
-            [
-                ("message", "<u8"),
-                ("entities", "<u8", entities),
-                ("time_s", "<i8"),
-                ("usual", "?"),
-                ("labelled", "?"),
-            ]
-        )
+        self._row_type = payment_type(entities)
         self._rows: npt.NDArray[Any] = np.zeros(capacity, self._row_type)
         self._head = self._tail = 0  # positions in `_rows`
         self._gone = 0  # payments that left: position p is payment number `_gone - _head + p`

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from schemas.columns import EventColumns
 from schemas.kinds import N_KINDS, Kind
 from streams.histories import Applied
-from streams.label_queue import Payments
+from streams.label_queue import Payments, with_width
 
 USUAL_RATIO = 2.0  # an amount up to twice the user's mean is ordinary
 
@@ -51,6 +51,13 @@ class Pending:
         """The same events, none of which names this user."""
         users = ["" if user == user_id else user for user in self.label_users]
         return replace(self, label_users=users)
+
+    def with_entities(self, width: int) -> Pending:
+        """The same events, whose payments name the first `width` entities."""
+        if self.payments.entities.shape[1] == width:
+            return self
+        entities = with_width(self.payments.entities, width)
+        return replace(self, payments=replace(self.payments, entities=entities))
 
     @staticmethod
     def split(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import structlog
 
 from schemas.errors import StateError
 from streams import counter_parts
@@ -12,6 +13,8 @@ from streams.capture import INCIDENTS, MARKER, Marker, Shape, decode_incident
 from streams.item_numbers import PAGE
 from streams.partition import PartitionState
 from streams.row_bytes import unpack
+
+log = structlog.get_logger(__name__)
 
 
 class Restoring:
@@ -74,7 +77,15 @@ class Restoring:
         if len(users) != marker.users:
             raise StateError(f"user-state holds {len(users)} users, its marker says {marker.users}")
         state.histories.numbers.restore(self._item_ids(marker.items))
-        counter_parts.restore(state.counters, self._parts)
+        saved = marker.shape.tables_as(Shape.of(state.histories.length, state.counters))
+        if saved is not None:
+            log.warning(
+                "state.tables_changed",
+                partition=state.partition,
+                saved=f"{saved.neighbours} neighbours an item, {saved.entities} entities an event",
+                start_empty=sorted(saved.unknown),
+            )
+        counter_parts.restore(state.counters, self._parts, saved)
         no_table = MARKER, counter_parts.REST
         incidents = self._incidents()
         state.written.changes(
@@ -111,9 +122,7 @@ class Restoring:
             marker = msgspec.json.decode(self._parts[MARKER], type=Marker)
         except msgspec.DecodeError as error:
             raise StateError(f"counters: the marker can't be read: {error}") from None
-        mine = Shape.of(self._state.histories.length, self._state.counters)
-        if marker.shape != mine:
-            raise StateError(f"the saved state is of {marker.shape}, this worker keeps {mine}")
+        marker.shape.tables_as(Shape.of(self._state.histories.length, self._state.counters))
         return marker
 
     def _item_ids(self, count: int) -> list[str]:

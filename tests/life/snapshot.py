@@ -90,10 +90,10 @@ def plain(value: Any) -> Any:
 
 def _without_room(column: np.ndarray) -> np.ndarray:
     """The rows up to the last that isn't empty: tables grow in steps."""
-    if not len(column) or column.dtype.names:
-        empty = np.zeros((), column.dtype)
-    else:
-        empty = np.array(-1 if column.dtype.kind == "i" else 0, column.dtype)
+    if not column.size:
+        return column
+    filler = -1 if column.dtype.kind == "i" else 0
+    empty = np.zeros((), column.dtype) if column.dtype.names else np.array(filler, column.dtype)
     same = (column == empty).reshape(len(column), -1).all(axis=1)
     full = np.flatnonzero(~same)
     return column[: full[-1] + 1 if len(full) else 0]

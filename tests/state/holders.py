@@ -56,8 +56,9 @@ HOLDERS = [
 def small_state(*, capacity: int = 1, items: ItemTable | None = None) -> PartitionState:
     """Bounds so small that every log reaches them, and no room but for the first of everything."""
     undo = Undo()
+    items = ItemTable(max_items=2 * ITEMS) if items is None else items
     histories = Histories(
-        items or ItemTable(max_items=2 * ITEMS), POINTS, length=4, max_users=USERS, undo=undo,
+        items, POINTS, length=4, max_users=USERS, undo=undo,
         capacity=capacity,
     )  # fmt: skip
     counters = Counters(

@@ -7,10 +7,11 @@ memory is bounded. Everything is walked attribute by attribute (`tests/life/snap
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import pkgutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def plains(state: PartitionState) -> dict[str, Any]:
     return {holder.kind.__name__: plain(holder.of(state)) for holder in HOLDERS}
 
 
-def busy(n: int = 240) -> list[Record]:
+def busy(n: int = 120) -> list[Record]:
     """A log in which every kind of state comes and goes, over users, items and entities."""
     told = []
     for i in range(n):
@@ -88,8 +89,12 @@ def fail_after(state: PartitionState, *batches: list[Record]) -> None:
 def test_every_class_that_takes_an_undo_is_here() -> None:
     found = set()
     for module in pkgutil.walk_packages(streams.__path__, "streams."):
+        source = importlib.util.find_spec(module.name)
+        if source is None or "Undo" not in Path(source.origin or "").read_text():
+            continue
         for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            if cls.__module__ == module.name and "undo" in inspect.signature(cls).parameters:
+            own = cls.__module__ == module.name and inspect.isfunction(cls.__init__)
+            if own and "undo" in inspect.signature(cls.__init__).parameters:
                 found.add(cls)
     assert found <= {holder.kind for holder in HOLDERS}
     assert len(found) > 7, "the walk found next to nothing"
@@ -107,14 +112,13 @@ def test_the_log_of_these_tests_fills_it(holder: Holder) -> None:
 @every_holder
 def test_a_batch_that_failed_leaves_no_trace(holder: Holder) -> None:
     log = busy()
+    state, straight = small_state(), small_state()
     for begin in range(0, len(log) - 40, 20):
-        state = fed(log[:begin])
         before = plain(holder.of(state))
         fail_after(state, log[begin : begin + 25], log[begin + 25 : begin + 40])
         assert plain(holder.of(state)) == before
-        advance(state, log[begin : begin + 40])
-        straight = fed(log[:begin])
-        advance(straight, log[begin : begin + 40])
+        for one in (state, straight):
+            advance(one, log[begin : begin + 20])
         assert plain(holder.of(state)) == plain(holder.of(straight))
 
 
@@ -123,15 +127,15 @@ def test_a_class_that_tells_undo_nothing_would_be_noticed(
     holder: Holder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = busy()
-    state = fed(log[:100])
+    state = fed(log[:6])
     before = plain(holder.of(state))
     for name in ("keep", "rows", "attributes", "entries"):
         monkeypatch.setattr(Undo, name, lambda *_: None)
-    fail_after(state, log[100:200])
+    fail_after(state, log[6:160])
     assert plain(holder.of(state)) != before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(log=logs(users=7, max_records=60), data=st.data())
 def test_no_log_shows_a_hole(log: list[Record], data: st.DataObject) -> None:
     begin, middle, end = sorted(data.draw(st.integers(0, len(log))) for _ in range(3))
@@ -215,8 +219,8 @@ def meaning(holder: Holder, state: PartitionState) -> Any:
 @pytest.mark.parametrize("retained", [False, True])
 def test_a_restored_state_means_the_same(holder: Holder, retained: bool) -> None:
     log = busy()
-    state, topics = fed(log[:300]), Topics()
-    for part in (log[300:330], log[330:]):
+    state, topics = fed(log[:150]), Topics()
+    for part in (log[150:170], log[170:]):
         if retained:
             state.retain(state.capture())  # as if the broker was away
         topics.write(state.capture().encode())
@@ -272,7 +276,7 @@ def test_a_forgotten_user_is_named_nowhere(holder: Holder) -> None:
 @every_holder
 def test_memory_is_bounded(holder: Holder) -> None:
     state = small_state()
-    for begin in range(0, 1_000, 40):
+    for begin in range(0, 400, 40):
         records = [
             Record(
                 user=f"user-{i}", kind=Kind.PAYMENT if i % 2 else Kind.VIEW, message=f"m{i}",
@@ -286,10 +290,10 @@ def test_memory_is_bounded(holder: Holder) -> None:
 
 
 def test_no_more_incidents_than_users() -> None:
-    """1,000 users above `raise_at`, room for a few: who makes room closes the incident."""
+    """200 users above `raise_at`, room for a few: who makes room closes the incident."""
     state = small_state()
     alerts = []
-    for i in range(1_000):
+    for i in range(200):
         record = Record(
             user=f"user-{i}", kind=Kind.PAYMENT, message=f"m{i}", items=(None,), entities=(1, 0, 0),
             time_s=START_S + i, offset=i * 10 + 8, broker_ms=START_S * 1000 + i,
@@ -298,7 +302,7 @@ def test_no_more_incidents_than_users() -> None:
         assert len(state.books["risk"]) <= USERS
     firing = {alert.alert_id for alert in alerts if alert.status == "firing"}
     closed = {alert.alert_id for alert in alerts if alert.model_version == "evicted"}
-    assert len(firing) == 1_000
+    assert len(firing) == 200
     assert closed < firing
     assert len(firing - closed) == len(state.books["risk"])
     assert LABELLED < USERS

@@ -33,7 +33,7 @@ class Worker:
         self.items.indices(known)
         max_users = bounds.pop("max_users", 100)
         histories = Histories(self.items, POINTS, length=length, max_users=max_users)
-        counters = Counters(POINTS, entities=E, candidates=8, **bounds)
+        counters = Counters(POINTS, candidates=8, **{"entities": E, **bounds})
         self.state = PartitionState(0, histories, counters, {"risk": AlertBook("risk", 60)})
         self.said: list[Any] = []
 
