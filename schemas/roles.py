@@ -84,7 +84,7 @@ def reader_groups(prefix: str) -> str:
 
 
 def replayed_group(group: str) -> str:
-    """Whose commits say which dead letters of a worker group were replayed."""
+    """What the groups begin with whose commits say which dead letters were replayed."""
     return f"{group}-replayed"
 
 
@@ -122,7 +122,7 @@ def other_rights(prefix: str, group: str) -> Iterator[Right]:
     yield Right("worker", Resource.TRANSACTIONAL_ID, transactions, Operation.WRITE, prefixed=True)
     yield Right("reader", Resource.GROUP, reader_groups(prefix), Operation.READ, prefixed=True)
     yield Right("operator", Resource.GROUP, group, Operation.DESCRIBE)
-    yield Right("operator", Resource.GROUP, replayed_group(group), Operation.READ)
+    yield Right("operator", Resource.GROUP, replayed_group(group), Operation.READ, prefixed=True)
     yield Right("operator", Resource.CLUSTER, CLUSTER, Operation.DESCRIBE)
     yield Right("admin", Resource.CLUSTER, CLUSTER, Operation.ALTER)
 

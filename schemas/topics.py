@@ -123,7 +123,7 @@ DEAD_LETTERS = TopicSpec(
     30 * _DAY_MS,
     "delete",
     ("worker",),
-    ("operator", "worker"),  # a worker that replays the log skips what was refused
+    ("operator", "trainer", "worker"),  # whoever replays the log skips what was refused
 )
 
 USER_STATE = TopicSpec(

@@ -40,7 +40,7 @@ READS = {
     "items": {"worker", "trainer"},
     "recommendations": {"reader"},
     "alerts": {"reader", "worker"},
-    "dead-letters": {"operator", "worker"},
+    "dead-letters": {"operator", "trainer", "worker"},
     "user-state": {"worker"},
     "counters": {"worker"},
 }
