@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -28,7 +29,7 @@ SHARED = ("contract", "events", "state", "recommend", "alerts", "model")
 OWN = {"model": {"registry", "engine", "plans"}, "state": {"checkpoint_s"}}
 """What in them is a worker's own business."""
 
-Assignor = RoundRobinPartitionAssignor
+Assignor: TypeAlias = RoundRobinPartitionAssignor
 
 
 def fingerprints(settings: Settings) -> dict[str, str]:

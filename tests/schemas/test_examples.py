@@ -22,7 +22,7 @@ from streams.ingest import decode_batch
 
 BROKER_MS = 1_791_000_000_000
 WITH_VALUE = [spec for spec in CONTRACT if spec.value]
-NOT_FROM_DECODING = {Reason.LATE, Reason.UNPROCESSABLE}
+NOT_FROM_DECODING = {Reason.LATE, Reason.UNPROCESSABLE, Reason.MISSING_ITEM_ID}
 
 
 @dataclass
