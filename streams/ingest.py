@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import ne
 from typing import Protocol
 
 import numpy as np
@@ -55,7 +56,7 @@ class Decoded:
     rejected
         Records for the dead letters.
     unknown_names, future, unkeyed
-        Valid events with an unknown name, clamped to the broker's time, without a key.
+        Valid events with an unknown name, clamped to the broker's time, not keyed by their user.
     ignored
         Accepted calls without effect (`schemas.codec.IGNORED`), by name; they have no row.
     left_out
@@ -113,12 +114,18 @@ class BatchDecoder:
             references=whole.references,
             ends=np.ones(n, np.bool_),
         )
-        unkeyed = sum(key is None for key in batch.keys)
+        unkeyed = count_unkeyed(batch.keys, whole.user_ids)
         index = np.arange(n, dtype=np.int32)
         return Decoded(
             columns, index, [], whole.unknown_names, int(future.sum()), unkeyed,
             left_out=Counter(whole.left_out),
         )  # fmt: skip
+
+
+def count_unkeyed(keys: Sequence[bytes | None], user_ids: Sequence[str]) -> int:
+    """How many of n keys aren't the id of their event's user."""
+    ids = [user_id.encode() for user_id in user_ids]
+    return sum(map(ne, keys, ids))
 
 
 def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
@@ -164,7 +171,7 @@ def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
             time_ms = broker_ms
             future += 1
         unknown += not row.known_name
-        unkeyed += key is None
+        unkeyed += key != row.user_id.encode()
         left_out.update(row.left_out)
         rows.append(row)
         at.append(i)
