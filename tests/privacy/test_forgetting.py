@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from ops.feed import feed
+from ops.forget import forget
 from ops.simulation import simulate_events
 from schemas import control
 from schemas.codec import EventDecoder
-from schemas.errors import Reason
+from schemas.errors import ConfigError, Reason
 from schemas.outputs import Alert
 from streams.alerts import FORGOTTEN, AlertBook, Observation, Thresholds, source_offset
 from streams.batches import RecordBatch
@@ -149,3 +151,11 @@ def test_an_open_alert_closes_and_is_not_recalled() -> None:
     again.recall(alert)
     assert len(again) == 0
     assert source_offset(output.headers) == 9, "a restore puts it after what it closes"
+
+
+@pytest.mark.parametrize("more", [[], ["--status"]])
+def test_nobody_can_not_be_forgotten(more: list[str]) -> None:
+    done = CliRunner().invoke(forget, ["", *more])
+    assert isinstance(done.exception, ConfigError)
+    assert "USER is empty" in str(done.exception)
+    assert done.output == ""
