@@ -19,11 +19,12 @@ install: $(STAMP) ## set up .venv: the trainer and the development tools include
 $(STAMP): pyproject.toml constraints.txt
 	@.ci/install
 
-lint: $(STAMP) ## ruff, mypy strict, import layers
+lint: $(STAMP) ## ruff, mypy strict, import layers, no circles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/no_cycles schemas models ops
 
 format: $(STAMP) ## let ruff format and fix what it can
 	$(BIN)/ruff format .

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.elementwise import exp
 from models.feature_table import FEATURES, GROUPS, NEVER_S, RECENCY_KINDS, WINDOWS_S
+from models.sums import row_sums
 from models.windows import A_NAMES, C_NAMES, DAY_GAPS, Windows
 from schemas.kinds import N_KINDS, Kind
 
@@ -124,7 +126,7 @@ def _since(windows: Windows, sums: Columns, live: Columns) -> Columns:
 def _decayed(windows: Windows, sums: Columns) -> Columns:
     """The decayed running sums, which stand at the user's newest event, decayed to now."""
     passed = np.maximum(windows.now_s - sums["last_s"], 0.0)
-    decay = np.exp(-passed * _RATES[:, None])  # (n, D), contiguous: exp rounds strides differently
+    decay = exp(-passed * _RATES[:, None])  # (n, D)
     return {name: sums[name] * decay[i] for i, name in enumerate(DECAYS_D)}
 
 
@@ -163,7 +165,7 @@ def _gaps(windows: Windows, inside: Bools) -> Columns:
         "gap_last_s": gaps[np.arange(len(windows)), last],
         "gap_mean_s": mean,
         "gap_max_s": gaps.max(axis=1, initial=0),
-        "gap_std_s": np.sqrt((off * off).sum(axis=1) / count),
+        "gap_std_s": np.sqrt(row_sums(off * off) / count),
         "sessions_window": (gaps > SESSION_GAP_S).sum(axis=1) + 1,
     }
 
@@ -182,7 +184,7 @@ def _session(windows: Windows, start: Ints, last: Ints, money: npt.NDArray[np.fl
     return {
         "session_s": windows.times_s[rows, last] - windows.times_s[rows, start],
         "session_events": last - start + 1,
-        "session_spend": (money * current).sum(axis=1),
+        "session_spend": row_sums(money * current),
     }
 
 
@@ -194,18 +196,18 @@ def _amounts(windows: Windows, money: npt.NDArray[np.float64], bucket: Ints, las
     earlier[rows, last] = 0.0
     week = 1 + list(WINDOWS_S).index("7d")
     columns: Columns = {
-        f"amount_{span}": np.where(bucket <= i, money, 0.0).sum(axis=1)
+        f"amount_{span}": row_sums(np.where(bucket <= i, money, 0.0))
         for i, span in enumerate(WINDOWS_S, start=1)
     }
     return columns | {
         "amount_last": windows.amounts[rows, last].astype(np.float64),
         "money_last": money[rows, last],
         "paid_last": np.where(windows.kinds[rows, last] == Kind.PAYMENT, money[rows, last], 0.0),
-        "money_sum": money.sum(axis=1),
+        "money_sum": row_sums(money),
         "money_count": spent.sum(axis=1),
         "amount_max": money.max(axis=1),
         "amount_max_7d": np.where(bucket <= week, money, 0.0).max(axis=1),
-        "earlier_sum": earlier.sum(axis=1),
+        "earlier_sum": row_sums(earlier),
         "earlier_count": (earlier > 0).sum(axis=1),
         "earlier_max": earlier.max(axis=1),
     }

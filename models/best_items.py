@@ -1,18 +1,17 @@
-"""The best items of a catalogue for each query: a product with the item table and a selection."""
+"""The best items of a catalogue for each query: a product with the item table and a selection.
+
+The product says which items are worth a look; their logits are summed apart (`models.sums`).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from models.kernel import vector_kernel
+from models.sums import BLOCK, best_rows
 
-BLOCK = 32
-"""Items per block: only blocks whose best item may be on the list are looked into."""
 LOGITS = 1 << 22
 MOST_ROWS = 128
-
-_LEAST = np.float32(-np.inf)
 
 Floats = npt.NDArray[np.float32]
 
@@ -20,7 +19,7 @@ Floats = npt.NDArray[np.float32]
 class BestItems:
     """Selects among the rows of an item table.
 
-    One thread at a time: the logits' buffer is kept, since fresh memory costs more than the sums.
+    One thread at a time: the product's buffer is kept, since fresh memory costs more than the sums.
 
     Parameters
     ----------
@@ -39,7 +38,10 @@ class BestItems:
         self._bias = np.full(padded, -np.inf, np.float32)
         self._bias[:n] = item_bias[1:]
         rows = max(1, min(MOST_ROWS, LOGITS // padded))
-        self._logits = np.empty((rows, padded), np.float32)
+        self._about = np.empty((rows, padded), np.float32)
+        self._catalogue = np.ascontiguousarray(item_table), np.ascontiguousarray(item_bias)
+        lengths = np.linalg.norm(item_table[1:].astype(np.float64), axis=1)
+        self._longest = np.float32(lengths.max(initial=0.0))
 
     def of(self, queries: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
         """Rows of the table and their logits, best first, the lower row first among equals.
@@ -57,54 +59,14 @@ class BestItems:
         rows, scores = np.zeros((b, self.k), np.int64), np.zeros((b, self.k), np.float32)
         if not self.k:
             return rows, scores
-        step = len(self._logits)
+        queries = np.ascontiguousarray(queries)
+        step = len(self._about)
         for begin in range(0, b, step):
             part = slice(begin, min(begin + step, b))
-            logits = self._logits[: part.stop - begin]
-            np.matmul(queries[part], self._columns, out=logits)
-            logits += self._bias
-            _select(logits, rows[part], scores[part])
-        rows += 1
+            about = self._about[: part.stop - begin]
+            np.matmul(queries[part], self._columns, out=about)
+            about += self._bias
+            best_rows(
+                about, queries[part], self._catalogue, self._longest, rows[part], scores[part]
+            )
         return rows, scores
-
-
-@vector_kernel
-def _select(logits: Floats, places: npt.NDArray[np.int64], scores: Floats) -> None:
-    """The largest of each row (R, N), their places and values into `places`, `scores` (R, k).
-
-    N is a multiple of `BLOCK`. The k-th largest of the blocks' maxima bounds the k-th largest
-    value from below, so that all but about k blocks are passed over.
-    """
-    k = places.shape[1]
-    blocks = logits.shape[1] // BLOCK
-    tops = np.empty(blocks, np.float32)
-    for r in range(len(logits)):
-        row = logits[r]
-        for b in range(blocks):
-            part = row[b * BLOCK : (b + 1) * BLOCK]
-            top = part[0]
-            for j in range(BLOCK):  # a constant: vector code without a rest
-                top = max(top, part[j])
-            tops[b] = top
-        bound = np.partition(tops, blocks - k)[blocks - k] if blocks > k else _LEAST
-        held = 0
-        for b in range(blocks):
-            if tops[b] < bound:
-                continue
-            for j in range(b * BLOCK, (b + 1) * BLOCK):
-                value = row[j]
-                if value < bound:
-                    continue
-                if held == k:
-                    if value <= scores[r, k - 1]:
-                        continue
-                    at = k - 1
-                else:
-                    at = held
-                    held += 1
-                while at > 0 and scores[r, at - 1] < value:
-                    scores[r, at] = scores[r, at - 1]
-                    places[r, at] = places[r, at - 1]
-                    at -= 1
-                scores[r, at] = value
-                places[r, at] = j

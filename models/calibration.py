@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from models.elementwise import exp
 from schemas.errors import ArtefactError
 
 Floats = npt.NDArray[np.float64]
@@ -21,7 +22,7 @@ TIE_BREAK = 0.001
 def sigmoid(logits: npt.NDArray[Any]) -> Floats:
     """Logistic function without overflow; any shape."""
     clipped = np.clip(logits.astype(np.float64), -60.0, 60.0)
-    answer: Floats = 1.0 / (1.0 + np.exp(-clipped))
+    answer: Floats = 1.0 / (1.0 + exp(-clipped))
     return answer
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from models.aggregates import Columns, aggregate
+from models.elementwise import exp, log
 from models.feature_table import (
     FEATURE_SET_HASH,
     FEATURES,
@@ -71,7 +72,7 @@ def _quiet(tenure_s: Column, days: Column, horizon_days: float) -> Floats:
     """
     exposure = tenure_s * PER_DAY + PRIOR_DAYS
     shape = np.maximum(days - 1, 0) + PRIOR_COUNT
-    chance: Floats = np.exp(np.log(exposure / (exposure + horizon_days)) * shape)
+    chance: Floats = exp(log(exposure / (exposure + horizon_days)) * shape)
     return chance
 
 

@@ -12,16 +12,20 @@ file, and what it takes from other files is part of a contract (numbers of kinds
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+# Where Intel's vector functions are installed, a loop's last numbers would be rounded otherwise.
+os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile `function` on its first call; arithmetic is done as it is written.
+    """Compile `function` on its first call; arithmetic is done as it is written, in this order,
+    a product and a sum each rounded, so that it gives the same bits on every processor.
 
     Examples
     --------
@@ -39,11 +43,11 @@ def kernel(function: F) -> F:
 
 
 def vector_kernel(function: F) -> F:
-    """The same, but sums and maxima of one call may be taken in another order, many at a time.
+    """The same, but maxima may be taken many at a time: no number may be NaN, 0 has no sign.
 
-    No number may be NaN. The order is the code's own, so the same arguments give the same answer.
+    Sums keep their order here too: how many fit a register depends on the processor.
     """
-    return _compiled(function, fastmath={"nnan", "nsz", "reassoc", "contract"})
+    return _compiled(function, fastmath={"nnan", "nsz"})
 
 
 def _compiled(function: F, **options: Any) -> F:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from models import sums
 from models.candidates import CANDIDATE_FEATURES
 from schemas.errors import ArtefactError
 
@@ -25,8 +26,7 @@ class Ranker:
 
     def score(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Log-odds (D, C) of features (D, C, R); higher is better."""
-        scores: npt.NDArray[np.float32] = features @ self.weights
-        return scores
+        return sums.weighted(features, self.weights)
 
     def to_json(self) -> dict[str, float]:
         """Weight by feature name."""

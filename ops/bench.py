@@ -16,7 +16,7 @@ from rich.table import Table
 from ops.bench_decisions import MIXED
 from ops.bench_faults import faults
 from ops.bench_frame import any_kafka, print_machine, progress_bar
-from ops.bench_ingest import ROWS, WORKER, filled_topic, machine, measure
+from ops.bench_ingest import ROWS, TRACING, WORKER, filled_topic, machine, measure
 from ops.bench_restore import restore
 from ops.bench_score import BATCHES, CATALOGUES, LENGTHS
 from ops.bench_score import measure as measure_score
@@ -67,22 +67,25 @@ def ingest(*, events: int, rounds: int, only: tuple[str, ...], as_json: bool) ->
     with any_kafka(console) as kafka, progress_bar(console) as progress:
         task = progress.add_task("filling a topic", total=len(rows) * (rounds + 1) + 1)
         with ExitStack() as stack:
-            filled = stack.enter_context(filled_topic(kafka, events))
+            plain = stack.enter_context(filled_topic(kafka, events))
+            traced = plain
+            if any(row.traced for row in rows):
+                traced = stack.enter_context(filled_topic(kafka, events, headers=TRACING))
             if WORKER in rates:
                 progress.update(task, description="training a model")
-                stack.enter_context(trained_on(kafka, filled.topic))
+                stack.enter_context(trained_on(kafka, plain.topic))
             # Round by round, so that a busy minute of the machine hits all alike.
             # The first round isn't counted: a broker that has just started compiles itself.
             for turn, row in enumerate(rows * (rounds + 1)):
                 progress.update(task, advance=1, description=row.name)
-                rate = measure(row, kafka, filled)
+                rate = measure(row, kafka, traced if row.traced else plain)
                 if turn >= len(rows):
                     rates[row.name].append(rate)
             progress.update(task, advance=1, description="done")
     answer = {
         "machine": facts,
-        "topic": {"events": filled.events, "mean_bytes": round(filled.mean_bytes, 1)},
-        "results": {row.name: _result(rates[row.name], filled.part(row)) for row in rows},
+        "topic": {"events": plain.events, "mean_bytes": round(plain.mean_bytes, 1)},
+        "results": {row.name: _result(rates[row.name], plain.part(row)) for row in rows},
     }
     if as_json:
         click.echo(json.dumps(answer, indent=2))

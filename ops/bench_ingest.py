@@ -24,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.connection import kafka_environment
 from ops.feed import feed
+from ops.lane import Headers
 from ops.publish import Published, Publisher
 from ops.simulation import simulate_events
 from ops.topic_admin import create_topics
@@ -35,6 +36,8 @@ from streams.settings import load_settings
 _ROW_TIMEOUT_S = 180
 WORKER = "worker"
 """The row that needs a trained model."""
+TRACING = (("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),)
+"""What OpenTelemetry's producers put on every record."""
 _VERSIONS = (
     "aiokafka", "faust-streaming", "mode-streaming", "msgspec", "numpy", "onnxruntime", "polars",
 )  # fmt: skip
@@ -51,11 +54,14 @@ class Row:
         per second. The topic ends in `events`; what comes before is the prefix of all topics.
     share
         How much of the topic it reads: a slow way needs fewer events for as many seconds.
+    traced
+        It reads a topic of the same events with tracing headers on every record.
     """
 
     name: str
     target: str
     share: float = 1.0
+    traced: bool = False
 
 
 ROWS = (
@@ -64,6 +70,7 @@ ROWS = (
     Row("faust_take", "ops.bench_rows:faust_take", 0.2),
     Row("transport", "ops.bench_rows:transport"),
     Row("worker_no_model", "ops.bench_worker:worker_no_model", 0.5),
+    Row("worker_traced", "ops.bench_worker:worker_no_model", 0.5, traced=True),
     Row(WORKER, "ops.bench_worker:worker", 0.2),
 )
 
@@ -102,20 +109,22 @@ def measure(row: Row, kafka: Kafka, filled: Filled) -> float:
 
 
 @contextmanager
-def filled_topic(kafka: Kafka, events: int, seed: int = 7) -> Iterator[Filled]:
+def filled_topic(
+    kafka: Kafka, events: int, seed: int = 7, headers: Headers = ()
+) -> Iterator[Filled]:
     """Make a set of topics, fill `events` with a simulated shop's events, delete them after."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
     specs = topics(prefix)
     asyncio.run(create_topics(kafka.client(), specs, kafka.replication_factor))
     try:
-        published = asyncio.run(_fill(kafka, prefix, events, seed))
+        published = asyncio.run(_fill(kafka, prefix, events, seed, headers))
         topic = f"{prefix}events"
         yield Filled(topic, published.sent[topic], published.bytes[topic] / published.sent[topic])
     finally:
         asyncio.run(delete_topics(kafka, [spec.name for spec in specs]))
 
 
-async def _fill(kafka: Kafka, prefix: str, events: int, seed: int) -> Published:
+async def _fill(kafka: Kafka, prefix: str, events: int, seed: int, headers: Headers) -> Published:
     shop = await asyncio.to_thread(
         simulate_events,
         seed,
@@ -125,7 +134,7 @@ async def _fill(kafka: Kafka, prefix: str, events: int, seed: int) -> Published:
         events=events,
         cart_rate=0.03,
     )
-    async with Publisher(kafka.client(), f"{prefix}events") as publisher:
+    async with Publisher(kafka.client(), f"{prefix}events", headers=headers) as publisher:
         return await publisher.publish(feed(shop.events, shop.catalogue, prefix))
 
 

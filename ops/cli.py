@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+import structlog
 
 from ops.system_errors import refused_by_system
 from schemas.errors import ConfigError, HarkError
@@ -104,6 +105,8 @@ def main() -> None:
     # numpy's own products are small here, and its threads spin while they wait for each other:
     # on a busy machine that costs more than they bring. Read when numpy loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What a command prints is its answer; `hark worker` and its like set up more than this.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         code = hark(standalone_mode=False)
     except click.ClickException as error:

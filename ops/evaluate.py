@@ -15,35 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ops.evaluation.report import Report, Row
-from ops.event_file import AS_IT_STANDS, HowToRead
+from ops.evaluation.report import Report, Row, Show, Task
 from ops.file_options import Mapping, how_to_read, reading_options
 from schemas.errors import ConfigError
-
-Show = Callable[[float | None, str], None]
-"""Called with the share done (None: unknown) and a line on what goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What an evaluation is given.
-
-    Attributes
-    ----------
-    file
-        Its data.
-    mapping
-        Hark's words to the file's columns, where the file is the user's own.
-    seed
-        Of everything random.
-    how
-        What the user's own file doesn't say itself.
-    """
-
-    file: Path
-    mapping: dict[str, str] | None
-    seed: int
-    how: HowToRead = AS_IT_STANDS
 
 
 @dataclass(frozen=True, slots=True)

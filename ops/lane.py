@@ -24,6 +24,9 @@ class Confirmed(Protocol):
 Acked = Callable[[int, int, Sequence[bytes | None]], None]
 """Shown a partition, an offset, and the values that the broker acknowledged from there on."""
 
+Headers = Sequence[tuple[str, bytes]]
+"""Of every record of a lane."""
+
 
 class Lane:
     """Sends one partition's records in the order they were put, several per batch.
@@ -32,9 +35,15 @@ class Lane:
     """
 
     def __init__(
-        self, producer: AIOKafkaProducer, topic: str, partition: int, on_ack: Acked | None = None
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        partition: int,
+        on_ack: Acked | None = None,
+        headers: Headers = (),
     ) -> None:
         self._on_ack = on_ack
+        self._headers = list(headers)
         self.published: Confirmed | None = None
         self._producer, self._topic, self._partition = producer, topic, partition
         self._waiting: deque[tuple[bytes, bytes | None]] = deque()
@@ -81,7 +90,8 @@ class Lane:
         values: list[bytes | None] = []
         while self._waiting:
             key, value = self._waiting[0]
-            if batch.append(timestamp=now_ms, key=key, value=value) is None:
+            made = batch.append(timestamp=now_ms, key=key, value=value, headers=self._headers)
+            if made is None:
                 break
             self._waiting.popleft()
             values.append(value)

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.partitioner import murmur2
 
-from ops.lane import BATCH_BYTES, Acked, Lane
+from ops.lane import BATCH_BYTES, Acked, Headers, Lane
 from ops.pace import Pace
 from ops.segment import Records
 from schemas.errors import ConfigError, TransientError
@@ -63,6 +63,8 @@ class Publisher:
         Where paced records go; records of other topics leave as soon as their turn comes.
     on_ack
         Shown what the broker acknowledged of `topic`, where it lies.
+    headers
+        Of every record.
 
     Examples
     --------
@@ -73,10 +75,15 @@ class Publisher:
     """
 
     def __init__(
-        self, connection: Mapping[str, Any], topic: str, on_ack: Acked | None = None
+        self,
+        connection: Mapping[str, Any],
+        topic: str,
+        on_ack: Acked | None = None,
+        headers: Headers = (),
     ) -> None:
         self.topic = topic
         self._on_ack = on_ack
+        self._headers = headers
         self._connection = dict(connection)
         self._lanes: dict[str, list[Lane]] = {}
         self._hash_of: dict[bytes, int] = {}
@@ -121,7 +128,9 @@ class Publisher:
         except TimeoutError:
             raise ConfigError(f"no topic {topic}: run `hark topics create` first") from None
         on_ack = self._on_ack if topic == self.topic else None
-        self._lanes[topic] = [Lane(self._producer, topic, p, on_ack) for p in sorted(partitions)]
+        self._lanes[topic] = [
+            Lane(self._producer, topic, p, on_ack, self._headers) for p in sorted(partitions)
+        ]
         return self._lanes[topic]
 
     async def publish(

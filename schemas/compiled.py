@@ -45,6 +45,7 @@ class _Product(msgspec.Struct, gc=False):
 
     product_id: _Id | None = None
     sku: _Id | None = None
+    id: _Id | None = None
     price: int | float | str | None = None
     quantity: int | float | str | None = None
 
@@ -75,7 +76,7 @@ def compile_event(contract: Contract) -> type[Any]:
         "Event",
         [
             ("message_id", _Id | None, None),
-            ("type", str, "track"),
+            ("type", str | None, "track"),
             ("user_id", _Id | None, None),
             ("anonymous_id", _Id | None, None),
             ("event", _Text | None, None),

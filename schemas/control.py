@@ -12,6 +12,9 @@ from typing import Literal
 
 import msgspec
 
+from schemas.errors import ConfigError, RejectedRecord
+from schemas.tolerant import TolerantDecoder
+
 HEADER = "hark-control"
 FORGET = b"forget"
 
@@ -30,10 +33,19 @@ class _Naming(msgspec.Struct, rename="camel"):
 
 _decode_forget = msgspec.json.Decoder(Forget).decode
 _decode_naming = msgspec.json.Decoder(_Naming).decode
+_decode_odd_naming = TolerantDecoder(_Naming).decode
 
 
 def forget(user_id: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """Key, value and headers of the record that makes everybody forget a user."""
+    """Key, value and headers of the record that makes everybody forget a user.
+
+    Raises
+    ------
+    ConfigError
+        The user id is empty: it is nobody's.
+    """
+    if not user_id:
+        raise ConfigError("forget whom? The user id is empty (an unset shell variable?)")
     return user_id.encode(), msgspec.json.encode(Forget("forget", user_id)), [(HEADER, FORGET)]
 
 
@@ -50,8 +62,24 @@ def forgotten(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> str 
         return None
     try:
         return _decode_forget(value).user_id or None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def names_nobody(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
+    """Whether a record says `forget` and not whom.
+
+    Examples
+    --------
+    >>> names_nobody(b'{"type":"forget","userId":""}', [(HEADER, FORGET)])
+    True
+    """
+    if value is None or (HEADER, FORGET) not in headers:
+        return False
+    try:
+        return not _decode_forget(value).user_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def users_named(
@@ -62,6 +90,9 @@ def users_named(
     named = {text.decode("utf-8", "replace") for text in (key, *found) if text}
     try:
         naming = _decode_naming(value or b"")
-    except (msgspec.DecodeError, RecursionError):
-        return named
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            naming, _ = _decode_odd_naming(value or b"")
+        except RejectedRecord:
+            return named
     return named | {str(one) for one in (naming.user_id, naming.anonymous_id) if one}

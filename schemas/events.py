@@ -19,7 +19,8 @@ Id = Text | int
 Number = int | float | str
 """Money and quantities: a number, or a string that holds one."""
 
-EventType = Literal["track", "identify", "page", "screen"]
+EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
+"""`group` and `alias` are accepted, counted and without effect."""
 
 
 class Product(Struct):
@@ -27,12 +28,13 @@ class Product(Struct):
 
     product_id: Id | None = None
     sku: Id | None = None
+    id: Id | None = None
     price: Number | None = None
     quantity: Number | None = None
 
 
 class Properties(Struct):
-    """The properties Hark reads; any other is accepted and ignored."""
+    """The properties Hark reads; any other is accepted and ignored, odd types are left out."""
 
     product_id: Id | None = None
     sku: Id | None = None

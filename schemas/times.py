@@ -1,21 +1,40 @@
-"""Times on the wire: ISO 8601 or epoch milliseconds in, ISO 8601 out."""
+"""Times on the wire: ISO 8601 or epoch milliseconds in, ISO 8601 out.
+
+An event's `timestamp` is read by `parse_time_ms`; numbers in another unit than milliseconds are
+refused with the unit in the reason. Files name no unit, so their readers ask `epoch_unit` or take
+`read_epoch_ms`, which tell the unit by the magnitude.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Literal
 
+from schemas.contract import LATEST_MS, OLDEST_MS
 from schemas.errors import Reason, RejectedRecord
 
-_ISO = re.compile(r"[0-9W-]{8,10}([Tt ][0-9:.,]+(Z|[+-][0-9]{2}(:?[0-5][0-9]){0,2})?)?")
-"""datetime.fromisoformat() takes any character between date and time, and offsets like +02:80."""
+Unit = Literal["s", "ms", "us", "ns"]
 
-_MILLIS = re.compile(r"[0-9]{9,}")
+_PER_S: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "ms", "us": "microseconds", "ns": "nanoseconds"}
+_ISO = re.compile(
+    r"(?P<date>[0-9W-]{8,10})"
+    r"(?P<time>[Tt ][0-9:.,]+)?"
+    r"(?(time)(?: ?(?P<zone>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-5][0-9]){0,2})"
+    r"(?: UTC)?(?:\[[A-Za-z0-9_/+-]+\])?)?)"
+)
+"""What datetime.fromisoformat() may see: it takes any character between date and time, and offsets
+like +02:80. The zone may follow a blank (Ruby, BigQuery), end in ` UTC` (Go) or be named once more
+in brackets (Java)."""
+_EPOCH = re.compile(r"[0-9]{9,}(\.[0-9]*)?")
 
 
 def parse_time_ms(timestamp: float | str) -> int:
     """Epoch milliseconds of an ISO 8601 string or of a number of milliseconds.
+
+    A number of seconds is returned as it is: 1970, which is older than any event.
 
     Raises
     ------
@@ -26,25 +45,75 @@ def parse_time_ms(timestamp: float | str) -> int:
     --------
     >>> parse_time_ms("2015-09-01T19:11:57Z"), parse_time_ms("1441134717000")
     (1441134717000, 1441134717000)
+    >>> parse_time_ms("2015-09-01 21:11:57 +0200"), parse_time_ms("2015-09-01 19:11:57 UTC")
+    (1441134717000, 1441134717000)
     """
     try:
-        if isinstance(timestamp, str) and not _MILLIS.fullmatch(timestamp):
-            return _parse_iso(timestamp)
-        time_ms = int(timestamp)
+        if isinstance(timestamp, str) and not _EPOCH.fullmatch(timestamp):
+            return parse_iso_ms(timestamp)
+        time_ms = int(timestamp) if not isinstance(timestamp, str) else _whole(timestamp)
     except (ValueError, OverflowError) as error:
         raise RejectedRecord(Reason.INVALID_TIMESTAMP, f"{timestamp!r:.80}: {error}") from None
-    if abs(time_ms) >= 1 << 53:
-        raise RejectedRecord(Reason.INVALID_TIMESTAMP, f"{timestamp!r:.80}: not epoch ms")
+    if not -LATEST_MS <= time_ms <= LATEST_MS:
+        unit = epoch_unit(time_ms)
+        why = f"{_NAMES[unit]}, not ms?" if unit else "no time before 2100 in ms"
+        raise RejectedRecord(Reason.INVALID_TIMESTAMP, f"{timestamp!r:.80}: {why}")
     return time_ms
 
 
-def _parse_iso(timestamp: str) -> int:
-    if not _ISO.fullmatch(timestamp):
+def parse_iso_ms(text: str) -> int:
+    """Epoch milliseconds of an ISO 8601 text, UTC where it names no zone.
+
+    Raises
+    ------
+    ValueError
+        It isn't one.
+    """
+    found = _ISO.fullmatch(text)
+    if not found:
         raise ValueError("neither ISO 8601 nor epoch ms")
-    moment = datetime.fromisoformat(timestamp)
+    zone = found["zone"] or ""
+    offset = zone if zone.startswith(("+", "-")) else ""
+    moment = datetime.fromisoformat(found["date"] + (found["time"] or "") + offset)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+def epoch_unit(number: float) -> Unit | None:
+    """The unit in which an epoch number lies between 1990 and 2100: there is one at most.
+
+    Examples
+    --------
+    >>> epoch_unit(1796030788), epoch_unit(1796030788930), epoch_unit(1796030788930686)
+    ('s', 'ms', 'us')
+    >>> epoch_unit(20261130) is None
+    True
+    """
+    for unit, per_s in _PER_S.items():
+        if OLDEST_MS * per_s <= number * 1000 <= LATEST_MS * per_s:
+            return unit
+    return None
+
+
+def read_epoch_ms(number: float) -> int | None:
+    """Epoch milliseconds of a number in the unit that `epoch_unit` tells; None if it tells none.
+
+    Examples
+    --------
+    >>> read_epoch_ms(1796030788.930686), read_epoch_ms(1796030788930686123)
+    (1796030788931, 1796030788930)
+    """
+    unit = epoch_unit(number)
+    if unit is None:
+        return None
+    per_s = _PER_S[unit]
+    return number * 1000 // per_s if isinstance(number, int) else round(number * 1000 / per_s)
+
+
+def _whole(digits: str) -> int:
+    """The whole part of a decimal number; a text of thousands of digits is none."""
+    return int(digits.partition(".")[0])
 
 
 def format_time_ms(time_ms: int) -> str:

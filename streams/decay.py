@@ -13,6 +13,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from models.elementwise import exp
+
 MAX_EXPONENT = 30.0  # e**30 times a large count still fits float32
 
 
@@ -52,8 +54,7 @@ class Decay:
 
     def weights(self, times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """What one event at each time (n,) adds -> float64 (n,)."""
-        weights: npt.NDArray[np.float64] = np.exp((times_s - (self.landmark_s or 0)) / self.tau_s)
-        return weights
+        return exp((times_s - (self.landmark_s or 0)) / self.tau_s)
 
     def scale(self, now_s: int) -> float:
         """What stored values are multiplied by to be as of `now_s`."""
@@ -61,5 +62,4 @@ class Decay:
 
     def scales(self, times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """The same for a time per value (n,) -> float64 (n,)."""
-        scales: npt.NDArray[np.float64] = np.exp(((self.landmark_s or 0) - times_s) / self.tau_s)
-        return scales
+        return exp(((self.landmark_s or 0) - times_s) / self.tau_s)

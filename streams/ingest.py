@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import ne
 from typing import Protocol
 
 import numpy as np
 import xxhash
 
-from schemas.codec import EventDecoder, EventRow
+from schemas.codec import CLOUDEVENTS, EventDecoder, EventRow
 from schemas.columns import EventColumns
 from schemas.contract import LATEST_MS
 from schemas.errors import Reason, RejectedRecord
+from schemas.times import epoch_unit
 from streams.ingest_whole import WholeDecoder
 
 
@@ -53,7 +56,11 @@ class Decoded:
     rejected
         Records for the dead letters.
     unknown_names, future, unkeyed
-        Valid events with an unknown name, clamped to the broker's time, without a key.
+        Valid events with an unknown name, clamped to the broker's time, not keyed by their user.
+    ignored
+        Accepted calls without effect (`schemas.codec.IGNORED`), by name; they have no row.
+    left_out
+        Fields that valid events had and that could not be read, by part (`schemas.codec.PARTS`).
     """
 
     columns: EventColumns
@@ -62,6 +69,8 @@ class Decoded:
     unknown_names: int
     future: int
     unkeyed: int
+    ignored: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 class BatchDecoder:
@@ -79,7 +88,8 @@ class BatchDecoder:
 
     def decode(self, batch: Records) -> Decoded:
         """Decode n records in log order; never raises for bad input."""
-        if any(batch.headers):
+        given = batch.headers if any(batch.headers) else ()
+        if any(name in CLOUDEVENTS for headers in given for name, _ in headers):
             return decode_batch(batch, self._decoder)
         whole = self._whole.decode(batch.values)
         oldest_ms = self._decoder.contract.oldest_ms
@@ -104,9 +114,18 @@ class BatchDecoder:
             references=whole.references,
             ends=np.ones(n, np.bool_),
         )
-        unkeyed = sum(key is None for key in batch.keys)
+        unkeyed = count_unkeyed(batch.keys, whole.user_ids)
         index = np.arange(n, dtype=np.int32)
-        return Decoded(columns, index, [], whole.unknown_names, int(future.sum()), unkeyed)
+        return Decoded(
+            columns, index, [], whole.unknown_names, int(future.sum()), unkeyed,
+            left_out=Counter(whole.left_out),
+        )  # fmt: skip
+
+
+def count_unkeyed(keys: Sequence[bytes | None], user_ids: Sequence[str]) -> int:
+    """How many of n keys aren't the id of their event's user."""
+    ids = [user_id.encode() for user_id in user_ids]
+    return sum(map(ne, keys, ids))
 
 
 def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
@@ -124,21 +143,26 @@ def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
     at: list[int] = []
     times: list[int] = []
     unknown = future = unkeyed = 0
+    ignored: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     decode = decoder.decode
     oldest_ms, future_ms = decoder.contract.oldest_ms, decoder.contract.future_ms
     records = zip(batch.values, batch.headers, batch.timestamps, batch.keys, strict=True)
     for i, (value, headers, broker_ms, key) in enumerate(records):
         try:
             row = decode(value, headers)
+            if row.ignored:
+                ignored[row.ignored] += 1
+                continue
             if not oldest_ms <= broker_ms <= LATEST_MS:
                 raise RejectedRecord(
                     Reason.INVALID_TIMESTAMP, f"the record's own Kafka timestamp: {broker_ms} ms"
                 )
             time_ms = broker_ms if row.time_ms is None else row.time_ms
             if time_ms < oldest_ms:
+                hint = ": seconds, not ms?" if epoch_unit(time_ms) == "s" else ""
                 raise RejectedRecord(
-                    Reason.TIMESTAMP_TOO_OLD,
-                    f"{time_ms} ms is before {oldest_ms}: seconds, not ms?",
+                    Reason.TIMESTAMP_TOO_OLD, f"{time_ms} ms is before {oldest_ms}{hint}"
                 )
         except RejectedRecord as error:
             rejected.append(Rejection(i, error.reason, error.detail))
@@ -147,12 +171,13 @@ def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
             time_ms = broker_ms
             future += 1
         unknown += not row.known_name
-        unkeyed += key is None
+        unkeyed += key != row.user_id.encode()
+        left_out.update(row.left_out)
         rows.append(row)
         at.append(i)
         times.append(time_ms)
     columns, index = _columns(batch, decoder, rows, at, times)
-    return Decoded(columns, index, rejected, unknown, future, unkeyed)
+    return Decoded(columns, index, rejected, unknown, future, unkeyed, ignored, left_out)
 
 
 def _columns(
@@ -171,7 +196,7 @@ def _columns(
     width = len(decoder.contract.entities)
     index = np.array(at, np.int32)
     hashes = [
-        0 if entity is None else digest(str(entity).encode(), seed=column)
+        0 if entity is None or entity == "" else digest(str(entity).encode(), seed=column)
         for row in rows
         for column, entity in enumerate(row.entities)
     ]
@@ -189,7 +214,10 @@ def _columns(
         amounts=np.array([amount for _, amount in pairs], np.float32),
         entities=np.array(hashes, np.uint64).reshape(n, width),
         references=np.array(
-            [0 if row.reference is None else digest(str(row.reference).encode()) for row in rows],
+            [
+                0 if row.reference in (None, "") else digest(str(row.reference).encode())
+                for row in rows
+            ],
             np.uint64,
         ),
         ends=ends,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from schemas.codec import EventDecoder
+from schemas.codec import EventDecoder, call_of
 from schemas.errors import RejectedRecord
 from schemas.kinds import Kind
 from schemas.times import parse_time_ms
@@ -43,6 +43,7 @@ class Whole:
     entities: npt.NDArray[np.uint64]
     references: npt.NDArray[np.uint64]
     unknown_names: int
+    left_out: list[str]
 
 
 class WholeDecoder:
@@ -67,15 +68,14 @@ class WholeDecoder:
         user_ids = [event.user_id for event in events]
         if not (_all_text(message_ids) and _all_text(user_ids)):
             return None
-        names = [
-            event.event if event.type == "track" else _MARKERS.get(event.type) for event in events
-        ]
+        names = [event.event if event.type == "track" else _name(event) for event in events]
         if None in names or "" in names:
             return None
         kinds = [self._kinds.get(name, -1) for name in names]
         unknown = kinds.count(-1)
         times = _times([event.timestamp for event in events])
-        pairs = self._items(events)
+        left: list[str] = []
+        pairs = self._items(events, left)
         if times is None or pairs is None:
             return None
         digest = xxhash.xxh3_64_intdigest
@@ -92,9 +92,12 @@ class WholeDecoder:
             entities=self._entities(events),
             references=self._references(events, codes),
             unknown_names=unknown,
+            left_out=left,
         )
 
-    def _items(self, events: list[Any]) -> tuple[list[str | None], npt.NDArray[np.float32]] | None:
+    def _items(
+        self, events: list[Any], left: list[str]
+    ) -> tuple[list[str | None], npt.NDArray[np.float32]] | None:
         properties = [event.properties for event in events]
         if None in properties:
             return None
@@ -114,12 +117,10 @@ class WholeDecoder:
             if found is empty:  # what an event without properties shares with all others
                 amounts[row] = 0.0
                 continue
-            try:
-                pairs = self._decoder.items(found)
-            except RejectedRecord:
-                return None
+            pairs, unread = self._decoder.items(found)
             if len(pairs) != 1:
                 return None
+            left += unread
             item_ids[row], amounts[row] = pairs[0]
         if (np.abs(amounts) > _LARGEST).any():
             return None
@@ -129,6 +130,8 @@ class WholeDecoder:
         digest = xxhash.xxh3_64_intdigest
         hashed = np.zeros((len(events), len(self._decoder.contract.entities)), np.uint64)
         for number, column in enumerate(self._decoder.entity_columns(events)):
+            if "" in column:
+                column = [None if one == "" else one for one in column]  # noqa: PLW2901 - rare
             if column.count(None) < len(column):
                 hashed[:, number] = np.array(
                     [0 if one is None else digest(str(one).encode(), number) for one in column],
@@ -142,13 +145,19 @@ class WholeDecoder:
         references = np.zeros(len(events), np.uint64)
         for row in np.flatnonzero(kinds == Kind.LABEL).tolist():
             reference = self._decoder.reference(events[row])
-            if reference is not None:
+            if reference is not None and reference != "":
                 references[row] = xxhash.xxh3_64_intdigest(str(reference).encode())
         return references
 
 
 _IDENTIFY, _PAGE, _SCREEN = object(), object(), object()
 _MARKERS = {"identify": _IDENTIFY, "page": _PAGE, "screen": _SCREEN}
+
+
+def _name(event: Any) -> Any:
+    """What names the event's kind; None for a call without effect or of no known type."""
+    call = call_of(event)
+    return event.event if call == "track" else _MARKERS.get(call)
 
 
 def _numbers(values: list[Any]) -> npt.NDArray[np.float64] | None:

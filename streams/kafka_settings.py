@@ -13,6 +13,8 @@ from schemas.errors import ConfigError
 from streams.section import Section
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\],]+)(:(?P<port>[0-9]{1,5}))?")
+AFTER_DRAIN_S = 40.0
+"""For the last commit, the last checkpoints and the way to the brokers and back."""
 
 
 class Kafka(Section):
@@ -62,6 +64,11 @@ class Kafka(Section):
         if bool(self.certificate_file) != bool(self.key_file):
             raise ValueError("certificate_file and key_file belong together: set both or neither")
         return self
+
+    @property
+    def rebalance_timeout_s(self) -> float:
+        """How long the members of the group wait for each other: a drain and what follows it."""
+        return self.drain_timeout_s + AFTER_DRAIN_S
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """TLS context for the brokers, None without TLS.

@@ -28,6 +28,8 @@ class BatchCounts:
     future: int = 0
     out_of_order: int = 0
     unkeyed: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)  # calls without effect, by name
+    left_out: Mapping[str, int] = field(default_factory=dict)  # unreadable fields, by part
     recommend: int = 0
     """Decision points by kind."""
     churn: int = 0
@@ -44,13 +46,14 @@ class BatchCounts:
         added = {
             each.name: sum(getattr(part, each.name) for part in parts)
             for each in fields(BatchCounts)
-            if each.name not in ("dead_letters", "kinds")
+            if each.name not in ("dead_letters", "kinds", "ignored", "left_out")
         }
-        dead_letters: Counter[str] = Counter()
-        for part in parts:
-            dead_letters.update(part.dead_letters)
+        by_name: dict[str, Counter[str]] = {
+            name: sum((Counter(getattr(part, name)) for part in parts), Counter())
+            for name in ("dead_letters", "ignored", "left_out")
+        }
         kinds = np.concatenate([part.kinds for part in parts])
-        return BatchCounts(**added, dead_letters=dead_letters, kinds=kinds)
+        return BatchCounts(**added, **by_name, kinds=kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from models.candidates import LOWEST, Pool
 from models.engine import Scores
-from models.kernel import kernel, vector_kernel
+from models.kernel import kernel
+from models.sums import item_logits
 from models.windows import Windows
 from streams.candidates import Source, Suggestions
 
@@ -75,8 +76,9 @@ def gather(
     )
     np.greater_equal(pool.items[:, :k], 0, out=pool.offered[:, :k])
     total = _log_sum(scores.scores)
-    model = rows, item_table, item_bias
-    _ask(pool.items, model, scores.queries, total, (pool.engine, pool.bias), pool.known)
+    model_rows = _model_rows(pool.items, rows)
+    logits = item_logits(scores.queries, model_rows, item_table, item_bias)
+    _ask(model_rows, logits, item_bias, total, (pool.engine, pool.bias), pool.known)
     return pool
 
 
@@ -123,38 +125,46 @@ def _place(items: Items, item: int) -> int:
 
 
 @kernel
+def _model_rows(items: Items, rows: Ints) -> Ints:
+    """Model row of each item (D, C), 0 = none, or unknown to the model."""
+    out = np.zeros(items.shape, np.int64)
+    for d in range(items.shape[0]):
+        for c in range(items.shape[1]):
+            item = items[d, c]
+            if 0 <= item < len(rows):
+                out[d, c] = rows[item]
+    return out
+
+
+@kernel
 def _ask(
-    items: Items,
-    model: tuple[Ints, Floats, Floats],
-    queries: Floats,
+    rows: Ints,
+    logits: Floats,
+    bias: Floats,
     total: Floats,
     out: tuple[Floats, Floats],
     known: npt.NDArray[np.bool_],
 ) -> None:
     """Fill in what the network says about each candidate that it knows."""
-    rows, table, bias = model
     engine, biases = out
-    for d in range(len(items)):
-        for c in range(items.shape[1]):
-            item = items[d, c]
-            row = rows[item] if 0 <= item < len(rows) else 0
+    for d in range(rows.shape[0]):
+        for c in range(rows.shape[1]):
+            row = rows[d, c]
             if row > 0:
-                logit = _dot(table[row], queries[d]) + bias[row]
-                engine[d, c] = min(max(logit - total[d], np.float32(LOWEST)), np.float32(0.0))
+                logit = logits[d, c] - total[d]
+                engine[d, c] = min(max(logit, np.float32(LOWEST)), np.float32(0.0))
                 known[d, c], biases[d, c] = True, bias[row]
 
 
-@vector_kernel
-def _dot(one: Floats, other: Floats) -> np.float32:
-    total = np.float32(0)
-    for i in range(len(one)):
-        total += one[i] * other[i]
-    return total
-
-
+@kernel
 def _log_sum(scores: Floats) -> Floats:
     """Log of the sum of exp over each row (D, K) -> (D,)."""
-    top = scores.max(axis=1, keepdims=True, initial=-1e4)
-    total = np.log(np.exp(scores - top).sum(axis=1) + 1e-9)
-    answer: Floats = top[:, 0] + total
-    return answer
+    out = np.empty(len(scores), np.float32)
+    for d in range(len(scores)):
+        top, total = np.float32(-1e4), 1e-9
+        for score in scores[d]:
+            top = max(top, score)
+        for score in scores[d]:
+            total += np.exp(np.float64(score) - np.float64(top))
+        out[d] = top + np.log(total)
+    return out

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from models.kernel import kernel
 from schemas.errors import StateError
-from streams.user_rows import Rows, row_type
+from streams.user_rows import PER_EVENT, Rows, row_type
 
 VERSION = 1
 _SENT = 8
@@ -95,9 +95,8 @@ def unpack(values: Sequence[bytes], length: int) -> tuple[Rows, Words]:
 
 def _widths(row: np.dtype[np.void]) -> tuple[Ints, int]:
     """Bytes per event of each field per event, and how many events a row has room for."""
-    fields = [row[name] for name in row.names or ()]
-    arrays = [field for field in fields[:6] if field.subdtype is not None]
-    return np.array([field.base.itemsize for field in arrays], np.int64), arrays[0].shape[0]
+    fields = [row[name] for name in PER_EVENT]
+    return np.array([field.base.itemsize for field in fields], np.int64), fields[0].shape[0]
 
 
 def _as_bytes(rows: Rows) -> Bytes:

@@ -17,6 +17,7 @@ from models.registry import Model
 from schemas.codec import EventDecoder
 from schemas.columns import EventColumns
 from schemas.errors import EngineError, Reason
+from schemas.kinds import Kind
 from streams import forgetting
 from streams.batches import RecordBatch
 from streams.dead_letter import dead_letter
@@ -120,6 +121,11 @@ class Scorer:
         self._record = record
         self._isolation = Isolation(max_failures)
 
+    @property
+    def model_version(self) -> str:
+        """Who answers now; may be asked from any thread."""
+        return self._decider.model_version
+
     def use(self, model: Model | None) -> None:
         """Answer with `model` from the next batch on."""
         self._decider.use(model)
@@ -159,7 +165,7 @@ class Scorer:
             decoded = self._decoder.decode(batch)
         columns = decoded.columns
         with self._metrics.stage("histories"):
-            applied = state.histories.apply(columns)
+            applied = state.with_orphans(columns, state.histories.apply(columns))
         decisions, engine_error = self._decide(state, columns, applied)
         outcomes = _outcomes(len(batch), decoded, applied)
         late = [
@@ -267,7 +273,7 @@ class Scorer:
 
 
 def _outcomes(records: int, decoded: Decoded, applied: Applied) -> npt.NDArray[np.int8]:
-    """int8 (records,): what became of each record; 0 = it broke the contract."""
+    """int8 (records,): what became of each record; 0 = it broke the contract or was ignored."""
     outcomes = np.zeros(records, np.int8)
     np.maximum.at(outcomes, decoded.index, _RANK[applied.outcomes])
     return outcomes
@@ -282,16 +288,19 @@ def _counts(
     decisions: Decisions,
 ) -> BatchCounts:
     points = applied.points
+    ignored = decoded.ignored.total()
     return BatchCounts(
         records=len(outcomes),
-        accepted=int((outcomes == _ACCEPTED_RANK).sum()),
+        accepted=int((outcomes == _ACCEPTED_RANK).sum()) + ignored,
         duplicates=int((outcomes == _DUPLICATE_RANK).sum()),
         dead_letters=Counter(rejection.reason.value for rejection in rejected),
-        kinds=kinds,
+        kinds=np.append(kinds, np.full(ignored, Kind.OTHER, np.uint8)),
         unknown_names=decoded.unknown_names,
         future=decoded.future,
         out_of_order=applied.disordered,
         unkeyed=decoded.unkeyed,
+        ignored=decoded.ignored,
+        left_out=decoded.left_out,
         recommend=int(points.asking(Task.RECOMMEND).sum()),
         churn=decisions.scored("churn"),
         risk=decisions.scored("risk"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -121,6 +121,22 @@ class Gate(Section):
     latency_ms: Annotated[float, Field(gt=0)] = 1_000.0
 
 
+class Train(Section):
+    """What `hark train` reads, keeps of the archive, and holds in memory.
+
+    The newest `window_days` of the log (record time) teach and judge; the `warm_up_days` before
+    only bring histories and counters to where the workers had them. With `prune_archive` what is
+    older than both is deleted from the archive. An event takes about 100 bytes, a decision point
+    600: with more than `max_events` users are sampled, with more than `max_points` their points.
+    """
+
+    window_days: Positive = 90
+    warm_up_days: Annotated[int, Field(ge=0)] = 30
+    prune_archive: bool = True
+    max_events: Positive = 5_000_000
+    max_points: Positive = 1_000_000
+
+
 class Http(Section):
     """The worker's own HTTP server: /metrics, /healthz, /readyz."""
 
@@ -172,9 +188,20 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     model: Model = Model()
     gate: Gate = Gate()
+    train: Train = Train()
     http: Http = Http()
     limits: Limits = Limits()
     privacy: Privacy = Privacy()
+
+    @model_validator(mode="after")
+    def _a_stop_may_drain(self) -> Self:
+        limit_s, drain_s = self.limits.stop_timeout_s, self.kafka.drain_timeout_s
+        if limit_s <= drain_s:
+            raise ValueError(
+                f"limits.stop_timeout_s {limit_s:g} must be longer than kafka.drain_timeout_s "
+                f"{drain_s:g}: a stop drains first"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

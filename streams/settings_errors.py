@@ -89,6 +89,8 @@ def invalid(error: ValidationError) -> ConfigError:
         if first["type"] == "extra_forbidden"
         else first["msg"].removeprefix("Value error, ")
     )
+    if not place:  # between two settings, which the message names
+        return ConfigError(wrong)
     # What is in a list or under [events] has no variable of its own; a section has many.
     depth = next((n for n, part in enumerate(first["loc"]) if isinstance(part, int)), len(place))
     path = place[: 1 if place[0] == "events" else depth]

@@ -1,13 +1,16 @@
 """The meaning of a history, event by event: duplicates, late events, disorder, running sums.
 
-For each event in log order:
+A record with several products has several rows, and is one event: all its rows have one user, kind
+and time, and they stand or fall together. For each record in log order:
 
-1. an event whose (message, item, kind) is among the user's last L events is a duplicate;
+1. one of which any row's (message, item, kind) was among the user's last L events before it is a
+   duplicate;
 2. one that is older than the user's newest by more than `late_s` is late;
-3. any other is accepted and takes its place by event time, after those of the same second; beyond
-   L events the oldest goes (which may be the new one itself);
-4. an accepted event advances the user's running sums, and may ask for a decision: `points` says
-   when. The decision sees the user's last L events up to and including it, and the sums after it.
+3. of any other each row is accepted and takes its place by event time, after those of the same
+   second; beyond L events the oldest goes (which may be the new one itself);
+4. an accepted row advances the user's running sums, and may ask for a decision: `points` says
+   when. The decision sees the user's last L events up to and including it, and the sums after it;
+   a record's last row asks for all of it.
 
 The running sums reach back further than the last L events. The decayed ones stand at the user's
 newest event: a newer event decays them by the time passed, an older one comes in decayed.
@@ -25,6 +28,7 @@ from schemas.kinds import Kind
 from streams.items import NO_ITEM
 from streams.points import Task
 from streams.taken import Events, Outcome, Rules, Taken
+from streams.user_rows import PER_EVENT, PER_USER
 
 DAY_S = 86_400
 SESSION_GAP_S = 1_800
@@ -33,7 +37,8 @@ _PURCHASE, _PAYMENT, _CANCEL = int(Kind.PURCHASE), int(Kind.PAYMENT), int(Kind.C
 _RISK, _RECOMMEND, _CHURN = int(Task.RISK), int(Task.RECOMMEND), int(Task.CHURN)
 
 
-_DUPLICATE, _LATE = int(Outcome.DUPLICATE), int(Outcome.LATE)
+_ACCEPTED, _DUPLICATE = int(Outcome.ACCEPTED), int(Outcome.DUPLICATE)
+_LATE, _NEW = int(Outcome.LATE), -1
 
 
 def take(rows: npt.NDArray[Any], events: Events, rules: Rules, taken: Taken) -> tuple[int, int]:
@@ -43,10 +48,9 @@ def take(rows: npt.NDArray[Any], events: Events, rules: Rules, taken: Taken) -> 
     -------
     D, and how many accepted records were older than their user's newest event.
     """
-    names = rows.dtype.names or ()
     points, disordered = _take(
-        tuple(rows[name] for name in names[:6]),
-        tuple(rows[name] for name in names[6:]),
+        tuple(rows[name] for name in PER_EVENT),
+        tuple(rows[name] for name in PER_USER),
         events,
         rules,
         taken,
@@ -56,19 +60,20 @@ def take(rows: npt.NDArray[Any], events: Events, rules: Rules, taken: Taken) -> 
 
 @kernel
 def _take(
-    histories: tuple[npt.NDArray[Any], ...],
-    sums: tuple[npt.NDArray[Any], ...],
+    histories: tuple[npt.NDArray[Any], ...],  # PER_EVENT, each (users, L)
+    sums: tuple[npt.NDArray[Any], ...],  # PER_USER, each (users,) or (users, k)
     events: Events,
     rules: Rules,
     taken: Taken,
 ) -> tuple[int, int]:
-    h_item, h_time, h_amount, h_entity, h_message, h_kind = histories
+    h_item, h_time, _, _, h_message, h_kind = histories
     applied, last_s, last_point_s, length = sums[0], sums[2], sums[4], sums[-1]
-    slots, offsets, times_s, kinds, items, amounts, entities, messages, ends = events
-    (outcomes, before, ratios, at_rows, tasks, w_items, w_kinds, w_times, w_amounts, w_entities,
-     w_lengths, w_now, accumulators) = taken  # fmt: skip
-    most, lookback = h_item.shape[1], before.shape[1]
+    slots, offsets, times_s = events.slots, events.offsets, events.times_s
+    kinds, items, amounts = events.kinds, events.items, events.amounts
+    messages, ends = events.messages, events.ends
+    most, lookback = h_item.shape[1], taken.before.shape[1]
     points = disordered = asked = 0
+    outcome = _NEW
     for i in range(len(slots)):
         slot, t = slots[i], times_s[i]
         if slot < 0:
@@ -76,69 +81,110 @@ def _take(
         applied[slot] = offsets[i]
         n = int(length[slot])
         newest = int(h_time[slot, n - 1]) if n else t
-        seen = False
-        for j in range(n):
-            if h_message[slot, j] == messages[i]:
-                seen |= h_item[slot, j] == items[i] and h_kind[slot, j] == kinds[i]
-        if seen or t < newest - rules.late_s:
-            outcomes[i] = _DUPLICATE if seen else _LATE
-        else:
-            place = n
+        if outcome == _NEW:  # the record's first row speaks for all
+            outcome = _LATE if t < newest - rules.late_s else _ACCEPTED  # 2
+            for j in range(n):  # 1
+                same = h_message[slot, j] == messages[i] and h_kind[slot, j] == kinds[i]
+                if same and _in_record(h_item[slot, j], items, ends, i):
+                    outcome = _DUPLICATE
+        taken.outcomes[i] = outcome
+        if outcome == _ACCEPTED:
+            place = n  # 3
             while place and h_time[slot, place - 1] > t:
                 place -= 1
             begin = max(0, place + 1 - most)
             for j in range(min(lookback, place - begin)):
-                before[i, j] = h_item[slot, place - 1 - j]
+                taken.before[i, j] = h_item[slot, place - 1 - j]
             disordered += t < newest and ends[i]
-            ratios[i] = _sum_up(sums, slot, t, kinds[i], amounts[i], accumulators[points])
-            # A record's last accepted row asks for all of it.
+            taken.ratios[i] = _sum_up(  # 4
+                sums, slot, t, kinds[i], amounts[i], taken.accumulators[points]
+            )
             point_s = int(last_point_s[slot])
             due = rules.asking[kinds[i]] or point_s == 0 or t - point_s >= rules.refresh_s
             asked = _RISK if rules.watched[kinds[i]] else 0
             if due and t >= last_s[slot]:
                 asked |= _RECOMMEND | _CHURN
             if asked:
-                at_rows[points], tasks[points], w_now[points] = i, asked, t
-                w_lengths[points] = place - begin + 1
-                for j in range(place - begin):
-                    w_items[points, j] = h_item[slot, begin + j]
-                    w_kinds[points, j] = h_kind[slot, begin + j]
-                    w_times[points, j] = h_time[slot, begin + j]
-                    w_amounts[points, j] = h_amount[slot, begin + j]
-                    w_entities[points, j] = h_entity[slot, begin + j]
-                j = place - begin
-                w_items[points, j], w_kinds[points, j] = items[i], kinds[i]
-                w_times[points, j], w_amounts[points, j] = t, amounts[i]
-                w_entities[points, j] = entities[i]
-                w_items[points, j + 1 :] = NO_ITEM
-                w_kinds[points, j + 1 :] = 0
-                w_times[points, j + 1 :] = 0
-                w_amounts[points, j + 1 :] = 0
-                w_entities[points, j + 1 :] = 0
-            # Make room at `place`: later events move up, or in a full history earlier ones down.
-            if n < most:
-                step, first, last = -1, n, place
-                length[slot] = n + 1
-            else:
-                step, first, last = 1, 0, place - 1
-            for j in range(first, last, step):
-                h_item[slot, j] = h_item[slot, j + step]
-                h_time[slot, j] = h_time[slot, j + step]
-                h_amount[slot, j] = h_amount[slot, j + step]
-                h_entity[slot, j] = h_entity[slot, j + step]
-                h_message[slot, j] = h_message[slot, j + step]
-                h_kind[slot, j] = h_kind[slot, j + step]
-            if last >= 0:
-                h_item[slot, last], h_kind[slot, last] = items[i], kinds[i]
-                h_time[slot, last], h_amount[slot, last] = t, amounts[i]
-                h_entity[slot, last], h_message[slot, last] = entities[i], messages[i]
+                taken.rows[points], taken.tasks[points], taken.now_s[points] = i, asked, t
+                _show(histories, slot, begin, place, events, i, taken, points)
+            length[slot] = _insert(histories, n, place, slot, events, i)  # 3
         if ends[i]:
+            outcome = _NEW
             if asked:
                 if asked & _RECOMMEND:
-                    last_point_s[slot] = w_now[points]
+                    last_point_s[slot] = taken.now_s[points]
                 points += 1
             asked = 0
     return points, disordered
+
+
+@kernel
+def _in_record(
+    item: int, items: npt.NDArray[np.int32], ends: npt.NDArray[np.bool_], first: int
+) -> bool:
+    """Whether a row of the record that begins at `first` has this item."""
+    i = first
+    while items[i] != item and not ends[i]:
+        i += 1
+    return items[i] == item
+
+
+@kernel
+def _show(
+    histories: tuple[npt.NDArray[Any], ...],
+    slot: int,
+    begin: int,
+    place: int,
+    events: Events,
+    i: int,
+    taken: Taken,
+    point: int,
+) -> None:
+    """Window number `point`: the user's events `begin` to `place`, then event `i`, then nothing."""
+    h_item, h_time, h_amount, h_entity, _, h_kind = histories
+    last = place - begin
+    taken.lengths[point] = last + 1
+    for j in range(last):
+        taken.items[point, j] = h_item[slot, begin + j]
+        taken.kinds[point, j] = h_kind[slot, begin + j]
+        taken.times_s[point, j] = h_time[slot, begin + j]
+        taken.amounts[point, j] = h_amount[slot, begin + j]
+        taken.entities[point, j] = h_entity[slot, begin + j]
+    taken.items[point, last], taken.kinds[point, last] = events.items[i], events.kinds[i]
+    taken.times_s[point, last], taken.amounts[point, last] = events.times_s[i], events.amounts[i]
+    taken.entities[point, last] = events.entities[i]
+    taken.items[point, last + 1 :] = NO_ITEM
+    taken.kinds[point, last + 1 :] = 0
+    taken.times_s[point, last + 1 :] = 0
+    taken.amounts[point, last + 1 :] = 0
+    taken.entities[point, last + 1 :] = 0
+
+
+@kernel
+def _insert(
+    histories: tuple[npt.NDArray[Any], ...], n: int, place: int, slot: int, events: Events, i: int
+) -> int:
+    """Put event `i` at `place` of a history of `n` events -> how many it holds then.
+
+    Later events move up, or in a full history earlier ones down.
+    """
+    h_item, h_time, h_amount, h_entity, h_message, h_kind = histories
+    if n < h_item.shape[1]:
+        step, first, last, n = -1, n, place, n + 1
+    else:
+        step, first, last = 1, 0, place - 1
+    for j in range(first, last, step):
+        h_item[slot, j] = h_item[slot, j + step]
+        h_time[slot, j] = h_time[slot, j + step]
+        h_amount[slot, j] = h_amount[slot, j + step]
+        h_entity[slot, j] = h_entity[slot, j + step]
+        h_message[slot, j] = h_message[slot, j + step]
+        h_kind[slot, j] = h_kind[slot, j + step]
+    if last >= 0:
+        h_item[slot, last], h_kind[slot, last] = events.items[i], events.kinds[i]
+        h_time[slot, last], h_amount[slot, last] = events.times_s[i], events.amounts[i]
+        h_entity[slot, last], h_message[slot, last] = events.entities[i], events.messages[i]
+    return n
 
 
 @kernel

@@ -17,7 +17,7 @@ PAIR_WINDOW = 5  # as `Covisits.window`
 FEW_VISITS = np.float32(1.0)  # an item seen less often is not lifted any further
 COVISITED_WEIGHT, OWN_WEIGHT, POPULAR_WEIGHT = np.float32(1.0), np.float32(1.5), np.float32(0.05)
 
-_RANK = np.float32(0.7) ** np.arange(RECENT, dtype=np.float32)
+_RANK = np.array([0.7**rank for rank in range(RECENT)], np.float32)
 _ACTION_WEIGHT = np.ones(N_KINDS, np.float32)
 _ACTION_WEIGHT[[Kind.PURCHASE, Kind.REMOVE, Kind.CANCEL]] = 0.2
 _ACTION_WEIGHT[Kind.CART] = 1.5

@@ -12,9 +12,8 @@ import polars as pl
 
 from models import evaluation, metrics, recipe
 from ops.adapters import Source, load
-from ops.evaluate import Show, Task
 from ops.evaluation import popularity
-from ops.evaluation.report import HARK, Report, Row
+from ops.evaluation.report import HARK, Report, Row, Show, Task
 from ops.evaluation.temporal import Lists, ask_the_future
 from ops.evaluation.timeline import ITEM
 from ops.file_options import warn_of

@@ -99,11 +99,11 @@ def ask_the_future(
         stops_ms=[int(source.events["time_ms"][timeline.cut])],
     )
     state.decide_at(EVERY_EVENT)
-    keeper = Keeper(round((1 - build.VALIDATION_SHARE) * timeline.cut), RANKER_POINTS)
+    keeper = Keeper(build.VALIDATION_SHARE, RANKER_POINTS)
     early: list[_Questions] = []
 
-    def look(step: Step) -> None:
-        keeper.see(step)
+    def look(step: Step, kept: Ints) -> None:
+        keeper.see(step, kept)
         early.append(_Questions.of(step, answers, timeline.cut))
 
     samples = _without_labels(collect(_until(steps, timeline.cut), LabelRules(), look=look))

@@ -180,7 +180,9 @@ ERRORS = (
           (Query(rate("hark_unknown_event_names_total"), "unknown event name"),
            Query(rate("hark_future_events_total"), "dated in the future"),
            Query(rate("hark_out_of_order_events_total"), "out of order"),
-           Query(rate("hark_unkeyed_events_total"), "without a key"),
+           Query(rate("hark_unkeyed_events_total"), "not keyed by its user"),
+           Query(rate("hark_left_out_fields_total"), "a field left out"),
+           Query(rate("hark_ignored_calls_total"), "group or alias, ignored"),
            Query('sum(rate(hark_events_total{instance=~"$instance", outcome="duplicate"}'
                  f"{RATE}))", "duplicate"))),
 )  # fmt: skip

@@ -21,7 +21,10 @@ from tests.contract.test_decode import GOOD, Batch
 
 DECODER = EventDecoder(Contract())
 ids = st.sampled_from(["u1", "u2", "ü", 7]) | st.none() | st.just("")
-numbers = st.sampled_from([0, 2, 2.5, -1, "3.5", "dear", 1e29, 1e31, 10**400]) | st.none()
+numbers = (
+    st.sampled_from([0, 2, 2.5, -1, "3.5", "$3,50", "", "dear", True, [], 1e29, 1e31, 10**400])
+    | st.none()
+)
 products = st.lists(st.fixed_dictionaries({}, optional={"product_id": ids, "price": numbers}))
 properties = st.none() | st.fixed_dictionaries(
     {},
@@ -39,7 +42,7 @@ odd = st.fixed_dictionaries(
     {},
     optional={
         "messageId": ids, "userId": ids, "event": names, "timestamp": stamps,
-        "type": st.sampled_from(["track", "identify", "page", "screen", "alias"]),
+        "type": st.sampled_from(["track", "identify", "page", "screen", "alias", "Track", None]),
         "properties": properties,
         "context": st.sampled_from([None, {}, {"ip": 7}, {"device": None}, {"device": {"id": 1}}]),
     },
@@ -63,6 +66,7 @@ def test_whole_batches_decode_like_single_records(batch: list[bytes | None]) -> 
     assert (whole.unknown_names, whole.future, whole.unkeyed) == (
         single.unknown_names, single.future, single.unkeyed,
     )  # fmt: skip
+    assert (whole.ignored, whole.left_out) == (single.ignored, single.left_out)
 
 
 def good(**change: Any) -> bytes:

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from models import metrics, sequences
-from ops.evaluate import Task
 from ops.evaluation import leave_one_out, orders
 from ops.evaluation.order_log import OrderLog
 from ops.evaluation.orders import Orders
-from ops.evaluation.report import HARK, Report
+from ops.evaluation.report import HARK, Report, Task
 from schemas.errors import ConfigError
 from schemas.kinds import Kind
 from streams.settings import Settings

@@ -19,8 +19,6 @@ from schemas.errors import Reason
 from schemas.kinds import Kind
 from tests.fuzz.plain_values import Refused, number_of, time_ms_of
 
-IDS = ("product_id", "sku", "terminal_id", "payment_id", "payment_method")
-NUMBERS = ("price", "quantity", "revenue", "total", "value", "amount")
 DEEP = 150
 
 
@@ -53,8 +51,8 @@ def read(
     Unsure
         Anything goes but a crash.
     """
-    event = _parse(value, contract)
-    _check_types(event)
+    event, valid = _parse(value, contract)
+    _clean(event, valid)
     for field, header in (
         ("messageId", "ce_id"),
         ("event", "ce_type"),
@@ -64,18 +62,21 @@ def read(
         given = [content for name, content in headers if name == header]
         if event.get(field) is None and given and given[-1]:
             event[field] = _header(given[-1])
+    if _call(event) in ("group", "alias"):
+        return []
+    _check_needed(event, valid)
     return _rows(event, broker_ms, contract)
 
 
-def _parse(value: bytes | None, contract: Contract) -> dict[str, Any]:
+def _parse(value: bytes | None, contract: Contract) -> tuple[dict[str, Any], bool]:
+    """The object in a record, and whether all its bytes are UTF-8."""
     if value is None:
         raise Refused(Reason.NULL_VALUE)
     if len(value) > contract.max_event_bytes:
         raise Refused(Reason.TOO_LARGE)
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        raise Refused(Reason.INVALID_UTF8) from None
+    plain = value.removeprefix("\ufeff".encode()).rstrip(b"\0")
+    text = plain.decode(errors="replace")
+    valid = text.encode() == plain
     twice = False
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,15 +90,27 @@ def _parse(value: bytes | None, contract: Contract) -> dict[str, Any]:
         parsed = json.loads(
             text, parse_constant=_refuse, parse_int=_integer, object_pairs_hook=pairs
         )
-        json.dumps(parsed, ensure_ascii=False).encode()  # no half of a surrogate pair
     except (ValueError, RecursionError):
-        # A wrong type before the fault may be told first.
-        raise Refused(Reason.MALFORMED_JSON, Reason.WRONG_TYPE) from None
+        # A first value that is no object may be told before what is wrong after it.
+        reasons = (Reason.MALFORMED_JSON, Reason.WRONG_TYPE) if valid else (Reason.INVALID_UTF8,)
+        raise Refused(*reasons) from None
     if twice:
         raise Unsure
     if not isinstance(parsed, dict):
-        raise Refused(Reason.WRONG_TYPE)
-    return parsed
+        raise Refused(Reason.WRONG_TYPE if valid else Reason.INVALID_UTF8)
+    found: dict[str, Any] = _whole_pairs(parsed)
+    return found, valid
+
+
+def _whole_pairs(value: Any) -> Any:
+    """The same, with U+FFFD for each half of a surrogate pair."""
+    if isinstance(value, str):
+        return "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in value)
+    if isinstance(value, list):
+        return [_whole_pairs(one) for one in value]
+    if isinstance(value, dict):
+        return {_whole_pairs(name): _whole_pairs(one) for name, one in value.items()}
+    return value
 
 
 def _depth(text: str) -> int:
@@ -118,58 +131,88 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _check_types(event: dict[str, Any]) -> None:
+ODD = object()
+"""Stands for a field that every event needs and that is odd."""
+
+
+def _clean(event: dict[str, Any], valid: bool) -> None:
+    """Leave out what can't be read; mark as `ODD` what an event can't do without."""
     for name in ("messageId", "userId", "anonymousId"):
-        _is_id(event.get(name))
-    if not isinstance(event.get("type", "track"), str):
-        raise Refused(Reason.WRONG_TYPE)
-    name = event.get("event")
-    if name is not None and not (isinstance(name, str) and len(name) <= 512):
-        raise Refused(Reason.WRONG_TYPE)
-    _is_number(event.get("timestamp"))
-    properties = _object(event.get("properties"))
-    for name in IDS:
-        _is_id(properties.get(name))
-    for name in NUMBERS:
-        _is_number(properties.get(name))
+        if name in event and not _is_id(event[name], valid):
+            event[name] = ODD
+    for name, most in (("type", None), ("event", 512)):
+        text = event.get(name)
+        if text is not None and not (_is_text(text, valid) and len(text) <= (most or len(text))):
+            event[name] = ODD
+    stamp = event.get("timestamp")
+    if isinstance(stamp, str):
+        if not _is_text(stamp, valid):
+            event["timestamp"] = ODD
+    elif stamp is not None and not _is_number(stamp):
+        event["timestamp"] = ODD
+    properties = _object(event, "properties")
+    for name in ("product_id", "sku", "terminal_id", "payment_id", "payment_method"):
+        _id_or_nothing(properties, name, valid, mark=name == "payment_id")
     products = properties.get("products")
-    if not isinstance(products, list | None):
-        raise Refused(Reason.WRONG_TYPE)
-    for product in products or []:
-        if not isinstance(product, dict):
-            raise Refused(Reason.WRONG_TYPE)
-        for name in ("product_id", "sku"):
-            _is_id(product.get(name))
-        for name in ("price", "quantity"):
-            _is_number(product.get(name))
-    context = _object(event.get("context"))
-    _is_id(context.get("ip"))
-    _is_id(_object(context.get("device")).get("id"))
-    _object(event.get("traits"))
+    if isinstance(products, dict) and all(name.isdecimal() for name in products):
+        products = list(products.values())
+    properties["products"] = [
+        one for one in (products if isinstance(products, list) else []) if isinstance(one, dict)
+    ]
+    for product in properties["products"]:
+        for name in ("product_id", "sku", "id"):
+            _id_or_nothing(product, name, valid)
+    context = _object(event, "context")
+    _id_or_nothing(context, "ip", valid)
+    _id_or_nothing(_object(context, "device"), "id", valid)
 
 
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict | None):
-        raise Refused(Reason.WRONG_TYPE)
-    return value or {}
+def _object(inside: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object called `name`; an empty one where there is none."""
+    found = inside.get(name)
+    if not isinstance(found, dict):
+        odd = found is not None and found != []
+        inside[name] = found = {"payment_id": ODD} if odd and name == "properties" else {}
+    return found
 
 
-def _is_id(value: Any) -> None:
+def _id_or_nothing(inside: dict[str, Any], name: str, valid: bool, *, mark: bool = False) -> None:
+    if not _is_id(inside.get(name), valid):
+        inside[name] = ODD if mark else None
+
+
+def _is_id(value: Any, valid: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int | None):
-        raise Refused(Reason.WRONG_TYPE)
-    if isinstance(value, str) and len(value) > 512:
-        raise Refused(Reason.WRONG_TYPE)
+        return False
     if isinstance(value, int) and abs(value) >= 10**3990:
-        raise Refused(*Reason)
+        raise Unsure  # at how many digits a decoder gives up is its own affair
+    return not isinstance(value, str) or (_is_text(value, valid) and len(value) <= 512)
 
 
-def _is_number(value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float | None):
-        raise Refused(Reason.WRONG_TYPE)
-    if isinstance(value, float) and math.isinf(value):
-        raise Refused(Reason.WRONG_TYPE)
-    if isinstance(value, int) and abs(value) >= 10**3990:
-        raise Refused(*Reason)  # too many digits to be read, whatever else is wrong
+def _is_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isinf(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**3990
+
+
+def _is_text(value: Any, valid: bool) -> bool:
+    return isinstance(value, str) and (valid or "\ufffd" not in value)
+
+
+def _call(event: dict[str, Any]) -> str:
+    call = event.get("type")
+    return "" if call is ODD else (call or "track").strip().lower()
+
+
+def _check_needed(event: dict[str, Any], valid: bool) -> None:
+    needed = ["type", "messageId", "userId", "timestamp"]
+    needed += ["event"] if _call(event) in ("track", "") else []
+    needed += ["anonymousId"] if event.get("userId") in (None, "") else []
+    if any(event.get(name) is ODD for name in needed):
+        raise Refused(Reason.WRONG_TYPE, *([] if valid else [Reason.INVALID_UTF8]))
+    for name in ("event", "anonymousId"):
+        if event.get(name) is ODD:
+            event[name] = None
 
 
 def _header(value: bytes) -> str:
@@ -189,14 +232,12 @@ def _rows(event: dict[str, Any], broker_ms: int, contract: Contract) -> list[Row
                         Reason.MISSING_USER_ID)  # fmt: skip
     kind = _kind(event, contract)
     message_id, user_id = _short(message_id), _short(user_id)
+    if kind == Kind.LABEL and event["properties"].get("payment_id") is ODD:
+        raise Refused(Reason.WRONG_TYPE)
     stamp = event.get("timestamp")
     time_ms = broker_ms if stamp is None else time_ms_of(stamp)
     properties = event.get("properties") or {}
-    try:
-        pairs = _items(properties)
-    except Refused as refused:
-        unsure = () if time_ms is not None else (Reason.INVALID_TIMESTAMP,)
-        raise Refused(*refused.reasons, *unsure) from None
+    pairs = _items(properties)
     context = event.get("context") or {}
     watched = (
         properties.get("terminal_id"),
@@ -212,11 +253,11 @@ def _rows(event: dict[str, Any], broker_ms: int, contract: Contract) -> list[Row
         if time_ms > broker_ms + contract.future_ms:
             time_ms = broker_ms
     entities = tuple(
-        0 if one is None else xxhash.xxh3_64_intdigest(str(one).encode(), seed)
+        0 if one in (None, "") else xxhash.xxh3_64_intdigest(str(one).encode(), seed)
         for seed, one in enumerate(watched)
     )
     confirmed = properties.get("payment_id") if kind == Kind.LABEL else None
-    reference = 0 if confirmed is None else xxhash.xxh3_64_intdigest(str(confirmed).encode())
+    reference = 0 if confirmed in (None, "") else xxhash.xxh3_64_intdigest(str(confirmed).encode())
     return [
         Row(user_id, message_id, kind, time_ms, item, amount, entities, reference)
         for item, amount in pairs
@@ -237,7 +278,7 @@ def _short(value: Any) -> str:
 
 
 def _kind(event: dict[str, Any], contract: Contract) -> int:
-    call = event.get("type", "track")
+    call = _call(event)
     if call == "identify":
         return Kind.IDENTIFY
     if call == "track":
@@ -252,27 +293,28 @@ def _kind(event: dict[str, Any], contract: Contract) -> int:
 
 
 def _items(properties: dict[str, Any]) -> list[tuple[str | None, float]]:
-    item = _named(properties)
-    if item is None and properties.get("products"):
-        return [(_named(one), _price(one) or 0.0) for one in properties["products"][:100]]
-    amount = _price(properties)
-    for name in ("amount", "revenue", "total", "value"):
-        if amount is None:
-            amount = number_of(properties.get(name))
-    return [(item, amount or 0.0)]
+    item = _named(properties, "product_id", "sku")
+    lines = properties.get("products") or []
+    if item is not None or not lines:
+        return [(item, _amount(properties) or 0.0)]
+    items = [_named(line, "product_id", "sku", "id") for line in lines[:100]]
+    prices = [_price(line) for line in lines[:100]]
+    if all(price is None for price in prices):
+        return [(item, (_amount(properties) or 0.0) / len(items)) for item in items]
+    return [(item, price or 0.0) for item, price in zip(items, prices, strict=True)]
 
 
-def _named(thing: dict[str, Any]) -> str | None:
-    for name in ("product_id", "sku"):
-        if thing.get(name) not in (None, ""):
-            return _short(thing[name])
-    return None
+def _amount(properties: dict[str, Any]) -> float | None:
+    found = [_price(properties)]
+    found += [number_of(properties.get(name)) for name in ("amount", "revenue", "total", "value")]
+    return next((amount for amount in found if amount is not None), None)
+
+
+def _named(thing: dict[str, Any], *names: str) -> str | None:
+    given = (str(thing[name]) for name in names if thing.get(name) not in (None, ""))
+    return next((text for text in given if len(text) <= 512), None)
 
 
 def _price(thing: dict[str, Any]) -> float | None:
-    price, quantity = number_of(thing.get("price")), thing.get("quantity")
-    if price is None or quantity is None:
-        return price
-    times = number_of(quantity)
-    assert times is not None
-    return number_of(price * times)
+    price, quantity = number_of(thing.get("price")), number_of(thing.get("quantity"))
+    return price if price is None or quantity is None else number_of(price * quantity)

@@ -51,7 +51,7 @@ def _differs(single: Decoded, whole: Decoded) -> str:
             one, other = one.tolist(), other.tolist()
         if one != other:
             return f"{name} by record and whole: {one} {other}"
-    for name in ("rejected", "unknown_names", "future", "unkeyed"):
+    for name in ("rejected", "unknown_names", "future", "unkeyed", "ignored", "left_out"):
         if getattr(single, name) != getattr(whole, name):
             return f"{name} by record and whole differ"
     return "" if single.index.tolist() == whole.index.tolist() else "index differs"
@@ -91,8 +91,8 @@ def _against_the_book(batch: Batch, decoded: Decoded) -> str:
             return f"record {i}: {found}, by the book its time at most"
         if i in rejected:
             return f"record {i}: {found} ({rejected[i].detail}), by the book accepted"
-        if not _same(rows[i], wanted):
-            return f"record {i}: {rows[i]}, by the book {wanted}"
+        if not _same(rows.get(i, []), wanted):
+            return f"record {i}: {rows.get(i)}, by the book {wanted}"
     return ""
 
 

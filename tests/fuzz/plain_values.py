@@ -8,10 +8,34 @@ from typing import Any
 
 from schemas.errors import Reason
 
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r" *[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)? *", re.ASCII | re.IGNORECASE)
+_SPACE = "[ \u00a0\u202f]"
+_SIGNS = (
+    "[A-Z]{0,2}[$€£¥₹₽₩₺₴₫]|EUR|USD|GBP|CHF|JPY|CNY|INR|BRL|AUD|CAD|MXN|SEK|NOK|DKK|PLN|CZK|"
+    "kr|zł|Kč"
+)
+_FORMS = (
+    r"(?P<whole>[0-9]+)",
+    r"(?P<whole>[0-9]+)[.,](?P<part>[0-9]{1,2}|[0-9]{4,})",
+    r"(?P<whole>[0-9]{1,3}(?P<mark>[ .'’\u00a0\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*),"
+    r"(?P<part>[0-9]+)",
+    r"(?P<whole>[0-9]{1,3}(?P<mark>[ ,'’\u00a0\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*)\."
+    r"(?P<part>[0-9]+)",
+    r"(?P<whole>[0-9]{1,3}(?P<mark>[.,])[0-9]{3}(?:(?P=mark)[0-9]{3})+)",
+    r"(?P<whole>[0-9]{1,3}(?P<mark>[ '’\u00a0\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*)",
+)
+MONEY = [
+    re.compile(
+        f"{_SPACE}*(?P<sign>[+-]?)(?:(?:{_SIGNS}){_SPACE}?)?{form}"
+        f"(?:{_SPACE}?(?:{_SIGNS}))?{_SPACE}*"
+    )
+    for form in _FORMS
+]
+"""Each way to write money that leaves one reading."""
+LAST_MS = 4_102_444_800_000
 MOMENT = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
-    r"(Z|[+-]\d\d:\d\d)?)?",
+    r"(?: ?(Z|z|UTC|GMT|[+-]\d\d:?\d\d))?)?",
     re.ASCII,
 )
 
@@ -26,10 +50,10 @@ class Refused(Exception):
 
 def time_ms_of(stamp: float | str) -> int | None:
     """Epoch ms; None where the text is of a rarer form, which may be readable or not."""
-    if isinstance(stamp, str) and not re.fullmatch(r"[0-9]{9,}", stamp):
+    if isinstance(stamp, str) and not re.fullmatch(r"[0-9]{9,}(\.[0-9]*)?", stamp):
         return _moment_ms(stamp)
-    time_ms = int(stamp[:30]) if isinstance(stamp, str) else int(stamp)
-    if abs(time_ms) >= 2**53:
+    time_ms = int(stamp.split(".")[0][:30]) if isinstance(stamp, str) else int(stamp)
+    if abs(time_ms) > LAST_MS:
         raise Refused(Reason.INVALID_TIMESTAMP)
     return time_ms
 
@@ -37,8 +61,8 @@ def time_ms_of(stamp: float | str) -> int | None:
 def _moment_ms(text: str) -> int | None:
     found = MOMENT.fullmatch(text)
     if not found:
-        if re.fullmatch(r"[\dTtWZ :.,+-]+", text, re.ASCII):
-            return None  # basic format, week dates, offsets with seconds
+        if re.fullmatch(r"[\dTtWZz :.,+-]+(UTC|GMT)?(\[[\w/+-]+\])?", text, re.ASCII):
+            return None  # basic format, week dates, offsets with seconds, zones named twice
         raise Refused(Reason.INVALID_TIMESTAMP)
     year, month, day, hour, minute, second, fraction, zone = found.groups()
     try:
@@ -55,10 +79,9 @@ def _moment_ms(text: str) -> int | None:
 
 
 def _zone(text: str | None) -> timezone:
-    if text in (None, "Z"):
+    if text is None or text in ("Z", "z", "UTC", "GMT"):
         return UTC
-    assert text is not None
-    hours, minutes = int(text[1:3]), int(text[4:6])
+    hours, minutes = int(text[1:3]), int(text[-2:])
     if minutes > 59:
         raise ValueError(text)
     sign = -1 if text[0] == "-" else 1
@@ -66,14 +89,22 @@ def _zone(text: str | None) -> timezone:
 
 
 def number_of(value: Any) -> float | None:
-    if value is None:
+    """The number that an amount or a quantity is; None where it is none that can be read."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    if isinstance(value, str) and not NUMBER.fullmatch(value):
-        raise Refused(Reason.WRONG_TYPE)
     try:
-        number = float(value)
+        number = _of_text(value) if isinstance(value, str) else float(value)
     except OverflowError:
-        raise Refused(Reason.WRONG_TYPE) from None
-    if abs(number) > 1e30:
-        raise Refused(Reason.WRONG_TYPE)
-    return number
+        return None
+    return number if number is not None and abs(number) <= 1e30 else None
+
+
+def _of_text(text: str) -> float | None:
+    if NUMBER.fullmatch(text):
+        return float(text)
+    for form in MONEY:
+        if found := form.fullmatch(text):
+            parts = found.groupdict()
+            whole = re.sub(r"[^0-9]", "", parts["whole"])
+            return float(f"{parts['sign']}{whole}.{parts.get('part') or 0}")
+    return None

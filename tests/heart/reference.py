@@ -69,8 +69,11 @@ class Slow:
 
     def apply(self, columns: EventColumns) -> None:
         pending: Decision | None = None
+        outcome = ""
         for row in range(len(columns)):
-            asked = self._take(columns, row)
+            if row == 0 or columns.ends[row - 1]:
+                outcome = self._outcome(columns, row)
+            asked = self._take(columns, row, outcome)
             pending = asked or pending
             if not columns.ends[row]:
                 continue
@@ -78,29 +81,26 @@ class Slow:
                 self.decisions.append(self._decide(columns, pending))
             pending = None
 
-    def _take(self, columns: EventColumns, row: int) -> Decision | None:
+    def _outcome(self, columns: EventColumns, first: int) -> str:
+        """What becomes of the record of which `first` is the first row."""
+        if columns.kinds[first] == Kind.LABEL:
+            return "accepted"
+        last = first + int(np.argmax(columns.ends[first:]))
+        events = [_event(columns, row) for row in range(first, last + 1)]
+        kept = self.users.setdefault(columns.user_ids[first], User()).events
+        if {event.key() for event in events} & {event.key() for event in kept}:
+            return "duplicate"
+        late = bool(kept) and events[0].time_s < kept[-1].time_s - self.late_s
+        return "late" if late else "accepted"
+
+    def _take(self, columns: EventColumns, row: int, outcome: str) -> Decision | None:
         kind = int(columns.kinds[row])
         self.ratios.append(1.0)
-        if kind == Kind.LABEL:
-            self.outcomes.append("accepted")
+        self.outcomes.append(outcome)
+        if kind == Kind.LABEL or outcome != "accepted":
             return None
-        user = self.users.setdefault(columns.user_ids[row], User())
-        event = Event(
-            time_s=int(columns.time_ms[row]) // 1000,
-            item=columns.item_ids[row] or None,
-            kind=kind,
-            amount=columns.amounts[row],
-            entity=int(columns.entities[row, 0]) % 2**32,
-            message=int(columns.message_hashes[row]) % 2**32,
-        )
-        if event.key() in [kept.key() for kept in user.events]:
-            self.outcomes.append("duplicate")
-            return None
-        newest_s = user.events[-1].time_s if user.events else None
-        if newest_s is not None and event.time_s < newest_s - self.late_s:
-            self.outcomes.append("late")
-            return None
-        self.outcomes.append("accepted")
+        user = self.users[columns.user_ids[row]]
+        event = _event(columns, row)
         before = [kept for kept in user.events if kept.time_s <= event.time_s]
         after = [kept for kept in user.events if kept.time_s > event.time_s]
         user.events = [*before, event, *after][-self.length :]
@@ -155,3 +155,14 @@ class Slow:
             asked.tasks |= Task.RECOMMEND | Task.CHURN
             user.last_point_s = t
         return asked
+
+
+def _event(columns: EventColumns, row: int) -> Event:
+    return Event(
+        time_s=int(columns.time_ms[row]) // 1000,
+        item=columns.item_ids[row] or None,
+        kind=int(columns.kinds[row]),
+        amount=columns.amounts[row],
+        entity=int(columns.entities[row, 0]) % 2**32,
+        message=int(columns.message_hashes[row]) % 2**32,
+    )

@@ -12,6 +12,7 @@ from streams.histories import Applied, Histories
 from streams.items import ItemTable
 from streams.points import Task
 from streams.taken import Outcome
+from streams.user_rows import SUMS
 from tests.heart.logs import START_S, Record, columns, numbered
 
 DAY_S = 86_400
@@ -117,11 +118,41 @@ def test_labels_enter_no_history() -> None:
 
 
 def test_an_order_of_several_products_is_several_events_and_one_decision() -> None:
-    order = Record(kind=Kind.PURCHASE, items=("shoe", "hat", "hat"), amount=3.0)
+    order = Record(kind=Kind.PURCHASE, items=("shoe", "hat", "hat", None, None), amount=3.0)
     histories, applied = _apply([order])
-    assert applied.outcomes.tolist() == [0, 0, Outcome.DUPLICATE]
-    assert applied.points.rows.tolist() == [1], "the last row that was accepted"
-    assert _times(histories) == [0, 0]
+    assert applied.accepted.all(), "two hats in two sizes are two lines"
+    assert applied.points.rows.tolist() == [4], "the last row"
+    assert _times(histories) == [0] * 5
+    row = histories.row("ann")
+    assert row is not None
+    assert row["sums"][0][SUMS.index("spend")] == 15.0
+
+
+@pytest.mark.parametrize("lines", [1, 2, 50, 63, 64, 65, 90, 150])
+@pytest.mark.parametrize("items", [("shoe", "hat"), (None,)])
+def test_an_order_that_is_sent_again_is_a_duplicate_however_many_lines_it_has(
+    lines: int, items: tuple[str | None, ...]
+) -> None:
+    every = tuple(items[i % len(items)] and f"{items[i % len(items)]}-{i}" for i in range(lines))
+    order = Record(kind=Kind.PURCHASE, items=every, amount=1.0, message="order")
+    histories, applied = _apply([order, replace(order)])
+    assert applied.outcomes.tolist() == [0] * lines + [Outcome.DUPLICATE] * lines
+    row = histories.row("ann")
+    assert row is not None
+    assert row["purchases"][0] == lines
+    assert row["sums"][0][SUMS.index("spend")] == lines
+
+
+def test_a_record_of_which_one_line_was_seen_is_a_duplicate_as_a_whole() -> None:
+    order = Record(kind=Kind.PURCHASE, items=("shoe", "hat"), message="order")
+    _, applied = _apply([order, replace(order, items=("sock", "hat", "tie"))])
+    assert applied.outcomes.tolist() == [0, 0, *[Outcome.DUPLICATE] * 3]
+
+
+def test_a_record_is_late_as_a_whole() -> None:
+    late = Record(kind=Kind.PURCHASE, items=("shoe", "shoe"), time_s=START_S - 1)
+    _, applied = _apply([Record(time_s=START_S + 7 * DAY_S), late])
+    assert applied.outcomes.tolist() == [0, Outcome.LATE, Outcome.LATE]
 
 
 def test_a_payment_of_several_rows_is_scored_once() -> None:

@@ -41,7 +41,7 @@ FIELDS = {
     "messageId": ids,
     "userId": ids,
     "anonymousId": ids,
-    "type": st.sampled_from(["track", "identify", "page", "screen", "alias", None, 3]),
+    "type": st.sampled_from(["track", "identify", "page", "screen", "alias", "teleport", None, 3]),
     "event": st.sampled_from([None, "Product Viewed", "Fraud Confirmed", "X", "", 7]),
     "timestamp": moments,
     "properties": properties,
@@ -80,7 +80,7 @@ def test_the_smallest_event_is_valid() -> None:
     "changes",
     [
         {"messageId": None}, {"messageId": ""}, {"userId": None}, {"userId": ""}, {"userId": 1.5},
-        {"event": None}, {"event": ""}, {"event": 7}, {"type": "alias"}, {"timestamp": True},
+        {"event": None}, {"event": ""}, {"event": 7}, {"type": "teleport"}, {"timestamp": True},
         {"properties": []}, {"properties": {"product_id": {}}}, {"context": "web"},
         {"properties": {"products": {}}}, {"userId": "u" * 513},
     ],

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
+from aiokafka import TopicPartition
 from click.testing import CliRunner
 
 from ops.bench import bench
+from ops.bench_ingest import ROWS, TRACING, filled_topic
+from streams.log import read_whole
+from streams.settings import Kafka
 
 pytestmark = pytest.mark.kafka
 
@@ -26,3 +31,18 @@ def test_the_ingest_benchmark_measures_each_way_on_the_same_topic(
     results = answer["results"]
     assert [row["events"] for row in results.values()] == [2_000, 10_000]
     assert all(row["events_per_s"] > 0 for row in results.values())
+
+
+def test_the_traced_row_reads_records_with_tracing_headers(kafka_bootstrap: str) -> None:
+    assert [row.name for row in ROWS if row.traced] == ["worker_traced"]
+    kafka = Kafka(bootstrap_servers=kafka_bootstrap)
+
+    async def headers(topic: str) -> set[tuple[tuple[str, bytes], ...]]:
+        found = set()
+        for partition in range(4):
+            async for records in read_whole(kafka.client(), TopicPartition(topic, partition)):
+                found |= {tuple(record.headers) for record in records}
+        return found
+
+    with filled_topic(kafka, 300, headers=TRACING) as filled:
+        assert asyncio.run(headers(filled.topic)) == {TRACING}

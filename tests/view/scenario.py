@@ -25,13 +25,15 @@ def a_busy_minute(metrics: Metrics, now_s: float = NOW_S, seed: int = 0) -> None
     """Report 60 batches of 1,000 records of two partitions."""
     rng = np.random.default_rng(seed)
     metrics.set_model("5f3a9c01", "onnx", loaded_at_s=now_s - 600, trained_at_s=now_s - 3600)
+    metrics.set_settings("hark", "5e77")
     metrics.count_rebalance()
     metrics.count_restored(5_000)
     for _ in range(60):
         a_batch(metrics, int(now_s * 1000), rng)
     metrics.set_partitions({0: PartitionLag(12, 0.02, 30_000), 1: PartitionLag(0, 0.0, 29_000)})
     metrics.set_state(users=12_000, items=3_000, state_bytes=19_000_000)
-    metrics.count_evicted(7)
+    metrics.count_evicted({0: 3, 1: 0})
+    metrics.count_evicted({0: 8, 1: 2})
     for partition in (0, 1):
         metrics.checkpoints.as_of(partition, now_s - 12)
         metrics.checkpoints.written(4_000, 5_000_000)
@@ -48,6 +50,7 @@ def a_batch(metrics: Metrics, confirmed_ms: int, rng: np.random.Generator) -> No
             dead_letters={Reason.LATE: 3, Reason.MALFORMED_JSON: 1},
             kinds=rng.integers(1, 14, 990).astype(np.uint8),
             unknown_names=2, future=1, out_of_order=9, unkeyed=4,
+            ignored={"group": 2, "alias": 1}, left_out={"amount": 3, "object": 1},
             recommend=200, churn=200, risk=80, sent=120, unchanged=60, held=19, empty=1,
         )
     )  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
@@ -47,6 +50,20 @@ def test_kinds_are_counted_from_the_column_of_numbers() -> None:
     assert value(metrics, "hark_events_by_kind_total", kind="purchase") == 0
 
 
+def test_what_was_left_out_and_ignored_is_counted_by_name() -> None:
+    metrics = Metrics()
+    parts = [
+        BatchCounts(records=1, accepted=1, ignored={"alias": 1}, left_out={"amount": 2}),
+        BatchCounts(records=2, accepted=2, ignored={"group": 1}, left_out={"amount": 1, "text": 1}),
+    ]
+    metrics.observe_batch(BatchCounts.joined(parts))
+    assert value(metrics, "hark_left_out_fields_total", part="amount") == 3
+    assert value(metrics, "hark_left_out_fields_total", part="text") == 1
+    assert value(metrics, "hark_left_out_fields_total", part="entity") == 0
+    assert value(metrics, "hark_ignored_calls_total", call="alias") == 1
+    assert value(metrics, "hark_ignored_calls_total", call="group") == 1
+
+
 def test_what_nobody_foresaw_counts_as_other_and_adds_no_series() -> None:
     metrics = Metrics()
     before = series(metrics)
@@ -86,6 +103,47 @@ def test_partitions_given_up_disappear() -> None:
     assert value(metrics, "hark_lag_records", partition="1") == 3
     assert value(metrics, "hark_lag_seconds", partition="1") == 0.1
     assert value(metrics, "hark_committed_offset", partition="1") == 9
+
+
+def test_a_scrape_finds_what_stays_whenever_it_comes() -> None:
+    metrics, names = Metrics(), ("hark_lag_records", "hark_lag_seconds", "hark_committed_offset")
+    metrics.set_partitions({0: PartitionLag(1, 1.0, 1), 1: PartitionLag(1, 1.0, 1)})
+    metrics.set_model("a" * 8, "onnx", loaded_at_s=1.0)
+    shown = {("hark_model_info", "1"), *((name, "1") for name in names)}
+
+    def scrape() -> bool:
+        found = {
+            (metric.name, sample.labels.get("partition", "1"))
+            for metric in metrics.registry.collect()
+            for sample in metric.samples
+        }
+        return shown <= found
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            scrapes = [pool.submit(scrape) for _ in range(12)]
+            while not scrapes[-1].done():
+                metrics.set_partitions({1: PartitionLag(2, 2.0, 2)})
+                metrics.set_model("a" * 8, "onnx", loaded_at_s=1.0)
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(done.result() for done in scrapes)
+
+
+def test_users_dropped_are_counted_once_wherever_their_partition_goes() -> None:
+    metrics, shown = Metrics(), lambda: value(metrics, "hark_evicted_users_total")
+    metrics.count_evicted({0: 100, 1: 7})  # of before: they came with the states
+    assert shown() == 0
+    metrics.count_evicted({0: 103, 1: 7})
+    assert shown() == 3
+    metrics.count_evicted({1: 8})  # 0 is given up
+    assert shown() == 4
+    metrics.count_evicted({0: 500, 1: 8})  # and comes back
+    assert shown() == 4
+    metrics.count_evicted({0: 501, 1: 8})
+    assert shown() == 5
 
 
 def test_a_stage_that_raises_is_timed_too() -> None:
