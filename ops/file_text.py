@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, cast
 from zipfile import BadZipFile, ZipFile
 
 from schemas.errors import ConfigError
@@ -109,7 +109,7 @@ def content(text: Path | BytesIO) -> Iterator[IO[bytes]]:
         with text.open("rb") as file:
             zipped = file.read(2) == _GZIP
         with gzip.open(text, "rb") if zipped else text.open("rb") as file:
-            yield file
+            yield cast("IO[bytes]", file)
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"{text}: can't be read: {why}") from None
