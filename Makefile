@@ -1,13 +1,15 @@
 # The menu. Every target that needs .venv makes it first; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench bench-faults bench-restore fuzz schemas audit sbom clean
+.PHONY: help install lint format test test-slow demo bench bench-faults bench-restore fuzz schemas audit sbom clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 TOOLS := .tools/.installed
 PACKAGES := schemas models streams ops
-# What else to hand to pytest, e.g. `make test ARGS="-m 'not kafka'"`.
+# What else to hand to pytest, e.g. `make test ARGS=tests/models`.
 ARGS ?=
+# How many processes run tests; each starts a broker of its own when a test asks for one.
+JOBS ?= 2
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -17,18 +19,22 @@ install: $(STAMP) ## set up .venv: the trainer and the development tools include
 $(STAMP): pyproject.toml constraints.txt
 	@.ci/install
 
-lint: $(STAMP) ## ruff, mypy strict, import layers
+lint: $(STAMP) ## ruff, mypy strict, import layers, no circles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/no_cycles schemas models ops
 
 format: $(STAMP) ## let ruff format and fix what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: $(STAMP) ## all tests, on a real broker
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## every promise's proof, on real brokers; says at its end what was left out
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) $(ARGS)
+
+test-slow: $(STAMP) ## the long forms: faults, whole demos, benchmarks, nights, fuzzing
+	$(BIN)/python -m pytest -m slow -n $(JOBS) $(ARGS)
 
 demo: $(STAMP) ## everything at once, with a summary; DATA=file.csv for real events
 	$(BIN)/hark demo $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from models import artefact, lock
-from schemas.errors import ArtefactError
+from schemas.errors import ArtefactError, TransientError
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -34,6 +34,9 @@ def resolve(root: Path, name: str) -> str | None:
     ------
     ArtefactError
         The name can't be one, or the alias doesn't hold a version.
+    TransientError
+        It can't be read at the moment: that isn't the same as that there is none, or the champion
+        would be pruned, or replaced undefended.
     """
     if is_version(name):
         return name if (root / name).is_dir() else None
@@ -44,8 +47,10 @@ def resolve(root: Path, name: str) -> str | None:
     try:
         with (root / name).open("rb") as file:
             version = file.read(64).decode("ascii", "replace").strip()
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise TransientError(f"alias {root / name} can't be read: {error.strerror}") from error
     if not is_version(version):
         # Not what it holds: it may be a link to anything.
         raise ArtefactError(f"alias {root / name} doesn't hold a version")

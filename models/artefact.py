@@ -25,6 +25,7 @@ about a version and not part of it (ADR 0007).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -46,6 +47,8 @@ MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 MAX_FILE_BYTES = 16 << 30
 """30 million items at d = 128; a file that says it has more is not ours."""
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT,
+            errno.EACCES, errno.EPERM}  # fmt: skip
 FILES = (
     "model.onnx",
     "model.fp16.onnx",
@@ -61,6 +64,10 @@ FILES = (
 
 WEIGHTS = "network.safetensors"
 """Part of a version like the others, but only the trainer reads it; a version may lack it."""
+
+
+class UnreadableError(ArtefactError, TransientError):
+    """A file is there and can't be read at the moment: that says nothing about the version."""
 
 
 def to_json_bytes(value: Any) -> bytes:
@@ -224,4 +231,5 @@ def _read(path: Path) -> bytes:
                 raise ArtefactError(f"{path} has {status.st_size} bytes, at most {MAX_FILE_BYTES}")
             return file.read()
     except OSError as error:
-        raise ArtefactError(f"{path} can't be read: {error.strerror}") from error
+        kind = UnreadableError if error.errno in _PASSING else ArtefactError
+        raise kind(f"{path} can't be read: {error.strerror}") from error

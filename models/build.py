@@ -215,10 +215,8 @@ def next_item_report(
     scores = engine.score(at_points(corpus, rows))
     found = scores.candidates == wanted[:, None]
     ranks = np.where(found.any(axis=1), found.argmax(axis=1) + 1, metrics.MISSING)
-    seen = np.bincount(
-        parts.target_rows[parts.train_items], minlength=len(fitted.item_table)
-    ).astype(np.float64)
-    popular = np.where(wanted > 0, (seen[None, 1:] > seen[wanted][:, None]).sum(axis=1) + 1, 0)
+    seen = np.bincount(parts.target_rows[parts.train_items], minlength=len(fitted.item_table))
+    popular = metrics.popular_first(seen[1:])[wanted - 1]
     return {
         "targets": len(rows),
         "hr_at_10": metrics.hit_rate(ranks),
@@ -229,8 +227,9 @@ def next_item_report(
 
 
 def _before(corpus: Corpus, cut_s: int) -> tuple[Ints, Ints]:
-    """Items and users of the events before the validation part."""
-    early = corpus.times_s < cut_s
+    """Items and users of the events before the validation part, each event once."""
+    order = corpus.in_time_order()
+    early = order[corpus.times_s[order] < cut_s]
     return corpus.item_rows[early], corpus.users[early]
 
 

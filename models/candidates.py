@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +14,7 @@ import numpy.typing as npt
 from models.kernel import kernel
 from models.own import OWN_FEATURES, own_features
 from models.windows import Windows
+from schemas.column_rows import Columns
 from schemas.kinds import Kind
 
 _CART, _PURCHASE = int(Kind.CART), int(Kind.PURCHASE)
@@ -73,7 +72,7 @@ LOWEST = -15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Columns):
     """C candidates of each of D decisions, any order, none twice in a row.
 
     Attributes
@@ -115,17 +114,6 @@ class Pool:
     known: npt.NDArray[np.bool_]
     bias: Floats
     sources: npt.NDArray[np.uint8]
-
-    def take(self, rows: npt.NDArray[Any]) -> Pool:
-        """The candidates of the decisions `rows`."""
-        return Pool(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
-    @staticmethod
-    def concat(parts: Sequence[Pool]) -> Pool:
-        """The decisions of all `parts` in order; they must share C."""
-        return Pool(
-            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Pool)}
-        )
 
 
 def candidate_features(pool: Pool, windows: Windows) -> Floats:

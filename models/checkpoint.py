@@ -8,25 +8,103 @@ loop's randomness is a function of seed and position. No pickle.
 from __future__ import annotations
 
 import json
+import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
+import torch
 import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from models.loop import Loop
+from models.corpus import Corpus
+from models.dataset import Goals
+from models.learner import Learner
+from models.processes import Group
+from schemas.errors import TransientError
 
 log = structlog.get_logger(__name__)
 
 
-def write(path: Path, loop: Loop) -> None:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train; what to train is `NetworkConfig`.
+
+    `max_seconds` ends training early whatever it has reached. A run that isn't cut short by it
+    depends on the seed and the data only.
+    """
+
+    seed: int = 0
+    epochs: int = 6
+    max_seconds: float = 60.0
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warm_up_steps: int = 100
+    clip: float = 5.0
+    batch_tokens: int = 1_024
+    patience: int = 3
+    validation_targets: int = 2_000
+    checkpoint_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One line of the training curve; `mrr` is the validation part's."""
+
+    number: int
+    seconds: float
+    train_loss: float
+    mrr: float
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run is, beside its weights.
+
+    Attributes
+    ----------
+    epochs
+        How many it will make: fewer than asked for on a machine too slow for all in time.
+    step, batch
+        Steps made in all, and batches of the current epoch.
+    total
+        Sum of the current epoch's losses.
+    seconds
+        Time it took, pauses left out.
+    """
+
+    epochs: int
+    step: int = 0
+    batch: int = 0
+    total: float = 0.0
+    seconds: float = 0.0
+    best_mrr: float = -math.inf
+    since_best: int = 0
+    cut_short: bool = False
+    finished: bool = False
+    curve: list[Epoch] = field(default_factory=list)
+
+
+class Run(Protocol):
+    """What of a training run is stored, and what it is told by (`models.loop.Loop`)."""
+
+    learner: Learner
+    best: dict[str, Tensor]
+    start: str
+    optimiser: torch.optim.Optimizer
+    position: Position
+    settings: Settings
+    corpus: Corpus
+    goals: Goals
+    group: Group
+
+
+def write(path: Path, loop: Run) -> None:
     """Store the run as it is now; the file appears whole or stays as it was."""
     tensors = {
         **_named("now", loop.learner.state_dict()),
@@ -42,10 +120,14 @@ def write(path: Path, loop: Loop) -> None:
     partial.replace(path)
 
 
-def restore(path: Path, loop: Loop) -> bool:
-    """Put the run where `path` left it; False, with a line on why, if that is another run's."""
-    from models.loop import Epoch, Position
+def restore(path: Path, loop: Run) -> bool:
+    """Put the run where `path` left it; False, with a line on why, if that is another run's.
 
+    Raises
+    ------
+    TransientError
+        The file is there and can't be read at the moment.
+    """
     if not path.is_file():
         return False
     try:
@@ -55,7 +137,11 @@ def restore(path: Path, loop: Loop) -> bool:
                 log.info("checkpoint of another training, starting afresh", path=str(path))
                 return False
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except FileNotFoundError:
+        return False
+    except OSError as error:  # it may hold hours of work: don't write over it
+        raise TransientError(f"checkpoint {path} can't be read: {error}; run it again") from error
+    except SafetensorError as error:
         log.warning("unreadable checkpoint, starting afresh", path=str(path), error=str(error))
         return False
     loop.learner.load_state_dict(_part(tensors, "now"))
@@ -67,7 +153,7 @@ def restore(path: Path, loop: Loop) -> bool:
     return True
 
 
-def fingerprint(loop: Loop) -> str:
+def fingerprint(loop: Run) -> str:
     """Hash of what is trained on what, how: two runs with the same one are the same run."""
     found = xxhash.xxh3_128()
     settings = asdict(loop.settings)
@@ -90,13 +176,13 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _moments(loop: Loop) -> dict[str, Tensor]:
+def _moments(loop: Run) -> dict[str, Tensor]:
     """The optimiser's state as tensors, named `number of the parameter/what`."""
     state = loop.optimiser.state_dict()["state"]
     return {f"{i}/{name}": value for i, part in state.items() for name, value in part.items()}
 
 
-def _set_moments(loop: Loop, moments: dict[str, Tensor]) -> None:
+def _set_moments(loop: Run, moments: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in moments.items():
         number, _, what = name.partition("/")

@@ -1,8 +1,13 @@
-"""The log as flat training arrays: every user's events in time order, and the points in them."""
+"""The log as flat training arrays: sequences of events as decisions saw them, and the points.
+
+A sequence is a stretch of a user's history that only grew: what stands before a decision point in
+its sequence is what the worker knew there. An event that arrives late, or a history that begins
+anew, begins another sequence, which repeats what was known.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,16 +39,20 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """n events, one user after the other, each user's in time order.
+    """n events, one user after the other, one sequence after the other, each in time order.
 
     Attributes
     ----------
     users, times_s
         int64 (n,): dense user number, ascending; event time.
     item_rows, kinds, gaps, hours
-        int64 (n,): tokens as in `ModelInputs`; `gaps` looks to the user's next event.
+        int64 (n,): tokens as in `ModelInputs`; `gaps` looks to the sequence's next event.
     amounts
         float32 (n,).
+    sequences
+        int64 (n,): number of the sequence, ascending; given none, each user is one sequence.
+    first_seen
+        bool (n,): False where an event is there again, as context only. Given none, all are True.
     """
 
     users: Ints
@@ -54,25 +63,51 @@ class Corpus:
     hours: Ints
     amounts: npt.NDArray[np.float32]
     points: Points
+    sequences: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    first_seen: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+
+    def __post_init__(self) -> None:
+        if len(self.sequences) != len(self.users):
+            object.__setattr__(self, "sequences", self.users)
+        if len(self.first_seen) != len(self.users):
+            object.__setattr__(self, "first_seen", np.ones(len(self.users), np.bool_))
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def before(self, cut_s: int) -> tuple[Corpus, Ints]:
-        """The corpus as it was at `cut_s`, labels excepted.
+    def in_time_order(self) -> Ints:
+        """Where each event is first seen, users one after the other, each in time order."""
+        once = np.flatnonzero(self.first_seen)
+        return once[np.lexsort((self.times_s[once], self.users[once]))]
+
+    def following(self) -> Ints:
+        """Index (n,) of the user's next event on another known item, whenever it arrived.
+
+        n where there is none, and at events that are context only.
+        """
+        n, order = len(self), self.in_time_order()
+        found = next_distinct(self.users[order], self.item_rows[order])
+        answer = np.full(n, n, dtype=np.int64)
+        known = found < len(order)
+        answer[order[known]] = order[found[known]]
+        return answer
+
+    def as_of(self, cut_s: int) -> tuple[Corpus, Ints]:
+        """The corpus as it was at `cut_s`, labels excepted; `until` only drops what came later.
 
         Returns
         -------
         tuple
-            The events before `cut_s` with users numbered anew, and which points are left, (P',).
+            The events before `cut_s` with users numbered anew and the newest gaps unknown, and
+            which points are left, (P',).
         """
         kept = self.times_s < cut_s
         number = np.cumsum(kept) - 1
         points = np.flatnonzero(kept[self.points.event])
         columns = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name != "points"}
         _, columns["users"] = np.unique(columns["users"], return_inverse=True)
-        users = columns["users"]
-        newest = np.append(users[1:] != users[:-1], True)[: len(users)]
+        runs = columns["sequences"]
+        newest = np.append(runs[1:] != runs[:-1], True)[: len(runs)]
         columns["gaps"] = np.where(newest, gap_buckets(np.zeros(1, np.int64))[0], columns["gaps"])
         left = {f.name: getattr(self.points, f.name)[points] for f in fields(self.points)}
         left["event"] = number[left["event"]]
@@ -106,14 +141,14 @@ def next_distinct(users: Ints, item_rows: Ints) -> Ints:
     return answer
 
 
-def chunks(users: Ints, length: int, rng: np.random.Generator | None) -> tuple[Ints, Ints]:
-    """Cut every user's events into pieces of at most `length`: starts and sizes, (C,) each.
+def chunks(sequences: Ints, length: int, rng: np.random.Generator | None) -> tuple[Ints, Ints]:
+    """Cut every sequence into pieces of at most `length` events: starts and sizes, (C,) each.
 
-    With `rng` the first piece of each user has a random size, so that over the epochs every
+    With `rng` the first piece of each has a random size, so that over the epochs every
     event is seen at many depths of history; without, cuts are aligned to the newest event.
     """
-    first = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]]))
-    sizes = np.diff(np.append(first, len(users)))
+    first = np.flatnonzero(np.concatenate([[True], sequences[1:] != sequences[:-1]]))
+    sizes = np.diff(np.append(first, len(sequences)))
     if rng is None:
         head = (sizes - 1) % length + 1
     else:
@@ -127,17 +162,17 @@ def chunks(users: Ints, length: int, rng: np.random.Generator | None) -> tuple[I
     return start, stop - start
 
 
-def before(corpus: Corpus, end_s: int) -> Corpus:
-    """The corpus without what came at `end_s` or later; features and labels stay as they are.
+def until(corpus: Corpus, end_s: int) -> Corpus:
+    """The corpus without what came at `end_s` or later; all else stays as it is.
 
-    The last event of each user keeps its gap to an event that is gone: whoever may not know it
-    masks it, as `point_inputs.at_points` and the network do.
+    The last event of each sequence keeps its gap to an event that is gone: whoever may not know
+    it masks it, as `point_inputs.at_points` and the network do. `Corpus.as_of` forgets it.
     """
     kept = corpus.times_s < end_s
     number = np.cumsum(kept) - 1
     points = corpus.points
     asked = kept[points.event]
-    columns = ("users", "times_s", "item_rows", "kinds", "gaps", "hours", "amounts")
+    columns = [f.name for f in fields(corpus) if f.name != "points"]
     return Corpus(
         **{name: getattr(corpus, name)[kept] for name in columns},
         points=Points(

@@ -144,7 +144,7 @@ def one_pass(
     rng
         Random cuts and order; None gives the same pass every time.
     """
-    starts, sizes = chunks(corpus.users, length, rng)
+    starts, sizes = chunks(corpus.sequences, length, rng)
     wanted = np.add.reduceat((goals.target_rows > 0) | (goals.points >= 0), starts) > 0
     starts, sizes = starts[wanted], sizes[wanted]
     jitter = rng.random(len(sizes)) if rng is not None else np.zeros(len(sizes))

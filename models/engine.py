@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from models.sequences import ModelInputs
+from schemas.column_rows import Columns
 
 MAX_CANDIDATES = 64
 """K: the length of the lists, where there are so many items."""
@@ -35,7 +36,7 @@ FP32 = Tolerance(logit=1e-3, moved=0.02)
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class Scores(Columns):
     """What the network says about B decision points.
 
     Attributes
@@ -59,10 +60,6 @@ class Scores:
     def logit(self, head: str) -> npt.NDArray[np.float32]:
         """The network's logit (B,) of "churn" or "risk"."""
         return self.churn_logit if head == "churn" else self.risk_logit
-
-    def take(self, rows: npt.NDArray[Any]) -> Scores:
-        """The answers at `rows` (int indices or a bool mask of shape (B,)), order kept."""
-        return Scores(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 class Engine(Protocol):

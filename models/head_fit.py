@@ -20,6 +20,7 @@ from models.engine import Engine
 from models.point_inputs import at_points
 from models.stack import Mix, Part, Stack, Weights
 from models.trees import Trees
+from schemas.column_rows import Columns
 
 MIN_LABELS = 20
 """A head needs so many of each class to train, and a quarter of it to validate."""
@@ -51,17 +52,13 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(Columns):
     """Both parts' logits at n labelled validation points, and whose they are."""
 
     network: Floats
     trees: Floats
     labels: Bools
     users: Ints
-
-    def take(self, rows: npt.NDArray[Any]) -> Answers:
-        """The answers at `rows`."""
-        return Answers(self.network[rows], self.trees[rows], self.labels[rows], self.users[rows])
 
 
 def fit(

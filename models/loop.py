@@ -7,10 +7,8 @@ checkpoint without stored generators, and comes out the same as one that wasn't.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from models import checkpoint
+from models.checkpoint import Epoch, Position, Settings
 from models.corpus import Corpus
 from models.dataset import Batch, Goals, Pass, one_pass
 from models.learner import Learner
@@ -31,65 +30,6 @@ Progress = Callable[[float, str], None]
 
 FINAL_RATE = 0.05
 """The learning rate decays to this share of itself, linearly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to train; what to train is `NetworkConfig`.
-
-    `max_seconds` ends training early whatever it has reached. A run that isn't cut short by it
-    depends on the seed and the data only.
-    """
-
-    seed: int = 0
-    epochs: int = 6
-    max_seconds: float = 60.0
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    warm_up_steps: int = 100
-    clip: float = 5.0
-    batch_tokens: int = 1_024
-    patience: int = 3
-    validation_targets: int = 2_000
-    checkpoint_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One line of the training curve; `mrr` is the validation part's."""
-
-    number: int
-    seconds: float
-    train_loss: float
-    mrr: float
-
-
-@dataclass(slots=True)
-class Position:
-    """Where a run is, beside its weights.
-
-    Attributes
-    ----------
-    epochs
-        How many it will make: fewer than asked for on a machine too slow for all in time.
-    step, batch
-        Steps made in all, and batches of the current epoch.
-    total
-        Sum of the current epoch's losses.
-    seconds
-        Time it took, pauses left out.
-    """
-
-    epochs: int
-    step: int = 0
-    batch: int = 0
-    total: float = 0.0
-    seconds: float = 0.0
-    best_mrr: float = -math.inf
-    since_best: int = 0
-    cut_short: bool = False
-    finished: bool = False
-    curve: list[Epoch] = field(default_factory=list)
 
 
 class Loop:

@@ -48,6 +48,19 @@ def mrr(ranks: npt.NDArray[np.int64]) -> float:
     return float(np.where(found, 1.0 / np.maximum(ranks, 1), 0.0).mean()) if len(ranks) else 0.0
 
 
+def popular_first(counts: Values) -> npt.NDArray[np.int64]:
+    """Place (N,) of each item by its count, from 1; of equal counts the lower id first.
+
+    Examples
+    --------
+    >>> popular_first(np.array([2, 7, 2])).tolist()
+    [2, 1, 3]
+    """
+    places = np.empty(len(counts), np.int64)
+    places[np.argsort(-counts.astype(np.float64), kind="stable")] = np.arange(1, len(counts) + 1)
+    return places
+
+
 def auc(scores: Values, labels: Bools) -> float | None:
     """Chance that a positive scores above a negative, ties half; None without both classes."""
     positives = int(labels.sum())

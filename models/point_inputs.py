@@ -9,12 +9,12 @@ from models.sequences import ModelInputs, gap_buckets
 
 
 def at_points(corpus: Corpus, rows: Ints, length: int = 64) -> ModelInputs:
-    """Inputs (B, `length`) of the points `rows` (B,): each sees its user's events up to its own.
+    """Inputs (B, `length`) of the points `rows` (B,): each sees its sequence up to its own event.
 
     The newest event's gap is to now, and a decision is made at that very moment.
     """
     event = corpus.points.event[rows]
-    begins = np.flatnonzero(np.diff(corpus.users, prepend=-1))
+    begins = np.flatnonzero(np.diff(corpus.sequences, prepend=-1))
     begin = begins[np.searchsorted(begins, event, side="right") - 1]
     lengths = np.minimum(event - begin + 1, length)  # (B,)
     steps = np.arange(length)

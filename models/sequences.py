@@ -5,8 +5,7 @@ Right padding throughout; `lengths` is the only size a model needs, there is no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ import polars as pl
 from models.elementwise import log1p
 from models.feature_table import FEATURES
 from models.windows import Windows
+from schemas.column_rows import Columns
 
 N_GAPS = 34
 """Gap buckets: 0 = padding, 1 = the same second, then one per power of two up to 2**32 s."""
@@ -39,7 +39,7 @@ _TOP = np.array([_RATIO_TOP if f.unit == "ratio" else np.inf for f in FEATURES])
 
 
 @dataclass(frozen=True, slots=True)
-class ModelInputs:
+class ModelInputs(Columns):
     """What an engine is given for B decision points.
 
     Attributes
@@ -71,10 +71,6 @@ class ModelInputs:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def take(self, rows: npt.NDArray[Any]) -> ModelInputs:
-        """The inputs at `rows` (int indices or a bool mask of shape (B,)), order kept."""
-        return ModelInputs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
 
 def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) -> ModelInputs:
     """The model's inputs.
@@ -91,13 +87,12 @@ def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) ->
     known = (windows.items >= 0) & (windows.items < len(rows))
     places = np.where(known, windows.items, 0)
     item_rows = np.where(known, rows[places], 0) if len(rows) else np.zeros_like(places, np.int64)
-    hours = (windows.times_s // HOUR_S + EPOCH_HOUR) % WEEK_HOURS + 1
     return ModelInputs(
         item_rows=item_rows.astype(np.int64),
         kinds=windows.kinds.astype(np.int64),
         gaps=np.where(inside, gap_buckets(_to_next(windows)), 0),
-        hours=np.where(inside, hours, 0),
-        amounts=(np.sign(windows.amounts) * log1p(np.abs(windows.amounts))).astype(np.float32),
+        hours=np.where(inside, hours_of_week(windows.times_s), 0),
+        amounts=log_amounts(windows.amounts),
         features=scale(frame),
         lengths=windows.lengths.astype(np.int64),
     )
@@ -119,6 +114,16 @@ def unscale(scaled: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         _LOGGED, np.sign(plain) * np.expm1(np.abs(plain)), plain
     )
     return raw
+
+
+def hours_of_week(times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Hour of the week of event times, 1..168."""
+    return (times_s // HOUR_S + EPOCH_HOUR) % WEEK_HOURS + 1
+
+
+def log_amounts(amounts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """log(1 + amount), the sign kept."""
+    return (np.sign(amounts) * log1p(np.abs(amounts))).astype(np.float32)
 
 
 def gap_buckets(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.corpus import Corpus, Ints, next_distinct
+from models.corpus import Corpus, Ints
 
 Bools = npt.NDArray[np.bool_]
 
@@ -38,7 +38,7 @@ class Split:
 def split_items(corpus: Corpus, cut_s: int) -> tuple[Ints, Bools, Bools]:
     """Targets (n,) and which of them train (the target lies before `cut_s`) or validate."""
     n = len(corpus)
-    following = next_distinct(corpus.users, corpus.item_rows)
+    following = corpus.following()
     known = following < n
     at = np.minimum(following, max(n - 1, 0))
     rows = np.where(known, corpus.item_rows[at], 0)

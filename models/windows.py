@@ -7,12 +7,12 @@ names. Serving, training and replay all hand this one shape to `features` and `s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from schemas.column_rows import Columns
 
 DAY_GAPS = 8
 """Latest gaps between active days that a user's row keeps."""
@@ -66,7 +66,7 @@ other entities, and the user's own confirmed labels. Times are epoch seconds, 0 
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(Columns):
     """The histories of D decision points, oldest event first, padded on the right.
 
     Attributes
@@ -112,23 +112,9 @@ class Windows:
         """L, the most events a window can hold."""
         return int(self.items.shape[1])
 
-    def take(self, rows: npt.NDArray[Any]) -> Windows:
-        """The windows at `rows` (int indices or a bool mask of shape (D,)), order kept."""
-        return Windows(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
     def with_context(self, context: npt.NDArray[np.float64]) -> Windows:
         """The same windows with the live counters (D, C) filled in."""
         return replace(self, context=context)
-
-    @staticmethod
-    def concat(parts: Sequence[Windows]) -> Windows:
-        """The windows of all `parts`, in order; they must share L."""
-        return Windows(
-            **{
-                f.name: np.concatenate([getattr(part, f.name) for part in parts])
-                for f in fields(Windows)
-            }
-        )
 
     @staticmethod
     def empty(length: int) -> Windows:

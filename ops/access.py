@@ -104,11 +104,13 @@ class Access:
         """
         file = self.settings_file(role)
         try:
-            section = tomllib.loads(file.read_text())["kafka"]
+            section = tomllib.loads(file.read_bytes().decode())["kafka"]
             Kafka.model_validate(section)
         except FileNotFoundError:
             raise ConfigError(f"{file}: no such file; each role's part needs one") from None
-        except (tomllib.TOMLDecodeError, KeyError, ValidationError) as error:
+        except OSError as error:
+            raise ConfigError(f"{file}: can't be read ({error.strerror})") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, ValidationError) as error:
             raise ConfigError(f"{file}: not settings of Kafka ({type(error).__name__})") from None
         # Over what another user had set.
         return {"password": None, "password_file": None, **section}

@@ -7,13 +7,15 @@ becomes an event of its own at the time it became known.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
-from ops.event_file import need, read, times_ms
+from ops.event_file import AS_IT_STANDS, EventFile, HowToRead, read
+from ops.file_table import ROW
 from schemas.errors import ConfigError
 
 DAY_MS = 86_400_000
@@ -47,108 +49,122 @@ class Source:
     catalogue
         Item upserts (`item_id`, `title`, `category`, `tags`), None where the file knows none.
     skipped
-        Rows that are no events, by reason.
+        Rows that are no events and values that could not be read, by reason.
+    notes
+        What a person should know of how it was read, a line each.
     """
 
     events: pl.DataFrame
     catalogue: pl.DataFrame | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def load(path: Path, adapter: str = "auto", mapping: Mapping[str, str] | None = None) -> Source:
+def load(
+    path: Path,
+    adapter: str = "auto",
+    mapping: Mapping[str, str] | None = None,
+    how: HowToRead = AS_IT_STANDS,
+) -> Source:
     """Read a file through an adapter, or through a mapping of Hark's words to its columns.
 
     Parameters
     ----------
     path
-        CSV or TSV, may be gzipped.
+        CSV or TSV, JSON or Parquet, may be gzipped.
     adapter
         One of `ADAPTERS`, or `auto`: the one whose columns the file has.
     mapping
-        `user`, `time`, optionally `event`, `item` and any property: column names.
+        `user`, `time`, optionally `event`, `item` and any property: column names, or their
+        numbers from 1 where the file has no header.
+    how
+        What the file doesn't say itself.
 
     Raises
     ------
     ConfigError
-        Missing columns, with those that are there.
+        Missing columns, with those that are there; values that can't be read, and what to do.
     """
-    table = read(path)
+    file = read(path, how)
     if mapping:
-        events = _mapped(table, mapping)
-        source = Source(events)
+        numbers = all(column.isdigit() for column in mapping.values())
+        if numbers and not set(mapping.values()) <= set(file.table.columns):
+            file = read(path, replace(how, header=False))
+        source = Source(_mapped(file, mapping))
     else:
-        name = _recognised(table, path) if adapter == "auto" else adapter
+        name = _recognised(file) if adapter == "auto" else adapter
         columns, adapt = ADAPTERS[name]
-        need(table, columns, f"{path.name} as {name}")
-        source = adapt(table, path)
-    return _accounted(source, path)
+        file.need(columns, f"{file.name} as {name}")
+        source = adapt(file, path)
+    return _accounted(source, file)
 
 
-def _recognised(table: pl.DataFrame, path: Path) -> str:
+def _recognised(file: EventFile) -> str:
     for name, (columns, _) in ADAPTERS.items():
-        if set(columns) <= set(table.columns):
+        if set(columns) <= set(file.table.columns):
             return name
-    there = ", ".join(name for name in table.columns if name != "row")
     raise ConfigError(
-        f"{path.name}: not a file Hark knows; say which column is what with "
-        f"--map user=...,event=...,item=...,time=... (the file has {there})"
+        f"{file.name}: not a file Hark knows; say which column is what with "
+        "--map user=...,event=...,item=...,time=..., in numbers from 1 if it has no header "
+        f"(the file has {file.columns()})"
     )
 
 
-def _accounted(source: Source, path: Path) -> Source:
+def _accounted(source: Source, file: EventFile) -> Source:
     """Name every event after its row, leave out rows without user or time, sort by time."""
+    name = pl.lit(f"{file.name}:") + pl.col(ROW).cast(pl.String)
     events = source.events.with_columns(
-        pl.format(f"{path.name}:{{}}{{}}", "row", pl.col("suffix")).alias("message_id")
-        if "suffix" in source.events.columns
-        else pl.format(f"{path.name}:{{}}", "row").alias("message_id")
-    ).drop("row", "suffix", strict=False)
-    whole = events.filter(
-        pl.col("user_id").is_not_null()
-        & (pl.col("user_id") != "")
-        & pl.col("time_ms").is_not_null()
-    ).sort("time_ms", maintain_order=True)
-    skipped = dict(source.skipped)
-    if lost := len(events) - len(whole):
-        skipped["without_user_or_time"] = lost
-    return Source(whole, source.catalogue, skipped)
+        message_id=name + pl.col("suffix") if "suffix" in source.events.columns else name
+    ).drop("suffix", strict=False)
+    user = pl.col("user_id").is_not_null() & (pl.col("user_id") != "")
+    untimed = events.select((user & pl.col(ROW).is_in(sorted(file.untimed))).sum()).item()
+    whole = events.filter(user & pl.col("time_ms").is_not_null()).drop(ROW)
+    whole = whole.sort("time_ms", maintain_order=True)
+    lost = Counter(source.skipped) + file.skipped
+    lost["unreadable_time"] += untimed
+    lost["without_user_or_time"] += len(events) - len(whole) - untimed
+    skipped = dict(+lost)
+    if whole.is_empty():
+        found = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
+        raise ConfigError(f"{file.name}: no events with a user and a time: {found}")
+    return Source(whole, source.catalogue, skipped, (*source.notes, *file.notes))
 
 
 def _named(column: str) -> pl.Expr:
     return pl.col(column).replace(EVENT_NAMES)
 
 
-def _mapped(table: pl.DataFrame, mapping: Mapping[str, str]) -> pl.DataFrame:
+def _mapped(file: EventFile, mapping: Mapping[str, str]) -> pl.DataFrame:
     if missing := {"user", "time"} - set(mapping):
         raise ConfigError(f"--map names no column for {', '.join(sorted(missing))}")
-    need(table, mapping.values(), "--map")
+    file.need(mapping.values(), "--map")
     columns: dict[str, pl.Expr | pl.Series] = {
-        "row": pl.col("row"),
+        ROW: pl.col(ROW),
         "user_id": pl.col(mapping["user"]),
-        "time_ms": times_ms(table[mapping["time"]]),
+        "time_ms": file.times_ms(mapping["time"]),
         "event": _named(mapping["event"]) if "event" in mapping else pl.lit("Product Viewed"),
     }
     for name, column in mapping.items():
         if name not in ("user", "time", "event"):
             place = _PLACES.get(name, f"properties.{name}")
-            number = pl.col(column).cast(pl.Float64, strict=False)
-            columns[place] = number if name in _NUMBERS else pl.col(column)
-    return table.select(**columns)
+            columns[place] = file.numbers(column) if name in _NUMBERS else pl.col(column)
+    return file.table.select(**columns)
 
 
-def _retailrocket(table: pl.DataFrame, _path: Path) -> Source:
+def _retailrocket(file: EventFile, _path: Path) -> Source:
     mapping = {"user": "user_id", "event": "event_type", "item": "item_id", "time": "timestamp"}
-    return Source(_mapped(table, mapping))
+    return Source(_mapped(file, mapping))
 
 
-def _ml_100k(table: pl.DataFrame, path: Path) -> Source:
+def _ml_100k(file: EventFile, path: Path) -> Source:
     mapping = {"user": "user_id", "item": "item_id", "time": "timestamp", "rating": "rating"}
-    events = _mapped(table, mapping).with_columns(event=pl.lit("Product Rated"))
+    events = _mapped(file, mapping).with_columns(event=pl.lit("Product Rated"))
     beside = path.with_name(path.name.replace(".inter.", ".item."))
     if beside == path or not beside.is_file():
         return Source(events)
     items = read(beside)
-    need(items, ("item_id", "movie_title", "class"), beside.name)
-    catalogue = items.select(
+    items.need(("item_id", "movie_title", "class"), beside.name)
+    catalogue = items.table.select(
         "item_id",
         title=pl.col("movie_title"),
         category=pl.col("class").str.split(" ").list.first(),
@@ -157,25 +173,25 @@ def _ml_100k(table: pl.DataFrame, path: Path) -> Source:
     return Source(events, catalogue)
 
 
-def _online_retail(table: pl.DataFrame, _path: Path) -> Source:
+def _online_retail(file: EventFile, _path: Path) -> Source:
     cancelled = pl.col("InvoiceNo").str.starts_with("C")
-    events = table.select(
-        "row",
+    events = file.table.select(
+        ROW,
         user_id=pl.col("CustomerID").str.strip_suffix(".0"),
-        time_ms=times_ms(table["InvoiceDate"]),
+        time_ms=file.times_ms("InvoiceDate"),
         event=pl.when(cancelled)
         .then(pl.lit("Order Cancelled"))
         .otherwise(pl.lit("Order Completed")),
         **{
             "properties.product_id": pl.col("StockCode"),
-            "properties.price": pl.col("UnitPrice").cast(pl.Float64, strict=False),
-            "properties.quantity": pl.col("Quantity").cast(pl.Float64, strict=False).abs(),
+            "properties.price": file.numbers("UnitPrice"),
+            "properties.quantity": file.numbers("Quantity").abs(),
             "properties.order_id": pl.col("InvoiceNo"),
         },
     )
     known = events.filter(pl.col("user_id").is_not_null())
     catalogue = (
-        table.filter(pl.col("Description").is_not_null())
+        file.table.filter(pl.col("Description").is_not_null())
         .group_by(item_id="StockCode", maintain_order=True)
         .agg(title=pl.col("Description").str.strip_chars().mode(maintain_order=True).first())
         .with_columns(category=pl.lit(None, pl.String), tags=pl.lit([], pl.List(pl.String)))
@@ -183,21 +199,21 @@ def _online_retail(table: pl.DataFrame, _path: Path) -> Source:
     return Source(known, catalogue, {"without_customer": len(events) - len(known)})
 
 
-def _fraud_handbook(table: pl.DataFrame, path: Path) -> Source:
-    payments = table.select(
-        "row",
+def _fraud_handbook(file: EventFile, path: Path) -> Source:
+    payments = file.table.select(
+        ROW,
         user_id=pl.col("CUSTOMER_ID"),
-        time_ms=times_ms(table["TX_DATETIME"]),
+        time_ms=file.times_ms("TX_DATETIME"),
         event=pl.lit("Payment Made"),
         suffix=pl.lit(""),
         **{
-            "properties.amount": pl.col("TX_AMOUNT").cast(pl.Float64, strict=False),
+            "properties.amount": file.numbers("TX_AMOUNT"),
             "properties.terminal_id": pl.col("TERMINAL_ID"),
             "properties.payment_id": pl.lit(None, pl.String),
         },
     )
-    confirmed = payments.filter(table["TX_FRAUD"] == "1").with_columns(
-        pl.format(f"{path.name}:{{}}", "row").alias("properties.payment_id"),
+    confirmed = payments.filter(file.table["TX_FRAUD"] == "1").with_columns(
+        (pl.lit(f"{path.name}:") + pl.col(ROW).cast(pl.String)).alias("properties.payment_id"),
         time_ms=pl.col("time_ms") + 7 * DAY_MS,
         event=pl.lit("Fraud Confirmed"),
         suffix=pl.lit(":fraud"),
@@ -205,7 +221,7 @@ def _fraud_handbook(table: pl.DataFrame, path: Path) -> Source:
     return Source(pl.concat([payments, confirmed]))
 
 
-ADAPTERS: dict[str, tuple[tuple[str, ...], Callable[[pl.DataFrame, Path], Source]]] = {
+ADAPTERS: dict[str, tuple[tuple[str, ...], Callable[[EventFile, Path], Source]]] = {
     "retailrocket": (("user_id", "event_type", "item_id", "timestamp"), _retailrocket),
     "ml-100k": (("user_id", "item_id", "rating", "timestamp"), _ml_100k),
     "online-retail": (

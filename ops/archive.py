@@ -35,18 +35,21 @@ async def archive_topic(
     root: Path,
     progress: Progress | None = None,
     erased: Erased | None = None,
+    since_ms: int | None = None,
 ) -> int:
     """Archive every committed record of a topic that isn't archived yet -> how many that were.
 
     Users whom the log says to forget are left out, and erased from what was archived before;
-    `erased` is told how much that was. One process at a time.
+    `erased` is told how much that was. One process at a time. Records older than `since_ms` at the
+    log's beginning, which the archive was pruned of, aren't copied again.
 
     Raises
     ------
     ConfigError
         The topic doesn't exist, or is another one than was archived here before.
     TransientError
-        Kafka stopped answering; what was written stays, the next run goes on from there.
+        Kafka stopped answering; what was written stays, the next run goes on from there. Or
+        archived files can't be read at the moment (where nobody looks at `erased`).
     """
     partitions = (await check_cluster(client, [replace(EVENTS, name=topic)], role="trainer"))[topic]
     consumer = groupless_consumer(client, max_partition_fetch_bytes=4 << 20)
@@ -62,6 +65,7 @@ async def archive_topic(
                     root,
                     forgotten,
                     progress or (lambda done, expected: None),
+                    since_ms,
                 )
                 forgotten.erase(erased)
                 return done
@@ -78,13 +82,19 @@ async def _archive(
     root: Path,
     forgotten: Forgotten,
     progress: Progress,
+    since_ms: int | None,
 ) -> int:
     places = [TopicPartition(topic, number) for number in range(partitions)]
     begins = await consumer.beginning_offsets(places)
     ends = await consumer.end_offsets(places)
+    if since_ms is not None:
+        found = await consumer.offsets_for_times(dict.fromkeys(places, since_ms))
+        for place, at in found.items():
+            begins[place] = ends[place] if at is None else max(begins[place], at.offset)
     work: list[tuple[TopicPartition, Span]] = []
     for place in places:
         held = PartitionArchive(root, topic, place.partition)
+        held.set_aside_damaged()
         newest = max((span.next for span in held.spans()), default=0)
         if newest > ends[place]:
             raise ConfigError(

@@ -7,10 +7,16 @@
 A file holds every record of the half-open offset range, so what is missing can be read off the
 names, and archiving twice adds nothing. Records stay raw: decoding again is how a fixed decoder
 reaches old events.
+
+A file is only called damaged for its content. One that can't be read at the moment (no handle
+left, a disk or a mount that fails) may be the only copy of what Kafka no longer keeps: it stays
+where it is, and whoever needs it fails.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import structlog
 
-from schemas.errors import TransientError
+from schemas.errors import HarkError, TransientError
 from streams.batches import RecordBatch
 
+log = structlog.get_logger(__name__)
 SCHEMA = pl.Schema(
     {
         "offset": pl.Int64(),
@@ -32,6 +40,12 @@ SCHEMA = pl.Schema(
     }
 )
 _NAME = re.compile(r"(\d{20})-(\d{20})\.parquet")
+DAMAGED = "damaged"
+"""Folder of a partition for files that aren't whole Parquet; nothing reads it."""
+
+
+class DamagedFileError(HarkError):
+    """A file's content isn't an archive's: cut short, or other bytes than were written."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -129,12 +143,34 @@ class PartitionArchive:
                 "run it again: what was archived stays"
             ) from error
 
-    def read(self, max_records: int = 4_000, end: int | None = None) -> Iterator[RecordBatch]:
-        """Every archived record in log order, up to offset `end`."""
+    def newest_ms(self, span: Span) -> int | None:
+        """The newest record's time in the file of a span, ms; None if it holds none."""
+        newest = self.times_ms(span).max()
+        return None if newest is None else int(newest)  # type: ignore[arg-type]
+
+    def times_ms(self, span: Span) -> pl.Series:
+        """The records' times in the file of a span, ms."""
+        try:
+            return pl.read_parquet(self.path(span), columns=["broker_ms"])["broker_ms"]
+        except (pl.exceptions.PolarsError, OSError):
+            return self._frame(span)["broker_ms"]  # says which of the two it is
+
+    def read(
+        self, max_records: int = 4_000, end: int | None = None, since_ms: int | None = None
+    ) -> Iterator[RecordBatch]:
+        """Every archived record in log order, up to offset `end`.
+
+        Parameters
+        ----------
+        since_ms
+            Files that hold only older records are passed over.
+        """
         for span in self.spans():
             if end is not None and span.first >= end:
                 return
-            frame = pl.read_parquet(self.path(span))
+            if since_ms is not None and ((self.newest_ms(span) or 0) < since_ms):
+                continue
+            frame = self._frame(span)
             if end is not None and span.next > end:
                 frame = frame.filter(pl.col("offset") < end)
             for start in range(0, len(frame), max_records):
@@ -155,12 +191,78 @@ class PartitionArchive:
             [tuple((h["name"], h["value"]) for h in headers) for headers in lists],
         )
 
-    def _whole(self, span: Span) -> bool:
-        """Whether the file's footer, written last, can be read."""
+    def _frame(self, span: Span) -> pl.DataFrame:
         try:
-            return pl.read_parquet_schema(self.path(span)) == SCHEMA
+            return read_file(self.path(span))
+        except DamagedFileError as error:
+            kept = self.set_aside(self.path(span))
+            raise TransientError(
+                f"{error}; it is {kept} now: run it again, without --offline, and the log fills "
+                "the gap as far as it goes back"
+            ) from error
+
+    def set_aside(self, path: Path) -> Path:
+        """Move a damaged file to `damaged/` -> where it is now."""
+        target = self.directory / DAMAGED / path.name
+        target.parent.mkdir(exist_ok=True)
+        number = 0
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{path.name}.{number}")
+        path.rename(target)
+        return target
+
+    def set_aside_damaged(self) -> None:
+        """Move every file that isn't whole Parquet to `damaged/`, before the log fills the gap."""
+        for path in sorted(self.directory.glob("*.parquet")):
+            name = _NAME.fullmatch(path.name)
+            if name and not self._whole(Span(int(name[1]), int(name[2]))):
+                log.warning("archive.damaged", file=str(path), kept=str(self.set_aside(path)))
+
+    def damaged(self) -> list[Path]:
+        """The files that were set aside."""
+        return sorted((self.directory / DAMAGED).glob("*"))
+
+    def _whole(self, span: Span) -> bool:
+        """Whether the file's footer, written last, is right; a file that can't be read may be."""
+        path = self.path(span)
+        try:
+            return pl.read_parquet_schema(path) == SCHEMA
         except (pl.exceptions.PolarsError, OSError):
+            pass  # which of the two it is, Polars doesn't say reliably
+        try:
+            return pl.read_parquet_schema(io.BytesIO(_bytes(path))) == SCHEMA
+        except pl.exceptions.PolarsError:
             return False
+        except TransientError:
+            return True  # so that nothing is written over it; whoever needs its records fails
+
+
+def read_file(path: Path) -> pl.DataFrame:
+    """The records of a file, columns as in `SCHEMA`.
+
+    Raises
+    ------
+    DamagedFileError
+        Its content isn't an archive's.
+    TransientError
+        It can't be read at the moment.
+    """
+    try:
+        frame = pl.read_parquet(io.BytesIO(_bytes(path)))
+    except pl.exceptions.PolarsError as error:
+        raise DamagedFileError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    if frame.schema != SCHEMA:
+        raise DamagedFileError(f"{path} is damaged: it has other columns")
+    return frame
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        what = error.strerror or errno.errorcode.get(error.errno or 0, str(error))
+        raise TransientError(f"{path} can't be read: {what}; nothing was deleted") from error
 
 
 def partitions(root: Path, topic: str) -> list[PartitionArchive]:

@@ -42,7 +42,7 @@ async def save(chosen: Settings, users: int) -> dict[str, Any]:
     worker.checkpoints.committed = lambda number: states[number].next_offset
     for number, state in states.items():
         await worker.checkpoints.own(number)
-        worker.checkpoints.begin(number, 0, 0, None)
+        worker.checkpoints.begin(number, None, 0, 0)
         sample.fill(state, share(users, number))
     await _commit(chosen, {n: state.next_offset for n, state in states.items()})
     worker.pipeline.states = states
@@ -69,13 +69,16 @@ async def restore(
     process = psutil.Process()
     before = process.memory_info().rss
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
-    await worker.ownership.take(set(range(PARTITIONS)), worker.partitions)
+    await worker.ownership.take(set(range(PARTITIONS)))
     restore_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     states = worker.pipeline.states
     found = sum(state.users for state in states.values())
     if found != users:
         raise SystemExit(f"{found} users came back, not {users}")
+    progress = worker.ownership.progress
+    assert progress is not None
     answer = {
+        "outputs_read": progress.alerts + progress.letters,
         "restore_s": round(restore_s, 2),
         "restore_cpu_s": round(cpu_s, 2),
         "bytes_per_user": round(sum(s.nbytes for s in states.values()) / users, 1),

@@ -17,9 +17,8 @@ import faust
 import mode
 from aiokafka import AIOKafkaConsumer
 
-from streams.credentials import faust_credentials
 from streams.kafka_settings import Kafka
-from streams.transport import batches, declare_batch_topic, install
+from streams.transport import Group, batches, install
 
 _TIMEOUT_S = 120.0
 
@@ -95,8 +94,7 @@ def transport(kafka: Kafka, topic: str, n_events: int) -> float:
     """One Faust message per fetched record batch, acked, empty body."""
 
     def declare(app: faust.App, meter: Meter) -> None:
-        install(app, fold={topic})
-        events = declare_batch_topic(app, topic)
+        _, events = install(app, topic, kafka.client(), Group(app.conf.id))
 
         @app.agent(events, supervisor_strategy=mode.CrashingSupervisor)
         async def agent(stream: Any) -> None:
@@ -113,7 +111,7 @@ def _faust(kafka: Kafka, n_events: int, declare: Callable[[faust.App, Meter], No
         app = faust.App(
             f"bench-{uuid.uuid4().hex}",
             broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
-            broker_credentials=faust_credentials(kafka),
+            broker_credentials=_credentials(kafka),
             web_enabled=False,
             topic_disable_leader=True,
             store="memory://",
@@ -129,3 +127,16 @@ def _faust(kafka: Kafka, n_events: int, declare: Callable[[faust.App, Meter], No
 
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(read(folder))
+
+
+def _credentials(kafka: Kafka) -> Any:
+    """What Faust's own consumer logs in with, None for a plain connection."""
+    context = kafka.ssl_context()
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=kafka.username,
+            password=kafka.secret(),
+            ssl_context=context,
+            mechanism=kafka.sasl_mechanism,
+        )
+    return faust.SSLCredentials(context) if context else None

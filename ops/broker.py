@@ -84,14 +84,19 @@ def start(brokers: str, port: int | None, secure: bool, as_json: bool) -> None:
     report = _external() or _already(asked) or _start(asked, console)
     if as_json:
         click.echo(msgspec.json.encode(report))
-    elif report.state == "external":
+    elif report.state == "external" and report.ready:
         console.print(
             f"using the cluster at {report.bootstrap_servers} ({SERVERS_VARIABLE}); "
             "nothing was started",
             soft_wrap=True,
         )
-    else:
+    elif report.state != "external":
         _print(report, console)
+    if report.state == "external" and not report.ready:
+        raise TransientError(
+            f"no Kafka answers at {report.bootstrap_servers}, where {SERVERS_VARIABLE} says it is: "
+            "nothing was started; unset that to start one here, or correct it"
+        )
     if not report.ready:
         raise TransientError(f"no Kafka answers at {report.bootstrap_servers}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ops.process import stop_child
 from schemas.errors import TransientError
 
 _STOP_TIMEOUT_S = 30
@@ -100,13 +101,7 @@ class Child:
 
     def stop(self) -> int:
         """SIGTERM, wait, then SIGKILL; returns the exit code."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        return self._process.wait()
+        return stop_child(self._process, _STOP_TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self

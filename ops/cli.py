@@ -11,9 +11,12 @@ import importlib.util
 import os
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import click
+import structlog
 
+from ops.system_errors import refused_by_system
 from schemas.errors import ConfigError, HarkError
 
 
@@ -68,6 +71,15 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the system refuses is an error for a person, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if (refusal := refused_by_system(error)) is None:
+                raise
+            raise refusal from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the menu from the table, without importing anything."""
         with formatter.section("Commands"):
@@ -93,6 +105,8 @@ def main() -> None:
     # numpy's own products are small here, and its threads spin while they wait for each other:
     # on a busy machine that costs more than they bring. Read when numpy loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What a command prints is its answer; `hark worker` and its like set up more than this.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         code = hark(standalone_mode=False)
     except click.ClickException as error:

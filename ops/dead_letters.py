@@ -9,7 +9,6 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -20,35 +19,17 @@ from rich.table import Table
 from ops.connection import connected_settings
 from ops.letters import Letter, Wanted, read_letters
 from ops.render import escaped
-from ops.replay_letters import LetterReplay
+from ops.replay_letters import LetterReplay, Outcome
 from ops.replayed import Replayed
+from ops.since import Since
 from schemas.errors import HarkError, Reason
 from schemas.roles import replayed_group
 from schemas.times import format_time_ms
 from schemas.topics import DEAD_LETTERS, EVENTS, TopicSpec, topics
 from streams.kafka_settings import Kafka
+from streams.startup import check_cluster
 
 F = TypeVar("F", bound=Callable[..., Any])
-_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-class Since(click.ParamType):
-    """`90m`, `2h`, `7d`, or a date and time in UTC."""
-
-    name = "since"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Milliseconds since 1970."""
-        if span := re.fullmatch(r"(\d+)([smhd])", value):
-            now_ms = datetime.now(UTC).timestamp() * 1000
-            return int(now_ms - int(span[1]) * _UNITS_MS[span[2]])
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r}: write 90m, 2h, 7d or 2026-11-28T06:00", param, ctx)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
 
 
 def _filters(command: F) -> F:
@@ -170,24 +151,28 @@ def replay(
 ) -> None:
     """Publish letters again as they were, to where they came from; a dry run by default.
 
-    What was replayed before stays, also after a run that was broken off.
+    Each letter goes once, whatever the filters, also after a run that was broken off: letters of
+    one reason, partition and attempt go in their order. --since gives up what is older: a later
+    run without it doesn't publish that any more, once a newer letter of its kind has gone.
     """
     kafka, topic = _kafka()
     wanted = Wanted(frozenset(reasons) or None, since_ms, partition)
 
     async def run() -> dict[str, Any]:
-        client = kafka.client()
-        replayed = Replayed(client, replayed_group(kafka.group_id), topic.name)
-        events = kafka.topic_prefix + EVENTS.name
-        going = LetterReplay(client, events, replayed, max_attempts)
-        # Before the consumer group is asked for: an unreachable cluster is one line.
-        letters = [letter async for letter in read_letters(client, topic, wanted)]
-        await replayed.load()
-        chosen, outcome = going.sort(letters)
-        if execute:
-            with Progress(console=Console(stderr=True), transient=True) as progress:
-                bar = progress.add_task("replaying", total=len(chosen))
-                await going.publish(chosen, rate, lambda done: progress.update(bar, completed=done))
+        client, outcome = kafka.client(), Outcome()
+        # Before the consumer groups are asked for: an unreachable cluster is one line.
+        await check_cluster(client, [topic])
+        groups = replayed_group(kafka.group_id)
+        async with Replayed(client, groups, topic.name) as replayed:
+            replay = LetterReplay(client, kafka.topic_prefix + EVENTS.name, replayed, max_attempts)
+            going = replay.going(read_letters(client, topic, wanted), outcome)
+            if execute:
+                with Progress(console=Console(stderr=True), transient=True) as progress:
+                    bar = progress.add_task("replaying", total=None)
+                    await replay.publish(going, rate, lambda n: progress.update(bar, completed=n))
+            else:
+                async for _ in going:
+                    pass
         return {
             "executed": execute,
             "published" if execute else "would_publish": outcome.published,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
@@ -22,8 +23,9 @@ from ops.access import Access
 from ops.adapters import Source, load
 from ops.demo_cluster import demo_settings
 from ops.demo_run import Run
+from ops.event_file import HowToRead
+from ops.file_options import Mapping, how_to_read, reading_options, warn_of
 from ops.live_view import LiveView, Picture
-from ops.replay import Mapping
 from ops.simulation import simulate_events
 from ops.summary import show
 from schemas.errors import ConfigError
@@ -45,6 +47,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
     metavar="WORD=COLUMN,...",
     help="Which column of FILE is what (see `hark replay`).",
 )
+@reading_options
 @click.option(
     "--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write the summary as JSON."
 )
@@ -85,6 +88,8 @@ def demo(
     *,
     data: Path | None,
     mapping: dict[str, str] | None,
+    encoding: str | None,
+    dates: str | None,
     summary: Path | None,
     events: int | None,
     seed: int,
@@ -104,9 +109,10 @@ def demo(
     """
     if mapping and not data:
         raise click.UsageError("--map says what the columns of --data FILE are")
-    source = _file(data, mapping, events) if data else _simulated(seed, events or 80_000)
-    if summary and not summary.resolve().parent.is_dir():
-        raise ConfigError(f"--summary {summary}: no such folder")
+    how = how_to_read(encoding, dates)
+    source = _file(data, mapping, how, events) if data else _simulated(seed, events or 80_000)
+    if summary:
+        _check_summary(summary)
     cut = source.events["time_ms"].quantile(1 - live, interpolation="lower")
     first = int((source.events["time_ms"] <= cut).sum())
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -135,11 +141,21 @@ def demo(
         run.check()
 
 
-def _file(path: Path, mapping: dict[str, str] | None, events: int | None) -> Source:
-    source = load(path, mapping=mapping)
+def _file(path: Path, mapping: dict[str, str] | None, how: HowToRead, events: int | None) -> Source:
+    source = load(path, mapping=mapping, how=how)
+    warn_of(source)
     if len(source.events) < 100:
         raise ConfigError(f"{path}: {len(source.events)} events are too few for a demo")
     return source if events is None else replace(source, events=source.events.head(events))
+
+
+def _check_summary(file: Path) -> None:
+    """The demo takes minutes: find out before that its summary can't be written."""
+    folder = file.resolve().parent
+    if not folder.is_dir():
+        raise ConfigError(f"--summary {file}: no such folder")
+    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise ConfigError(f"--summary {file}: can't be written")
 
 
 def _simulated(seed: int, events: int) -> Source:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -15,31 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ops.evaluation.report import Report, Row
-from ops.replay import Mapping
+from ops.evaluation.report import Report, Row, Show, Task
+from ops.file_options import Mapping, how_to_read, reading_options
 from schemas.errors import ConfigError
-
-Show = Callable[[float | None, str], None]
-"""Called with the share done (None: unknown) and a line on what goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What an evaluation is given.
-
-    Attributes
-    ----------
-    file
-        Its data.
-    mapping
-        Hark's words to the file's columns, where the file is the user's own.
-    seed
-        Of everything random.
-    """
-
-    file: Path
-    mapping: dict[str, str] | None
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +48,7 @@ OWN = "ops.evaluation.shop:own_events"
     metavar="WORD=COLUMN,...",
     help="With --events: user, time, and optionally event, item, ... as in hark replay.",
 )
+@reading_options
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -89,6 +68,8 @@ def evaluate(
     name: str | None,
     events: Path | None,
     mapping: dict[str, str] | None,
+    encoding: str | None,
+    dates: str | None,
     data: Path | None,
     seed: int,
     out: Path,
@@ -104,10 +85,12 @@ def evaluate(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see ops.train
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     if events is not None:
-        target, task = OWN, Task(events, mapping, seed)
+        how = replace(how_to_read(encoding, dates), own_clock=True)
+        target, task = OWN, Task(events, mapping, seed, how)
     else:
         assert name is not None
         target, task = PROTOCOLS[name].target, Task(_file(data, name), None, seed)
+    out.mkdir(parents=True, exist_ok=True)  # before the work, where it can't be made
     report = _run(target, task)
     written = report.write(out)
     if as_json:

@@ -1,92 +1,151 @@
-"""Read a file of events: CSV or TSV, plain or gzipped, times in whatever form they come."""
+"""Read a file of events: CSV, TSV, JSON or Parquet, plain or gzipped, into columns of text.
+
+What can't be read is never dropped without a word: it is counted, and told with its column, value
+and row; where it is too much, the file is refused.
+"""
 
 from __future__ import annotations
 
-import gzip
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
+from ops.file_numbers import read_numbers
+from ops.file_table import ROW, read_table
+from ops.file_times import read_times
 from schemas.errors import ConfigError
 
-_NUMBER = r"^\s*-?\d+(\.\d+)?([eE]\+?\d+)?\s*$"
-_FORMATS = (
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%d",
-    "%d/%m/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M",
-)
-_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
+TOO_MUCH = 0.5
+"""Where more than this share of the rows, or of a column's values, can't be read: no guesses."""
 
 
-def read(path: Path) -> pl.DataFrame:
-    """The file as it stands: every column text, its row number (from 0) in `row`.
+@dataclass(frozen=True, slots=True)
+class HowToRead:
+    """What the file doesn't say itself.
 
-    RecBole's typed headers (`user_id:token`) lose their type.
+    Attributes
+    ----------
+    encoding
+        Of the text; None: UTF-8, or UTF-16 with a byte order mark.
+    day_first
+        Of dates as 3/4/2026; None: what another value of the column shows.
+    own_clock
+        Small numbers as times are seconds of a clock of the file's own.
+    header
+        Whether the first row names the columns; without, they are `1`, `2`, ...
+    """
+
+    encoding: str | None = None
+    day_first: bool | None = None
+    own_clock: bool = False
+    header: bool = True
+
+
+AS_IT_STANDS = HowToRead()
+
+
+@dataclass(frozen=True, slots=True)
+class EventFile:
+    """A file's columns as texts, and what of it could not be read.
+
+    Attributes
+    ----------
+    name
+        Of the file.
+    table
+        Every column text, null where empty; the row's number (from 0) in `ROW`.
+    how
+        As it was asked for.
+    skipped
+        Rows and values that were left out, by reason.
+    notes
+        One line each, for a person.
+    untimed
+        Numbers of the rows whose time can't be read.
+    """
+
+    name: str
+    table: pl.DataFrame
+    how: HowToRead = AS_IT_STANDS
+    skipped: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    untimed: set[int] = field(default_factory=set)
+
+    def times_ms(self, column: str) -> pl.Series:
+        """Event times as int64 epoch milliseconds, null where a text is no time.
+
+        Raises
+        ------
+        ConfigError
+            Too many can't be read.
+        """
+        how = self.how
+        found = read_times(self.table[column], day_first=how.day_first, own_clock=how.own_clock)
+        if found.guessed:
+            self.notes.append(f"column {column}: {found.guessed}")
+        self._account(column, found.unread, "times", found.why, "left out")
+        self.untimed.update(self.table[ROW].filter(found.unread).to_list())
+        return found.ms
+
+    def numbers(self, column: str) -> pl.Series:
+        """Amounts as float64, null where a text is no number.
+
+        Raises
+        ------
+        ConfigError
+            Too many can't be read.
+        """
+        found = read_numbers(self.table[column])
+        self._account(column, found.unread, "numbers", found.why, "events without them")
+        self.skipped["unreadable_number"] += int(found.unread.sum())
+        return found.values
+
+    def _account(self, column: str, unread: pl.Series, what: str, why: str, then: str) -> None:
+        count = int(unread.sum())
+        if not count:
+            return
+        first = int(unread.arg_true()[0])
+        values = self.table[column]
+        filled = len(values) - int((values.str.strip_chars() == "").sum()) - values.null_count()
+        line = (
+            f"column {column}: {count:,} of {filled:,} {what} can't be read, the first is "
+            f"{values[first]!r:.80} in data row {self.table[ROW][first] + 1:,}: {why}"
+        )
+        if count > TOO_MUCH * filled:
+            raise ConfigError(f"{self.name}: {line}")
+        self.notes.append(f"{line} ({then})")
+
+    def need(self, columns: Iterable[str], what: str) -> None:
+        """Raise a ConfigError that names what is missing and what is there."""
+        if missing := [name for name in columns if name not in self.table.columns]:
+            raise ConfigError(
+                f"{what}: no column {', '.join(missing)}; the file has {self.columns()}"
+                + ("" if self.how.header else ", numbered, as the mapping has numbers only")
+            )
+
+    def columns(self) -> str:
+        """The names of its columns, for a person."""
+        names = [name for name in self.table.columns if name != ROW]
+        shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+        return shown if len(names) > 1 else f"{shown} (one column; separators: tab , ; | ::)"
+
+
+def read(path: Path, how: HowToRead = AS_IT_STANDS) -> EventFile:
+    """The file as it stands.
+
+    RecBole's typed headers (`user_id:token`) lose their type. Columns that share a name are called
+    `name#1` and `name#3` after their places, one without a name `#2`.
 
     Raises
     ------
     ConfigError
-        There is no such file, or it holds no table.
+        There is no such file, or it holds no table; says what to do.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as text:
-            header = text.readline()
-        separator = max("\t,;|", key=header.count)
-        table = pl.read_csv(
-            path, separator=separator, infer_schema=False, quote_char=_quote(separator)
-        )
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: no table of events: {str(error).splitlines()[0]}") from None
-    if table.is_empty():
-        raise ConfigError(f"{path}: no rows")
-    names = {name: name.split(":")[0].strip() for name in table.columns}
-    return table.rename(names).with_row_index("row")
-
-
-def _quote(separator: str) -> str | None:
-    return None if separator == "\t" else '"'  # tab-separated titles hold bare quotes
-
-
-def need(table: pl.DataFrame, columns: Iterable[str], what: str) -> None:
-    """Raise a ConfigError that names what is missing and what is there."""
-    if missing := [name for name in columns if name not in table.columns]:
-        there = ", ".join(name for name in table.columns if name != "row")
-        raise ConfigError(f"{what}: no column {', '.join(missing)}; the file has {there}")
-
-
-def times_ms(column: pl.Series) -> pl.Series:
-    """Event times as int64 epoch milliseconds, null where a text is no time.
-
-    Numbers are seconds, milliseconds, microseconds or nanoseconds by their size (the median
-    decides for the whole column); texts are ISO 8601 or one of a few usual forms, UTC where
-    they name no zone.
-
-    Examples
-    --------
-    >>> times_ms(pl.Series(["1430623510", "1430623510.5"])).to_list()
-    [1430623510000, 1430623510500]
-    >>> times_ms(pl.Series(["2010-12-01 08:26:00", "soon"])).to_list()
-    [1291191960000, None]
-    """
-    numbers = int(column.str.contains(_NUMBER).sum())
-    if numbers and 2 * numbers >= column.len() - column.null_count():
-        number = column.str.strip_chars().cast(pl.Float64, strict=False)
-        median = abs(float(number.median() or 0.0))  # type: ignore[arg-type]
-        scale = next(
-            (s for limit, s in ((1e11, 1e3), (1e14, 1.0), (1e17, 1e-3)) if median < limit), 1e-6
-        )
-        return (number * scale).round().cast(pl.Int64, strict=False)
-    candidates = [column.str.to_datetime(form, strict=False, time_unit="ms") for form in _FORMATS]
-    candidates += [
-        column.str.to_datetime(form, strict=False, time_unit="ms", time_zone="UTC")
-        for form in _ZONED
-    ]
-    return min(candidates, key=pl.Series.null_count).dt.epoch("ms")
+    table, skipped, notes = read_table(path, how.encoding, header=how.header)
+    count = sum(skipped.values())
+    if count > TOO_MUCH * (count + len(table)):
+        raise ConfigError(f"{path}: {notes[0]}")
+    return EventFile(path.name, table, how, skipped, notes)

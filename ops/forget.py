@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -14,11 +13,13 @@ from rich.console import Console
 
 from ops.archive import archive_topic
 from ops.archive_files import partitions
+from ops.archive_window import window
 from ops.connection import connected_settings
 from ops.forget_log import Place, find, publish
 from ops.forgotten import Erased
 from ops.pseudonym import pseudonyms
 from ops.train import ARCHIVE
+from schemas.errors import TransientError
 from schemas.times import format_time_ms
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, RECOMMENDATIONS
 from streams.restore import committed_offsets
@@ -49,18 +50,28 @@ def forget(*, user: str, archive: Path, only_status: bool, as_json: bool) -> Non
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     made = pseudonyms(settings.privacy)
     users = sorted({user} if made is None else {user, made.of(user)})
-    receipt = _status(settings, users) if only_status else _forget(settings, users, archive)
+    receipt = {
+        # Keyed, so that the receipt can be told from another and nobody can guess whose it is.
+        "pseudonym": None if made is None else made.of(user),
+        **(_status(settings, users) if only_status else _forget(settings, users, archive)),
+    }
     if as_json:
         click.echo(json.dumps(receipt))
     else:
         _tell(receipt)
+    archived = receipt.get("archive")
+    if archived and not archived["complete"]:
+        raise TransientError(
+            f"{len(archived['files_unread'])} files of the archive can't be read or written now, "
+            f"{archived['files_unread'][0]} first: the erasure isn't complete, run it again"
+        )
 
 
 def _forget(settings: Settings, users: list[str], archive: Path) -> dict[str, Any]:
     client = settings.kafka.client()
     topic = settings.kafka.topic_prefix + EVENTS.name
     places = [place for user in users for place in asyncio.run(publish(client, topic, user))]
-    erased = _clean(client, topic, archive)
+    erased = _clean(settings, topic, archive)
     return {
         **_status(settings, users, places),
         "archive": None
@@ -70,17 +81,24 @@ def _forget(settings: Settings, users: list[str], archive: Path) -> dict[str, An
             "records_erased": erased.records,
             "files_rewritten": erased.files,
             "tombstones": True,
+            "complete": not erased.unread,
+            "files_unread": [str(path) for path in erased.unread],
+            "files_damaged": [str(path) for path in erased.damaged],
         },
         "models": "hold no user ids; the next training learns nothing of the user",
     }
 
 
-def _clean(client: dict[str, Any], topic: str, archive: Path) -> Erased | None:
+def _clean(settings: Settings, topic: str, archive: Path) -> Erased | None:
     """Bring the archive up to the forget records, which it obeys; None if there is none."""
     if not partitions(archive, topic):
         return None
     erased = Erased()
-    asyncio.run(archive_topic(client, topic, archive, erased=erased))
+    kept = window(archive, topic, settings.train) if settings.train.prune_archive else None
+    client = settings.kafka.client()
+    asyncio.run(
+        archive_topic(client, topic, archive, erased=erased, since_ms=kept and kept.kept_ms)
+    )
     return erased
 
 
@@ -108,7 +126,6 @@ def _status(
         for place in places
     ]
     return {
-        "user_sha256": [hashlib.sha256(user.encode()).hexdigest() for user in users],
         "at": None if at_ms is None else format_time_ms(at_ms),
         "topic": topic,
         "group": group,
@@ -125,9 +142,7 @@ def _tell(receipt: dict[str, Any]) -> None:
     if receipt["at"] is None:
         console.print("nobody has asked to forget this user, or the log no longer says so")
         return
-    console.print(
-        f"user sha256 {' '.join(receipt['user_sha256'])}, forgotten as of {receipt['at']}"
-    )
+    console.print(f"{receipt['pseudonym'] or 'the user'} is forgotten as of {receipt['at']}")
     for row in receipt["partitions"]:
         done = "forgotten" if row["forgotten"] else f"worker is at {row['committed'] or 0}"
         console.print(f"  {receipt['topic']}/{row['partition']} offset {row['offset']}: {done}")
@@ -137,6 +152,10 @@ def _tell(receipt: dict[str, Any]) -> None:
             f"  archive {archive['path']}: {archive['records_erased']:,} records erased from "
             f"{archive['files_rewritten']:,} files; a tombstone keeps them out"
         )
+        for path in archive["files_unread"]:
+            console.print(f"  NOT ERASED, can't be read or written now: {path}")
+        for path in archive["files_damaged"]:
+            console.print(f"  damaged, may hold records of the user, delete it: {path}")
     if "models" in receipt:
         console.print(f"  models {receipt['models']}")
     for topic, until in receipt["kept_until"].items():

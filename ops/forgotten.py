@@ -17,13 +17,15 @@ from typing import Any
 
 import msgspec
 import polars as pl
+import structlog
 
 from models.artefact import replace_durably
-from ops.archive_files import PartitionArchive, partitions
+from ops.archive_files import DamagedFileError, PartitionArchive, partitions, read_file
 from schemas.control import forgotten, users_named
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, TransientError
 from streams.batches import RecordBatch
 
+log = structlog.get_logger(__name__)
 FILE = "forgotten.json"
 
 
@@ -41,10 +43,21 @@ class _Stored(msgspec.Struct):
 
 @dataclass(slots=True)
 class Erased:
-    """What a run took out of the files that were there."""
+    """What a run took out of the files that were there, and what it couldn't look into.
+
+    Attributes
+    ----------
+    unread
+        Files that couldn't be read or written at the moment: the erasure isn't complete.
+    damaged
+        Files that aren't Parquet, this run's and earlier ones', in `damaged/`: what they hold
+        nobody can tell.
+    """
 
     records: int = 0
     files: int = 0
+    unread: list[Path] = field(default_factory=list)
+    damaged: list[Path] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -87,30 +100,50 @@ class Forgotten:
         return batch.without(offsets) if offsets else batch
 
     def erase(self, erased: Erased | None = None) -> None:
-        """Rewrite the files that hold what a tombstone forbids and isn't crossed off for."""
-        erased = erased or Erased()
+        """Rewrite the files that hold what a tombstone forbids and isn't crossed off for.
+
+        Nothing is deleted that can't be read: the tombstones stay open, the next run tries again.
+
+        Raises
+        ------
+        TransientError
+            Some files couldn't be read; not raised where the caller looks at `erased`.
+        """
+        found = Erased() if erased is None else erased
         for part in partitions(self.root, self.topic):
-            mine = self._stored.partitions.get(str(part.partition), {})
-            if all(tombstone.erased for tombstone in mine.values()):
-                continue
-            for path in part.directory.glob(".*.partial"):
-                path.unlink()  # of a run that was killed
-            for path in sorted(part.directory.glob("*.parquet")):
-                self._rewrite(part, path, erased)
-            for tombstone in mine.values():
-                tombstone.erased = True
-            self._save()
+            known = self._stored.partitions.get(str(part.partition), {})
+            if not all(tombstone.erased for tombstone in known.values()):
+                unread = len(found.unread)
+                for path in part.directory.glob(".*.partial"):
+                    path.unlink()  # of a run that was killed
+                for path in sorted(part.directory.glob("*.parquet")):
+                    self._rewrite(part, path, found)
+                if len(found.unread) == unread:
+                    for tombstone in known.values():
+                        tombstone.erased = True
+                    self._save()
+            found.damaged += part.damaged()
+        if found.unread and erased is None:
+            raise TransientError(
+                f"{len(found.unread)} files of the archive can't be read, {found.unread[0]} first, "
+                "and may hold users who were forgotten; nothing was deleted, run it again"
+            )
 
     def _rewrite(self, part: PartitionArchive, path: Path, erased: Erased) -> None:
         try:
-            frame = pl.read_parquet(path)
-            headers = [
-                [(header["name"], header["value"]) for header in row]
-                for row in frame["headers"].to_list()
-            ]
-        except (pl.exceptions.PolarsError, OSError):
-            path.unlink()  # it counts as absent, so the log fills the gap
+            frame = read_file(path)
+        except TransientError as error:
+            log.warning("archive.unread", why=str(error))
+            erased.unread.append(path)
             return
+        except DamagedFileError as error:
+            # It counts as absent, so the log fills the gap.
+            log.warning("archive.damaged", why=str(error), kept=str(part.set_aside(path)))
+            return
+        headers = [
+            [(header["name"], header["value"]) for header in row]
+            for row in frame["headers"].to_list()
+        ]
         gone = self._gone(
             part.partition,
             frame["offset"].to_list(),
@@ -120,7 +153,12 @@ class Forgotten:
         )
         if gone:
             kept = frame.with_row_index("row").filter(~pl.col("row").is_in(gone)).drop("row")
-            part.store(path, kept)
+            try:
+                part.store(path, kept)
+            except TransientError as error:
+                log.warning("archive.unwritten", why=str(error))
+                erased.unread.append(path)
+                return
             erased.records += len(gone)
             erased.files += 1
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from models import features, popularity, registry
+from models import artefact, features, registry
+from models.corpus import Corpus
 from models.gate import (
     CHALLENGER,
     CHAMPION,
@@ -25,6 +26,7 @@ from models.gate import (
 from models.point_inputs import at_points
 from models.registry import Model
 from models.sequences import ModelInputs
+from ops.baselines import popularity_ranks
 from ops.holdout import Holdout
 from ops.ranking import answered, rank_questions, ranks_of
 from schemas.errors import ArtefactError
@@ -61,6 +63,8 @@ def judge(
     if champion is not None and champion != version:
         try:
             models[CHAMPION] = registry.load(root, champion)
+        except artefact.UnreadableError:  # it has something to defend
+            raise
         except ArtefactError as error:  # an older format or feature set: no worker can load it
             log.warning("gate.no_champion", why=str(error))
     lists = compare_lists(models, holdout, items)
@@ -82,9 +86,19 @@ def compare_lists(models: Mapping[str, Model], holdout: Holdout, items: ItemTabl
     current = asked.windows.items[np.arange(len(users)), asked.windows.lengths - 1][:, None]
     offered = np.where(suggested.items == current, -1, suggested.items)
     rows = np.searchsorted(holdout.samples.item_index, targets) + 1
-    ranks["popularity"] = popularity.ranks(corpus, corpus.points.event[asked.points], rows)
+    ranks["popularity"] = _popularity(corpus, corpus.points.event[asked.points], rows)
     ranks["covisitation"] = ranks_of(offered, suggested.near, targets, positive=True)
     return Lists(ranks, users)
+
+
+def _popularity(corpus: Corpus, event: Ints, targets: Ints) -> Ints:
+    """Place (Q,) of each target row by popularity at the time of the events (Q,)."""
+    order = np.flatnonzero(corpus.first_seen)
+    order = order[np.argsort(corpus.times_s[order], kind="stable")]
+    times_s, rows = corpus.times_s[order], corpus.item_rows
+    known = np.searchsorted(times_s, corpus.times_s[event], side="right")
+    items = np.where(rows > 0, rows, -1)
+    return popularity_ranks(items[order], times_s, known, items[event], targets)
 
 
 def compare_heads(

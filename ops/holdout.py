@@ -83,7 +83,7 @@ def divide(samples: Samples, asked: Asked | None, share: float, seed: int = 0) -
 
 def _before(samples: Samples, cut_s: int) -> tuple[Samples, Ints]:
     """The samples of the log up to `cut_s`, and which points they keep."""
-    corpus, points = samples.corpus.before(cut_s)
+    corpus, points = samples.corpus.as_of(cut_s)
     churn_at_s, risk_at_s = (known[points] for known in _known_at_s(samples))
     # A risk confirmed early is known early, but to keep only those would teach that all young
     # payments are bad.
@@ -102,6 +102,7 @@ def _before(samples: Samples, cut_s: int) -> tuple[Samples, Ints]:
             corpus=replace(corpus, item_rows=rows.astype(np.int64), points=labelled),
             item_index=samples.item_index[items - 1],
             places=samples.places[points],
+            numbers=samples.numbers[points],
             log_end_s=cut_s,
         ),
         points,

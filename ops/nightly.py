@@ -22,6 +22,7 @@ from typing import Any
 
 from models import aliases, artefact
 from models.features import FEATURE_SET_HASH
+from ops.archive_window import Window
 from schemas.errors import ArtefactError
 
 
@@ -39,12 +40,15 @@ class Plan:
         Topic -> partition -> offset to read up to.
     settings
         Hash of what else the result depends on.
+    window
+        Which part of the log teaches; None: all of it.
     """
 
     as_of: str | None
     champion: str | None
     ends: dict[str, dict[int, int]]
     settings: str
+    window: Window | None = None
 
     @property
     def before_ms(self) -> int | None:
@@ -95,7 +99,9 @@ class Ledger:
                 topic: {int(number): int(end) for number, end in parts.items()}
                 for topic, parts in found["ends"].items()
             }
-            return Plan(found["as_of"], found["champion"], ends, found["settings"])
+            span = found.get("window")
+            window = None if span is None else Window(**span)
+            return Plan(found["as_of"], found["champion"], ends, found["settings"], window)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._damaged("plan", error) from error
 

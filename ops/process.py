@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,6 +25,43 @@ class ProcessId:
         return ProcessId(pid, psutil.Process(pid).create_time())
 
 
+def stop_process(
+    term: Callable[[], None], wait: Callable[[], bool], kill: Callable[[], None]
+) -> bool:
+    """Ask a process to end, wait for it, and kill it where that takes too long.
+
+    Parameters
+    ----------
+    wait
+        Whether it ended in time.
+
+    Returns
+    -------
+    bool
+        True if it ended by itself.
+    """
+    term()
+    if wait():
+        return True
+    kill()
+    return False
+
+
+def stop_child(process: subprocess.Popen[bytes], timeout_s: float) -> int:
+    """The same for a process of this one's own -> its exit code."""
+
+    def ended() -> bool:
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    if process.poll() is None:
+        stop_process(process.terminate, ended, process.kill)
+    return process.wait()
+
+
 def is_running(identity: ProcessId) -> bool:
     """Whether that very process still runs."""
     return _find(identity) is not None
@@ -40,13 +78,13 @@ def stop(identity: ProcessId, timeout_s: float) -> bool:
     process = _find(identity)
     if process is None:
         return True
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate()
-        process.resume()  # one that is stopped (SIGSTOP) doesn't hear it
-    if _gone(identity, timeout_s):
-        return True
-    kill(identity)
-    return False
+
+    def term() -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+            process.resume()  # one that is stopped (SIGSTOP) doesn't hear it
+
+    return stop_process(term, lambda: _gone(identity, timeout_s), lambda: kill(identity))
 
 
 def pause(identity: ProcessId) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from models.candidates import Pool
 from models.engine import Engine, Scores
 from models.windows import Windows
 from ops.rerun import Step
+from ops.samples import Samples, lot
+from schemas.column_rows import Columns
 from streams.candidates import Suggestions
 from streams.points import Task
 from streams.pool import gather
@@ -22,13 +25,14 @@ BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Columns):
     """Q recommendation points as the worker saw them.
 
     Attributes
     ----------
     points
-        int64 (Q,): their numbers among all points of the rerun.
+        int64 (Q,): their numbers among all points of the rerun; with `known_to`, their rows in
+        the corpus.
     """
 
     points: Ints
@@ -36,82 +40,91 @@ class Asked:
     frame: pl.DataFrame
     suggestions: Suggestions
 
-    def take(self, rows: Ints) -> Asked:
-        """The questions at `rows`."""
-        return Asked(
-            self.points[rows],
-            self.windows.take(rows),
-            self.frame[rows],
-            self.suggestions.take(rows),
-        )
+    def known_to(self, samples: Samples) -> Asked:
+        """The questions at points that the corpus has."""
+        at = samples.rows_of(self.points)
+        rows = np.flatnonzero(at >= 0)
+        return replace(self.take(rows), points=at[rows])
 
 
 @dataclass(slots=True)
 class Keeper:
-    """Keeps a random share of the recommendation points from some record on.
+    """Keeps a share of the recommendation points of a log's newest part.
+
+    How long the log is shows at its end: what is older than the newest part of the log so far
+    goes as the log goes on.
 
     Parameters
     ----------
-    first_event
-        Events of the log before it are passed over.
+    share
+        Of the log's events, the newest.
     limit
-        Most points kept, about: when twice as many are there, every other one goes.
+        Most points kept, about: when twice as many are there, half of them go, by a hash of the
+        message id.
     """
 
-    first_event: int
+    share: float
     limit: int
-    seed: int = 0
     _events: int = 0
     _points: int = 0
-    _share: float = 1.0
-    _parts: list[Asked] = field(default_factory=list)
+    _lots: float = 1.0
+    _parts: deque[_Part] = field(default_factory=deque)
     _kept: int = 0
 
-    def see(self, step: Step) -> None:
-        """Look at the next step of the rerun."""
+    def see(self, step: Step, kept: Ints | None = None) -> None:
+        """Look at the next step of the rerun; `kept` are the rows of its points to choose from."""
         points = step.applied.points
         first = self._points
         self._points += len(points)
         self._events += len(step.columns)
-        if self._events <= self.first_event:
-            return
         rows = np.flatnonzero(points.asking(Task.RECOMMEND))
-        rows = rows[self._lot(first + rows) < self._share]
-        if not len(rows):
-            return
-        self._parts.append(
-            Asked(
+        if kept is not None:
+            rows = rows[np.isin(rows, kept)]
+        lots = lot(step.columns.message_hashes[points.rows[rows]])
+        rows, lots = rows[lots < self._lots], lots[lots < self._lots]
+        if len(rows):
+            asked = Asked(
                 first + rows,
                 step.windows.take(rows),
                 step.features[rows],
                 step.live.suggestions.take(rows),
             )
-        )
-        self._kept += len(rows)
+            self._parts.append(_Part(self._events, lots, asked))
+            self._kept += len(rows)
+        while self._parts and self._parts[0].event <= (1 - self.share) * self._events:
+            self._kept -= len(self._parts.popleft().lots)
         if self._kept > 2 * self.limit:
-            self._share /= 2
-            self._parts = [p.take(np.flatnonzero(self._kept_by_lot(p))) for p in self._parts]
-            self._kept = sum(len(part.points) for part in self._parts)
+            self._lots /= 2
+            self._parts = deque(part.below(self._lots) for part in self._parts)
+            self._kept = sum(len(part.lots) for part in self._parts)
 
     def asked(self) -> Asked | None:
         """All that was kept, in the order of the rerun."""
-        parts = [part for part in self._parts if len(part.points)]
+        parts = [part.asked for part in self._parts if len(part.lots)]
         if not parts:
             return None
-        return Asked(
-            np.concatenate([part.points for part in parts]),
-            Windows.concat([part.windows for part in parts]),
-            pl.concat([part.frame for part in parts]),
-            _joined([part.suggestions for part in parts]),
-        )
+        return Asked.concat(parts)
 
-    def _lot(self, points: Ints) -> npt.NDArray[np.float64]:
-        """A number in [0, 1) for each point, by its number and the seed alone."""
-        mixed = (points.astype(np.uint64) + np.uint64(self.seed)) * np.uint64(0x9E3779B97F4A7C15)
-        return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
 
-    def _kept_by_lot(self, part: Asked) -> npt.NDArray[np.bool_]:
-        return self._lot(part.points) < self._share
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one step gave.
+
+    Attributes
+    ----------
+    event
+        How many events of the log there were with it.
+    lots
+        float64 (Q,): each question's lot.
+    """
+
+    event: int
+    lots: npt.NDArray[np.float64]
+    asked: Asked
+
+    def below(self, share: float) -> _Part:
+        rows = np.flatnonzero(self.lots < share)
+        return _Part(self.event, self.lots[rows], self.asked.take(rows))
 
 
 def pools(
@@ -140,10 +153,3 @@ def pools(
             )
         )
     return Pool.concat(parts)
-
-
-def _joined(parts: list[Suggestions]) -> Suggestions:
-    names = Suggestions.__dataclass_fields__
-    return Suggestions(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    )

@@ -16,13 +16,13 @@ import numpy.typing as npt
 from models import metrics, ranker_fit
 from models.build import Trained
 from models.candidates import CANDIDATE_FEATURES, PARTS, Pool, candidate_features
-from models.corpus import next_distinct
 from models.ranker import Ranker
 from models.ranker_fit import PRIOR
 from models.registry import Model
 from ops.questions import Asked, pools
 from ops.ranks import SIMPLE, ranks_by, ranks_of
 from ops.samples import Samples
+from schemas.column_rows import Columns
 from streams.answer import BoundModel
 from streams.items import ItemTable
 
@@ -49,7 +49,7 @@ RIDGES = (3.0, 10.0, 30.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class Lessons(Columns):
     """Q decisions in time order, their candidates, and the item each user went to next.
 
     Attributes
@@ -67,12 +67,6 @@ class Lessons:
 
     def __len__(self) -> int:
         return len(self.targets)
-
-    def take(self, rows: npt.NDArray[Any]) -> Lessons:
-        """The decisions at `rows`."""
-        return Lessons(
-            self.pool.take(rows), self.features[rows], self.targets[rows], self.users[rows]
-        )
 
     def fit(self, without: Collection[str] = (), ridge: float = ranker_fit.RIDGE) -> Ranker:
         """The ranker these teach, without some of the `PARTS`."""
@@ -182,8 +176,11 @@ def answered(
     """
     corpus = samples.corpus
     event = corpus.points.event[asked.points]
-    following = next_distinct(corpus.users, corpus.item_rows)[event]
-    known = (following < len(corpus)) & (following == event + 1)
+    place = np.full(len(corpus) + 1, -2, dtype=np.int64)  # in the users' time order
+    order = corpus.in_time_order()
+    place[order] = np.arange(len(order))
+    following = corpus.following()[event]
+    known = place[following] == place[event] + 1
     at = np.minimum(following, len(corpus) - 1)
     kept = np.flatnonzero(known & (corpus.times_s[at] >= since_s))
     targets = samples.item_index[corpus.item_rows[at[kept]] - 1]

@@ -10,40 +10,12 @@ import polars as pl
 
 from ops.adapters import ADAPTERS, load
 from ops.connection import connected_settings
-from ops.event_file import times_ms
 from ops.feed import run
+from ops.file_options import Mapping, Moment, how_to_read, reading_options, warn_of
 from ops.pace import Pace, at_rate, at_speed
+from schemas.contract import Contract
 from schemas.errors import ConfigError
-
-
-class Mapping(click.ParamType):
-    """`user=user_id,event=event_type,...` as a dict of Hark's words to columns."""
-
-    name = "mapping"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, str]:
-        """Split the pairs; click shows what can't be split."""
-        pairs = [pair.split("=", 1) for pair in str(value).split(",") if pair]
-        if bad := [pair[0] for pair in pairs if len(pair) != 2 or not all(pair)]:
-            self.fail(f"{bad[0]!r} is no word=column pair", param, ctx)
-        return dict(pairs)
-
-
-class Moment(click.ParamType):
-    """A date, a time or epoch seconds, as epoch milliseconds."""
-
-    name = "time"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Read it the way files are read."""
-        moment = times_ms(pl.Series([str(value)]))[0]
-        if moment is None:
-            self.fail(f"{value!r} is no date or time", param, ctx)
-        return int(moment)
+from streams.unmapped_names import unmapped_line
 
 
 @click.command()
@@ -70,6 +42,7 @@ class Moment(click.ParamType):
 @click.option("--from", "start", type=Moment(), help="Only events at or after this time.")
 @click.option("--until", type=Moment(), help="Only events before this time.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N of them.")
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def replay(
     *,
@@ -82,18 +55,23 @@ def replay(
     start: int | None,
     until: int | None,
     limit: int | None,
+    encoding: str | None,
+    dates: str | None,
     as_json: bool,
 ) -> None:
-    """Publish FILE's events (CSV or TSV, may be gzipped), in the order of their times.
+    """Publish FILE's events (CSV, TSV, JSON, Parquet; may be gzipped), in the order of their times.
 
     Message ids are the file's name and the row's number: a second run sends duplicates, which
     the worker recognises, and not new events. Event names of `hark.toml` or Segment's pass
-    through; view, addtocart/cart and transaction/purchase/buy become Segment's names.
+    through; view, addtocart/cart and transaction/purchase/buy become Segment's names. What can't
+    be read is left out and told with its column, value and row; nothing is published if that is
+    more than half.
     """
     if sum((speed is not None, rate is not None, fastest)) > 1:
         raise click.UsageError("--speed, --rate and --max exclude each other")
     settings = connected_settings("publisher")
-    source = load(file, adapter, mapping)
+    source = load(file, adapter, mapping, how_to_read(encoding, dates))
+    warn_of(source)
     events = source.events
     if start is not None:
         events = events.filter(pl.col("time_ms") >= start)
@@ -101,20 +79,38 @@ def replay(
         events = events.filter(pl.col("time_ms") < until)
     events = events.head(limit) if limit else events
     if events.is_empty():
-        raise ConfigError(f"{file}: no events{_span(source.events)}")
+        raise ConfigError(f"{file}: no events in that span; {_span(source.events)}")
+    unmapped = _unmapped(events, settings.product_contract())
     pace: Pace | None = None
     if rate is not None:
         pace = at_rate(rate)
     elif speed is not None:
         pace = at_speed(speed, int(events["time_ms"][0]))
-    extra = {"file": file.name, "skipped": dict(source.skipped)}
+    extra = {"file": file.name, "skipped": dict(source.skipped), "unmapped": unmapped}
     run(settings, events, source.catalogue, pace, as_json=as_json, extra=extra)
 
 
 def _span(events: pl.DataFrame) -> str:
-    if events.is_empty():
-        return " with a user and a time"
     first, last = (
         datetime.fromtimestamp(int(events["time_ms"][i]) / 1000, UTC).isoformat() for i in (0, -1)
     )
-    return f" in that span; the file goes from {first} to {last}"
+    return f"the file goes from {first} to {last}"
+
+
+def _unmapped(events: pl.DataFrame, contract: Contract) -> dict[str, int]:
+    """Warn of what the worker will do with these events that a person may not expect.
+
+    Returns the names that no kind is mapped to, the most frequent first.
+    """
+    names = events["event"].value_counts(sort=True).drop_nulls()
+    unmapped = {name: n for name, n in names.iter_rows() if name not in contract.event_names}
+    if unmapped:
+        click.echo(f"warning: {unmapped_line(unmapped, len(events))}", err=True)
+    if early := int((events["time_ms"] < contract.oldest_ms).sum()):
+        click.echo(
+            f"warning: {early:,} of {len(events):,} events are dated before "
+            f"{datetime.fromtimestamp(contract.oldest_ms / 1000, UTC):%Y-%m-%d} "
+            "(contract.oldest_ms): the worker will refuse them",
+            err=True,
+        )
+    return unmapped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ class Outcome:
 
 
 class LetterReplay:
-    """Replays letters that may be replayed.
+    """Replays letters that may be replayed, as they are read: a chunk of them is in memory.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class LetterReplay:
     topic
         Of the events: letters of other topics stay.
     replayed
-        Loaded; letters in it stay, and those published now are added.
+        Open; letters in it stay, and those published now are added.
     max_attempts
         A record that was refused so often stays.
     """
@@ -53,31 +53,30 @@ class LetterReplay:
         self._replayed = replayed
         self._max_attempts = max_attempts
 
-    def why_not(self, letter: Letter) -> str:
+    async def why_not(self, letter: Letter) -> str:
         """Why a letter stays; empty if it may go."""
         if letter.topic != self._topic:
             return "of another topic"
         if letter.attempt >= self._max_attempts:
             return "out of attempts"
-        return "replayed before" if letter.at in self._replayed else ""
+        return "replayed before" if await self._replayed.has(letter) else ""
 
-    def sort(self, letters: Iterable[Letter]) -> tuple[list[Letter], Outcome]:
-        """The letters that may go, and what a replay would do."""
-        going: list[Letter] = []
-        outcome = Outcome()
-        for letter in letters:
-            if why := self.why_not(letter):
+    async def going(
+        self, letters: AsyncIterator[Letter], outcome: Outcome
+    ) -> AsyncIterator[Letter]:
+        """The letters that may go; `outcome` counts them and the others."""
+        async for letter in letters:
+            if why := await self.why_not(letter):
                 outcome.skipped[why] += 1
                 continue
-            going.append(letter)
             outcome.published += 1
             outcome.reasons[letter.reason] += 1
-        return going, outcome
+            yield letter
 
     async def publish(
-        self, letters: list[Letter], rate: float, on_progress: Callable[[int], None]
+        self, letters: AsyncIterator[Letter], rate: float, on_progress: Callable[[int], None]
     ) -> None:
-        """Publish at most `rate` letters per second, and remember which.
+        """Publish at most `rate` letters per second in the order given, and remember which.
 
         Raises
         ------
@@ -90,23 +89,32 @@ class LetterReplay:
             enable_idempotence=True,
             max_request_size=MAX_MESSAGE_BYTES,
         )
+        size = max(1, min(CHUNK, int(rate * CHUNK_S)))
         done = 0
+        chunk: list[Letter] = []
+
+        async def flush(count: int) -> None:
+            sent = [await self._send(producer, letter, count) for letter in chunk]
+            await asyncio.gather(*sent)
+            await self._replayed.keep(chunk)
+
         try:
             await producer.start()
             count = len(await producer.partitions_for(self._topic))
             started = time.monotonic()
-            while done < len(letters):
-                chunk = letters[done : done + max(1, min(CHUNK, int(rate * CHUNK_S)))]
-                sent = [await self._send(producer, letter, count) for letter in chunk]
-                await asyncio.gather(*sent)
-                await self._replayed.keep([letter.at for letter in chunk])
-                done += len(chunk)
-                on_progress(done)
-                if done < len(letters):
+            async for letter in letters:
+                chunk.append(letter)
+                if len(chunk) == size:
+                    await flush(count)
+                    done += len(chunk)
+                    chunk.clear()
+                    on_progress(done)
                     await asyncio.sleep(max(0.0, started + done / rate - time.monotonic()))
+            if chunk:
+                await flush(count)
         except (KafkaError, OSError) as error:
             raise TransientError(
-                f"{done:,} of {len(letters):,} letters published, then: {error!r}; run it again"
+                f"{done:,} letters published, then: {error!r}; run it again"
             ) from error
         finally:
             await producer.stop()

@@ -1,7 +1,8 @@
 """Run an archived log again through the worker's own functions, without a worker.
 
 Training, evaluation and tests see each decision point exactly as the worker saw it: the same
-decoding, histories, counters and features, in the same order per partition.
+decoding, histories, counters and features, in the same order per partition. A record that the
+worker refused is skipped; a record that makes a stage raise leaves no trace, as in the worker.
 """
 
 from __future__ import annotations
@@ -12,27 +13,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import polars as pl
 
 from models import features
 from models.windows import Windows
 from ops.archive_files import Ends, partitions
+from ops.refused import Refused, read_refused
 from schemas.codec import EventDecoder
 from schemas.columns import EventColumns
 from schemas.errors import ConfigError
-from schemas.events import ItemUpsert
 from schemas.topics import EVENTS, ITEMS
 from streams.batches import RecordBatch
+from streams.catalogue_entries import CatalogueEntries
 from streams.counters import Live
 from streams.histories import Applied
 from streams.ingest import BatchDecoder
+from streams.isolate import Isolation
 from streams.items import ItemTable
 from streams.partition import PartitionState
 from streams.parts import Part, merged
 from streams.plan import Plan
 from streams.points import PointPolicy
 from streams.settings import Settings
+from streams.unmapped_names import NamingDecoder, unmapped_line
 
 BATCH_RECORDS = 512
 """Also how finely the partitions are interleaved, by broker time."""
@@ -78,26 +81,56 @@ class Rerun:
         Filled from the archived catalogue and the events.
     suggest
         False leaves the counters' candidates out, where nobody reads them.
+    refused
+        Records that the workers refused: they are skipped.
     """
 
     def __init__(
-        self, settings: Settings, before_ms: int | None = None, *, suggest: bool = True
+        self,
+        settings: Settings,
+        before_ms: int | None = None,
+        *,
+        suggest: bool = True,
+        refused: Refused | None = None,
     ) -> None:
         self._suggest = suggest
+        self._refused = refused or {}
+        self._isolation = Isolation(settings.limits.max_failures)
         self.items = ItemTable()
+        self._entries = CatalogueEntries(self.items)
+        self._entries.several = True
         self._before_ms = before_ms
-        self._decoder = BatchDecoder(EventDecoder(settings.product_contract()))
+        contract = settings.product_contract()
+        self._decoder = NamingDecoder(BatchDecoder(EventDecoder(contract)), contract.event_names)
         self._plan = Plan.from_settings(settings)
         self._states: dict[int, PartitionState] = {}
 
-    def feed(self, batch: RecordBatch) -> Step:
-        """Take in one batch."""
-        columns = self._decoder.decode(batch).columns
-        if self._before_ms is not None:
-            columns = columns.select(columns.time_ms < self._before_ms)
+    def feed(self, batch: RecordBatch) -> list[Step]:
+        """Take in one batch -> one step; several where a record in it makes a stage raise.
+
+        Raises
+        ------
+        TooManyFailuresError
+            Record after record does.
+        """
         if batch.partition not in self._states:
             self._states[batch.partition] = self._plan.new_state(batch.partition, self.items)
         state = self._states[batch.partition]
+        rest = batch.without(self._refused.get(batch.partition, frozenset()))
+        if rest is None:
+            return []
+
+        def attempt(part: RecordBatch) -> Step | None:
+            with state.undo.trying():
+                return self._step(state, part)
+
+        steps = self._isolation.run(rest, attempt, lambda _part, _error: None)
+        return [step for step in steps if step is not None]
+
+    def _step(self, state: PartitionState, batch: RecordBatch) -> Step:
+        columns = self._decoder.decode(batch).columns
+        if self._before_ms is not None:
+            columns = columns.select(columns.time_ms < self._before_ms)
         applied = state.histories.apply(columns)
         live = state.counters.advance(columns, applied, answer=self._suggest)
         windows = applied.windows.with_context(live.context)
@@ -109,6 +142,11 @@ class Rerun:
             windows,
             features.compute(windows),
         )
+
+    def unmapped(self) -> str:
+        """A line on the event names that no kind is mapped to; empty if there were none."""
+        names, events = self._decoder.names, self._decoder.events
+        return unmapped_line(names.counts, events) if names.counts else ""
 
     def standing(self, now_s: int) -> Standing:
         """Every known user as asked at `now_s`, not at an event; at or after all events so far.
@@ -146,24 +184,11 @@ class Rerun:
         return copy.deepcopy(merged(parts))
 
     def take_catalogue(self, batches: Iterator[RecordBatch]) -> None:
-        """Apply item upserts and tombstones; unreadable entries are skipped, as the worker does."""
-        decode = msgspec.json.Decoder(ItemUpsert).decode
+        """Apply one partition's item upserts and tombstones, as the worker does."""
         for batch in batches:
-            for key, value in zip(batch.keys, batch.values, strict=True):
-                try:
-                    item_id = (key or b"").decode()
-                    entry = None if value is None else decode(value)
-                except (UnicodeDecodeError, msgspec.DecodeError):
-                    continue
-                if entry is None:
-                    self.items.remove(item_id)
-                elif item_id:
-                    self.items.upsert(
-                        item_id,
-                        category=entry.category,
-                        price=entry.price,
-                        available=entry.available,
-                    )
+            rows = zip(batch.timestamps, batch.keys, batch.values, strict=True)
+            for timestamp_ms, key, value in rows:
+                self._entries.apply(batch.partition, timestamp_ms, key, value)
 
 
 def rerun(
@@ -173,6 +198,7 @@ def rerun(
     *,
     ends: Ends | None = None,
     before_ms: int | None = None,
+    since_ms: int | None = None,
 ) -> tuple[Rerun, Iterator[Step]]:
     """What is archived under `root`, partitions interleaved by broker time.
 
@@ -184,6 +210,8 @@ def rerun(
         Offsets to read up to; None reads everything.
     before_ms
         Event time from which events are passed over, ms.
+    since_ms
+        Archived files of events that are all older are passed over.
 
     Raises
     ------
@@ -193,31 +221,24 @@ def rerun(
     prefix = settings.kafka.topic_prefix
     if not any(part.spans() for part in partitions(root, prefix + EVENTS.name)):
         raise ConfigError(f"no events of topic {prefix + EVENTS.name} are archived in {root}")
-    state = Rerun(settings, before_ms)
+    state = Rerun(settings, before_ms, refused=read_refused(root, prefix + EVENTS.name))
     for catalogue in _read(root, prefix + ITEMS.name, ends):
         state.take_catalogue(catalogue)
-    logs = _read(root, prefix + EVENTS.name, ends, BATCH_RECORDS)
+    logs = _read(root, prefix + EVENTS.name, ends, BATCH_RECORDS, since_ms)
     return state, _steps(state, logs, progress or (lambda done: None))
 
 
-def count_before(root: Path, settings: Settings, ends: Ends | None, before_ms: int) -> int:
-    """How many archived events are older than `before_ms`."""
-    decoder = BatchDecoder(EventDecoder(settings.product_contract()))
-    logs = _read(root, settings.kafka.topic_prefix + EVENTS.name, ends)
-    return sum(
-        int((decoder.decode(batch).columns.time_ms < before_ms).sum())
-        for log in logs
-        for batch in log
-    )
-
-
 def _read(
-    root: Path, topic: str, ends: Ends | None, max_records: int = 4_000
+    root: Path,
+    topic: str,
+    ends: Ends | None,
+    max_records: int = 4_000,
+    since_ms: int | None = None,
 ) -> list[Iterator[RecordBatch]]:
     """A reader per partition of a topic."""
     until = None if ends is None else ends.get(topic, {})
     return [
-        part.read(max_records, None if until is None else until.get(part.partition, 0))
+        part.read(max_records, None if until is None else until.get(part.partition, 0), since_ms)
         for part in partitions(root, topic)
     ]
 
@@ -227,6 +248,6 @@ def _steps(
 ) -> Iterator[Step]:
     done = 0
     for batch in heapq.merge(*logs, key=lambda batch: (batch.timestamps[0], batch.partition)):
-        yield state.feed(batch)
+        yield from state.feed(batch)
         done += len(batch)
         progress(done)

@@ -21,6 +21,7 @@ from prometheus_client import Counter, Gauge
 from prometheus_client.registry import CollectorRegistry
 
 from models import artefact
+from ops.process import stop_child
 from schemas.errors import ConfigError
 
 log = structlog.get_logger(__name__)
@@ -207,9 +208,5 @@ class Trainer:
         """Its exit code; ends it when asked to stop meanwhile."""
         while process.poll() is None:
             if self._stopping.wait(0.2):
-                process.terminate()
-                try:
-                    return process.wait(_STOP_TIMEOUT_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                return stop_child(process, _STOP_TIMEOUT_S)
         return process.wait()

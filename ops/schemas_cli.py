@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -67,7 +68,7 @@ def _stale() -> list[str]:
 
 def _breaking(folder: Path) -> list[str]:
     """What in today's schemas breaks publishers or subscribers that go by those in `folder`."""
-    released = {file.name: json.loads(file.read_text()) for file in folder.glob("*.schema.json")}
+    released = {file.name: _json(file) for file in folder.glob("*.schema.json")}
     if not released:
         raise ConfigError(f"{folder}: no *.schema.json files to compare with")
     today = {name: json.loads(text) for name, text in json_schema.schema_files().items()}
@@ -81,3 +82,10 @@ def _breaking(folder: Path) -> list[str]:
         found = Comparison(old, today[name], direction).breaks()
         problems += [f"{name}: {problem}" for problem in found]
     return problems
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError as error:  # of JSON or of its encoding
+        raise ConfigError(f"{file}: not JSON: {error}") from None

@@ -18,6 +18,7 @@ class Stages:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.warnings: list[str] = []
         self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description:<9}"), BarColumn(), TimeElapsedColumn(),
@@ -44,6 +45,11 @@ class Stages:
         yield
         self.seconds[name] = round(time.monotonic() - started, 2)
         self._progress.update(self._task, total=1.0, completed=1.0)
+
+    def warn(self, line: str) -> None:
+        """Tell a person, and keep it for the result."""
+        self.warnings.append(line)
+        self._console.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
 
     def show(self, share: float | None, note: str) -> None:
         """Move the stage's bar; a share of None says only that something happens."""

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -25,6 +26,7 @@ from schemas.topics import TopicSpec
 from streams.permissions import refused
 from streams.reach import user_of, why_not
 from streams.startup import from_any
+from streams.topic_settings import configs, fits
 
 _LEADERS_TIMEOUT_S = 30
 
@@ -45,22 +47,12 @@ class Observed(msgspec.Struct, frozen=True):
     configs: dict[str, str]
 
 
-def configs(spec: TopicSpec) -> dict[str, str]:
-    """Kafka's topic settings for a spec."""
-    found = {
-        "cleanup.policy": spec.cleanup,
-        "retention.ms": str(spec.retention_ms),
-        "max.message.bytes": str(spec.max_message_bytes),
-    }
-    if spec.segment_bytes is not None:
-        found["segment.bytes"] = str(spec.segment_bytes)
-    return found
-
-
 async def create_topics(
     client: Mapping[str, Any], specs: Sequence[TopicSpec], replication_factor: int
 ) -> list[str]:
     """Create what is missing and wait until every partition has a leader.
+
+    A topic that follows another gets as many partitions, also when it was there with fewer.
 
     Parameters
     ----------
@@ -70,7 +62,7 @@ async def create_topics(
     Returns
     -------
     list of str
-        Names of the topics that were made; those that existed are left as they are.
+        Names of the topics that were made.
 
     Raises
     ------
@@ -81,36 +73,54 @@ async def create_topics(
     """
     async with _admin(client) as admin:
         there = await _partitions(admin)
-        missing = [spec for spec in specs if spec.name not in there]
+        wanted = {spec.name: spec.partitions for spec in specs} | there
+        sized = [
+            replace(spec, partitions=wanted.get(spec.follows or spec.name, spec.partitions))
+            for spec in specs
+        ]
+        missing = [spec for spec in sized if spec.name not in there]
+        narrow = [spec for spec in sized if there.get(spec.name, spec.partitions) < spec.partitions]
         if missing:
             await _create(admin, missing, replication_factor, user_of(client))
-            await _await_leaders(admin, missing)
+        if narrow:
+            await _widen(admin, narrow, user_of(client))
+        if missing or narrow:
+            await _await_leaders(admin, [*missing, *narrow])
     return [spec.name for spec in missing]
 
 
 async def find_differences(
     client: Mapping[str, Any], specs: Sequence[TopicSpec]
 ) -> list[Difference]:
-    """Compare a cluster's topics with the table: existence, partitions, settings."""
+    """Compare a cluster's topics with the table: existence, settings, partitions that must be.
+
+    How many partitions `events` has is the user's to choose; the state must have as many.
+    """
     async with _admin(client) as admin:
         partitions = await _partitions(admin)
         names = [spec.name for spec in specs if spec.name in partitions]
         settings = await _configs(admin, names, user_of(client))
     found = {name: Observed(partitions[name], settings[name]) for name in names}
-    return [each for spec in specs for each in compare(spec, found.get(spec.name))]
+    return [
+        each
+        for spec in specs
+        for each in compare(spec, found.get(spec.name), partitions.get(spec.follows or "", 0))
+    ]
 
 
-def compare(spec: TopicSpec, found: Observed | None) -> list[Difference]:
-    """Differences of one topic."""
+def compare(spec: TopicSpec, found: Observed | None, partitions: int = 0) -> list[Difference]:
+    """Differences of one topic, which must have at least so many partitions."""
     if found is None:
         return [Difference(spec.name, "topic", "exists", "missing")]
-    expected = {"partitions": str(spec.partitions), **configs(spec)}
-    actual = {"partitions": str(found.partitions), **found.configs}
-    return [
-        Difference(spec.name, setting, value, actual.get(setting, "unknown"))
-        for setting, value in expected.items()
-        if actual.get(setting) != value
+    differences = [
+        Difference(spec.name, setting, value, found.configs.get(setting, "unknown"))
+        for setting, value in configs(spec).items()
+        if not fits(setting, value, found.configs)
     ]
+    if found.partitions < partitions:
+        narrow = Difference(spec.name, "partitions", str(partitions), str(found.partitions))
+        return [narrow, *differences]
+    return differences
 
 
 @asynccontextmanager
@@ -146,13 +156,24 @@ async def _create(
             raise ConfigError(f"topic {name} can't be created: {said}")
 
 
+async def _widen(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], user: str) -> None:
+    try:
+        await admin.create_partitions({spec.name: NewPartitions(spec.partitions) for spec in specs})
+    except TopicAuthorizationFailedError:
+        lost = [Right("admin", Resource.TOPIC, spec.name, Operation.ALTER) for spec in specs]
+        raise refused(user, "admin", lost) from None
+
+
 async def _await_leaders(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
-    names = [spec.name for spec in specs]
+    partitions = {spec.name: spec.partitions for spec in specs}
+    names = list(partitions)
     end = time.monotonic() + _LEADERS_TIMEOUT_S
     while time.monotonic() < end:
         described = await from_any(lambda: admin.describe_topics(names))
         led = [
-            topic["error_code"] == 0 and all(p["leader"] >= 0 for p in topic["partitions"])
+            topic["error_code"] == 0
+            and len(topic["partitions"]) >= partitions[topic["topic"]]
+            and all(p["leader"] >= 0 for p in topic["partitions"])
             for topic in described
         ]
         if len(led) == len(names) and all(led):

@@ -34,7 +34,11 @@ topics.add_command(acls)
 @topics.command()
 @_JSON
 def create(as_json: bool) -> None:
-    """Create the topics that are missing; those that exist stay as they are."""
+    """Create the topics that are missing, with as many partitions for the state as `events` has.
+
+    Those that exist stay as they are, but for state topics that have fewer partitions than
+    `events`: these get the rest.
+    """
     kafka, specs = _settings()
     made = asyncio.run(create_topics(kafka.client(), specs, kafka.replication_factor))
     if as_json:

@@ -12,6 +12,7 @@ import click
 
 from ops.connection import connected_settings
 from ops.samples import LabelRules
+from ops.since import Since
 from ops.stages import Stages
 from schemas.errors import ConfigError
 
@@ -35,6 +36,12 @@ INTERACTIVE_S, NIGHTLY_S = 45.0, 3_600.0
     metavar="DATE",
     help="Only events before DATE (UTC; a day begins at 00:00). A date is trained for once.",
 )
+@click.option(
+    "--since",
+    "since_ms",
+    type=Since(),
+    help="Learn from records of then and later [default: train.window_days before the log's end].",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--max-seconds",
@@ -54,6 +61,7 @@ def train(
     archive: Path,
     offline: bool,
     as_of: datetime | None,
+    since_ms: int | None,
     seed: int,
     max_seconds: float | None,
     epochs: int,
@@ -64,8 +72,10 @@ def train(
     """Train a model version from the event log and promote it if the gate lets it pass.
 
     Everything comes from the topics `events` and `items`: what isn't archived yet is read from
-    Kafka first. The newest part of the log judges and doesn't teach. The same log, seed and
-    champion give the same version, unless --max-seconds cut it short. Only one run at a time
+    Kafka first, and what the archive holds beyond train.window_days and train.warm_up_days is
+    deleted (train.prune_archive), which the result says. The newest part of the window judges and
+    doesn't teach. The same log, seed and champion give the same version, unless --max-seconds cut
+    it short. Only one run at a time
     works in a registry; one that was killed leaves nothing that another has to clean up.
     """
     # Threads that spin while they wait starve each other on a busy machine: measured, 18 times
@@ -87,6 +97,7 @@ def train(
         root=registry or settings.model.registry,
         archive=archive,
         as_of=None if as_of is None else as_of.replace(tzinfo=UTC),
+        since_ms=since_ms,
         offline=offline,
         promote=not no_promote,
     )
@@ -115,6 +126,12 @@ def told(result: dict[str, Any]) -> str:
         "  the gate, on the newest part of the log:",
         *_checks(decision["checks"]),
     ]
+    if result["pruned"]["files"]:
+        pruned = result["pruned"]
+        lines.append(
+            f"  archive: deleted {pruned['records']:,} records up to {pruned['up_to']} in "
+            f"{pruned['files']:,} files, older than the window (train.prune_archive)"
+        )
     if not result["promoted"] and result["champion_before"] is None:
         lines.append("  no model answers yet: workers go on with their counters")
     took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result["seconds"].items())

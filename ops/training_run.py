@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,16 @@ from models import aliases, artefact, decisions, lock, registry
 from models.gate import Decision, Limits
 from ops.archive import archive_topic
 from ops.archive_files import archived_ends, archived_records
+from ops.archive_window import Pruned, Window, prune, window
 from ops.holdout import Holdout, divide
 from ops.nightly import Ledger, Plan, digest
 from ops.questions import Asked, Keeper
-from ops.rerun import count_before, rerun
-from ops.samples import LabelRules, Samples, collect
+from ops.refused import learn_refused
+from ops.rerun import rerun
+from ops.samples import Bounds, LabelRules, Samples, collect
 from ops.stages import Stages
 from schemas.errors import ArtefactError, ConfigError
-from schemas.topics import EVENTS, ITEMS
+from schemas.topics import DEAD_LETTERS, EVENTS, ITEMS
 from streams.items import ItemTable
 from streams.settings import Gate, Settings
 
@@ -53,6 +55,8 @@ class Job:
         Of the registry and of the log's Parquet files.
     as_of
         Only events before it count; the run for one date happens once. None: all, every time.
+    since_ms
+        Where the training window begins; None: `train.window_days` before its end.
     offline
         Use what is archived.
     promote
@@ -65,6 +69,7 @@ class Job:
     root: Path
     archive: Path
     as_of: datetime | None = None
+    since_ms: int | None = None
     offline: bool = False
     promote: bool = True
 
@@ -81,6 +86,8 @@ class Job:
             training=asdict(self.training),
             horizon_s=self.rules.churn_horizon_s,
             gate=self.settings.gate.model_dump(),
+            train=self.settings.train.model_dump(),
+            since_ms=self.since_ms,
             topics=self.topics,
             promote=self.promote,
         )
@@ -102,7 +109,8 @@ def run(job: Job, stages: Stages) -> dict[str, Any]:
     if processes > 1 and (job.as_of is not None or not job.offline):
         raise ConfigError("under torchrun: hark train --offline, without --as-of")
     if rank:  # it trains along; the first process does the rest
-        _learn(job, Plan(None, None, archived_ends(job.archive, job.topics), job.digest), stages)
+        ends = archived_ends(job.archive, job.topics)
+        _learn(job, Plan(None, None, ends, job.digest, _window(job)), stages)
         return {}
     who = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %H:%M:%SZ}"
     with lock.held(job.root / registry.TRAINING_LOCK, who):
@@ -112,35 +120,58 @@ def run(job: Job, stages: Stages) -> dict[str, Any]:
         if ledger is not None and (before := ledger.result()) is not None:
             return {**before, "already": True}
         plan = ledger.plan() if ledger else None
-        archived = 0
+        archived, pruned = 0, Pruned()
         if plan is None:
-            archived = 0 if job.offline else _archive(job, stages)
+            if not job.offline:
+                archived, pruned = _archive(job, stages)
             ends = archived_ends(job.archive, job.topics)
             champion = aliases.resolve(job.root, aliases.CHAMPION)
             as_of = job.as_of.isoformat() if job.as_of else None
-            plan = Plan(as_of, champion, ends, job.digest)
+            plan = Plan(as_of, champion, ends, job.digest, _window(job))
             if ledger is not None:
                 ledger.begin(plan)
-        result = {"already": False, "archived": archived, **_train(job, plan, stages)}
+        result = {
+            "already": False,
+            "archived": archived,
+            "pruned": pruned.to_json(),
+            **_train(job, plan, stages),
+        }
         if ledger is not None:
             ledger.end(result)
             (job.root / CHECKPOINT).unlink(missing_ok=True)
         return result
 
 
-def _archive(job: Job, stages: Stages) -> int:
+def _window(job: Job) -> Window | None:
+    before_ms = None if job.as_of is None else round(job.as_of.timestamp() * 1000)
+    train = job.settings.train
+    return window(job.archive, job.topics[1], train, before_ms=before_ms, since_ms=job.since_ms)
+
+
+def _archive(job: Job, stages: Stages) -> tuple[int, Pruned]:
+    """Copy what is missing of the window, delete what is older -> records copied, what went."""
+    client, events = job.settings.kafka.client(), job.topics[1]
+    letters = replace(DEAD_LETTERS, name=job.settings.kafka.topic_prefix + DEAD_LETTERS.name)
+    prunes, pruned = job.settings.train.prune_archive, Pruned()
+    before = _window(job) if prunes else None
     with stages.stage("archive"):
-        return sum(
+        archived = sum(
             asyncio.run(
                 archive_topic(
-                    job.settings.kafka.client(),
+                    client,
                     topic,
                     job.archive,
                     lambda done, total: stages.show(done / max(total, 1), f"{done:,} records"),
+                    since_ms=before.kept_ms if before and topic == events else None,
                 )
             )
             for topic in job.topics
         )
+        asyncio.run(learn_refused(client, events, job.archive, letters))
+        after = _window(job) if prunes else None
+        if after is not None:
+            pruned = prune(job.archive, events, after.kept_ms)
+    return archived, pruned
 
 
 def _learn(job: Job, plan: Plan, stages: Stages) -> tuple[Samples, Holdout, ItemTable, Trained]:
@@ -192,6 +223,7 @@ def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
         "champion_before": plan.champion,
         "decision": decision.to_json(),
         **_told(samples, trained, ranking),
+        "warnings": stages.warnings,
         "seconds": stages.seconds,
     }
 
@@ -205,6 +237,8 @@ def _warm(job: Job, plan: Plan, item_ids: list[str]) -> Warm | None:
         return None
     try:
         start = warm_start.read(job.root / plan.champion)
+    except artefact.UnreadableError:
+        raise
     except ArtefactError as error:
         log.warning("train.fresh", why=str(error))
         return None
@@ -216,20 +250,23 @@ def _rerun(job: Job, plan: Plan, stages: Stages) -> tuple[Samples, Asked | None,
     from models.build import VALIDATION_SHARE
 
     records = archived_records(job.archive, job.topics[1])
-    events = records
-    if plan.before_ms is not None:
-        events = count_before(job.archive, job.settings, plan.ends, plan.before_ms)
+    train, span = job.settings.train, plan.window
+    bounds = Bounds(train.max_events, train.max_points, span and span.begin_ms)
     state, steps = rerun(
         job.archive,
         job.settings,
         lambda done: stages.show(done / max(records, 1), f"{done:,} records"),
         ends=plan.ends,
         before_ms=plan.before_ms,
+        since_ms=span and span.read_ms,
     )
     taught = (1 - job.settings.gate.window) * (1 - VALIDATION_SHARE)
-    keeper = Keeper(round(taught * events), QUESTIONS)
-    samples = collect(steps, job.rules, look=keeper.see)
-    return samples, keeper.asked(), state.items
+    keeper = Keeper(1 - taught, QUESTIONS)
+    samples = collect(steps, job.rules, bounds=bounds, look=keeper.see)
+    if line := state.unmapped():
+        stages.warn(line)
+    asked = keeper.asked()
+    return samples, None if asked is None else asked.known_to(samples), state.items
 
 
 def _judged(job: Job, plan: Plan, holdout: Holdout, items: ItemTable, version: str) -> Decision:
@@ -270,6 +307,9 @@ def _facts(job: Job, plan: Plan, holdout: Holdout) -> dict[str, Any]:
         "data": {
             "events": len(samples.corpus),
             "points": len(samples.corpus.points.event),
+            "user_share": samples.user_share,
+            "point_share": samples.point_share,
+            "begin_ms": plan.window and plan.window.begin_ms,
             "log_end_s": samples.log_end_s,
             "train_end_s": holdout.cut_s,
             "as_of": plan.as_of,

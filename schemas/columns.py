@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.column_rows import Columns
+
 
 @dataclass(frozen=True, slots=True)
-class EventColumns:
+class EventColumns(Columns):
     """The valid events of one record batch, in log order.
 
     Attributes
@@ -54,21 +55,4 @@ class EventColumns:
     def __len__(self) -> int:
         return len(self.user_ids)
 
-    def select(self, rows: npt.NDArray[Any]) -> EventColumns:
-        """The events at `rows` (int indices or a bool mask of shape (n,)), order kept."""
-        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        picks = index.tolist()
-        return EventColumns(
-            offsets=self.offsets[index],
-            broker_ms=self.broker_ms[index],
-            time_ms=self.time_ms[index],
-            user_ids=[self.user_ids[i] for i in picks],
-            message_ids=[self.message_ids[i] for i in picks],
-            message_hashes=self.message_hashes[index],
-            kinds=self.kinds[index],
-            item_ids=[self.item_ids[i] for i in picks],
-            amounts=self.amounts[index],
-            entities=self.entities[index],
-            references=self.references[index],
-            ends=self.ends[index],
-        )
+    select = Columns.take

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     MISSING_MESSAGE_ID = "missing_message_id"
     MISSING_USER_ID = "missing_user_id"
     MISSING_EVENT_NAME = "missing_event_name"
+    MISSING_ITEM_ID = "missing_item_id"
     INVALID_TIMESTAMP = "invalid_timestamp"
     TIMESTAMP_TOO_OLD = "timestamp_too_old"
     LATE = "late"

@@ -84,8 +84,13 @@ def reader_groups(prefix: str) -> str:
 
 
 def replayed_group(group: str) -> str:
-    """Whose commits say which dead letters of a worker group were replayed."""
+    """What the groups begin with whose commits say which dead letters were replayed."""
     return f"{group}-replayed"
+
+
+def catalogue_group(group: str) -> str:
+    """In which a group's workers share the catalogue's dead letters among them."""
+    return f"{group}-catalogue"
 
 
 def topic_rights(spec: TopicSpec) -> Iterator[Right]:
@@ -96,6 +101,8 @@ def topic_rights(spec: TopicSpec) -> Iterator[Right]:
         yield Right(role, Resource.TOPIC, spec.name, Operation.WRITE)
     for operation in (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS):
         yield Right("operator", Resource.TOPIC, spec.name, operation)
+    if "worker" in spec.roles:  # a worker refuses topics whose settings lose something
+        yield Right("worker", Resource.TOPIC, spec.name, Operation.DESCRIBE_CONFIGS)
     for operation in (
         Operation.CREATE,
         Operation.DELETE,
@@ -110,11 +117,12 @@ def other_rights(prefix: str, group: str) -> Iterator[Right]:
     """What roles may besides: groups, transactions, the cluster."""
     # An idempotent producer needs no right of its own since Kafka 3.0: Write on a topic is enough.
     yield Right("worker", Resource.GROUP, group, Operation.READ)
+    yield Right("worker", Resource.GROUP, catalogue_group(group), Operation.READ)
     transactions = state_transactions(prefix)
     yield Right("worker", Resource.TRANSACTIONAL_ID, transactions, Operation.WRITE, prefixed=True)
     yield Right("reader", Resource.GROUP, reader_groups(prefix), Operation.READ, prefixed=True)
     yield Right("operator", Resource.GROUP, group, Operation.DESCRIBE)
-    yield Right("operator", Resource.GROUP, replayed_group(group), Operation.READ)
+    yield Right("operator", Resource.GROUP, replayed_group(group), Operation.READ, prefixed=True)
     yield Right("operator", Resource.CLUSTER, CLUSTER, Operation.DESCRIBE)
     yield Right("admin", Resource.CLUSTER, CLUSTER, Operation.ALTER)
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 from schemas.events import Event, ItemUpsert
 from schemas.outputs import Alert, Recommendation
 
-_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 _STATE_SEGMENT_BYTES = 64 * 1024 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
@@ -35,6 +36,13 @@ class TopicSpec:
     segment_bytes
         Only finished segments are compacted, so those of a topic that is rewritten all the time
         are small; None: as the broker has it.
+    tombstones_ms
+        How long compaction keeps a tombstone; None: as the broker has it.
+    ahead_ms
+        How far a record's Kafka timestamp may be ahead of the broker's clock; None: as the broker
+        has it.
+    follows
+        The topic that it has at least as many partitions as; None: any number will do.
     """
 
     name: str
@@ -47,6 +55,15 @@ class TopicSpec:
     consumers: tuple[str, ...]
     max_message_bytes: int = MAX_MESSAGE_BYTES
     segment_bytes: int | None = None
+    tombstones_ms: int | None = None
+    ahead_ms: int | None = None
+    follows: str | None = None
+    prefix: str = ""
+
+    @property
+    def role(self) -> str:
+        """The name without the prefix."""
+        return self.name.removeprefix(self.prefix)
 
     @property
     def roles(self) -> frozenset[str]:
@@ -63,9 +80,20 @@ EVENTS = TopicSpec(
     "delete",
     ("publisher", "operator"),  # the operator replays dead letters
     ("worker", "trainer", "operator"),  # the operator reads where users were forgotten
+    ahead_ms=_HOUR_MS,  # a partition's clock is that of its records
 )
 ITEMS = TopicSpec(
-    "items", "item id", ItemUpsert, 1, -1, "compact", ("publisher",), ("worker", "trainer")
+    "items",
+    "item id",
+    ItemUpsert,
+    1,
+    -1,
+    "compact",
+    ("publisher",),
+    ("worker", "trainer"),
+    # A worker that starts must hear of removals: who remembers the item may be quiet for months.
+    # Managed clusters allow no more than this.
+    tombstones_ms=2 * 365 * _DAY_MS,
 )
 RECOMMENDATIONS = TopicSpec(
     "recommendations",
@@ -95,7 +123,7 @@ DEAD_LETTERS = TopicSpec(
     30 * _DAY_MS,
     "delete",
     ("worker",),
-    ("operator", "worker"),  # a worker that replays the log skips what was refused
+    ("operator", "trainer", "worker"),  # whoever replays the log skips what was refused
 )
 
 USER_STATE = TopicSpec(
@@ -108,6 +136,7 @@ USER_STATE = TopicSpec(
     ("worker",),
     ("worker",),
     segment_bytes=_STATE_SEGMENT_BYTES,
+    follows=EVENTS.name,
 )
 COUNTERS = TopicSpec(
     "counters",
@@ -119,6 +148,7 @@ COUNTERS = TopicSpec(
     ("worker",),
     ("worker",),
     segment_bytes=_STATE_SEGMENT_BYTES,
+    follows=EVENTS.name,
 )
 
 CONTRACT = (EVENTS, ITEMS, RECOMMENDATIONS, ALERTS, DEAD_LETTERS)
@@ -130,7 +160,15 @@ TOPICS = (*CONTRACT, *STATE)
 
 def topics(prefix: str = "") -> tuple[TopicSpec, ...]:
     """All topics, their names with `prefix` in front."""
-    return tuple(replace(spec, name=prefix + spec.name) for spec in TOPICS)
+    return tuple(
+        replace(
+            spec,
+            name=prefix + spec.name,
+            follows=spec.follows and prefix + spec.follows,
+            prefix=prefix,
+        )
+        for spec in TOPICS
+    )
 
 
 def state_transaction(prefix: str, partition: int) -> str:

@@ -33,7 +33,7 @@ def top_allowed(
     Returns
     -------
     int64 (D, top_k)
-        Best first; ties keep the candidates' order.
+        Best first; ties keep the candidates' order. A score that isn't finite has no place.
     """
     order = np.full((len(candidates.items), policy.top_k), -1, np.int64)
     _top_allowed(
@@ -69,7 +69,7 @@ def _top_allowed(
         n = 0
         for column in range(items.shape[1]):
             item, score = items[row, column], scores[row, column]
-            if item < 0 or not available[item]:
+            if item < 0 or not available[item] or not np.isfinite(score):
                 continue
             if n == top_k and score <= scores[row, order[row, n - 1]]:
                 continue

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from tempfile import TemporaryDirectory
-from typing import Any, cast
 
 import faust
 import mode
 import structlog
+from aiokafka import TopicPartition
 from faust.types import StreamT
 
 from models.registry import Model, stored_at_s
 from schemas.codec import EventDecoder
 from schemas.errors import ConfigError
+from schemas.roles import catalogue_group
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
 from schemas.topics import topics as topic_specs
-from streams.batches import RecordBatch
 from streams.brake import Brake
 from streams.catalogue import Catalogue
+from streams.catalogue_letters import CatalogueLetters
 from streams.champion import Champion
 from streams.checkpoints import Checkpoints
-from streams.consumer import BatchConsumer
-from streams.credentials import faust_credentials
 from streams.decide import Record
 from streams.garbage import settle_garbage
+from streams.group_settings import fingerprint, settings_assignor
 from streams.health import HealthServer
 from streams.items import ItemTable
 from streams.kafka_settings import Kafka
 from streams.metrics import Metrics
 from streams.observations import PartitionLag
+from streams.output_ends import OutputEnds
 from streams.outputs import OutputProducer
 from streams.ownership import Ownership
 from streams.partition import PartitionState
@@ -39,13 +42,13 @@ from streams.plan import Plan
 from streams.retry import retried
 from streams.scoring import Scorer
 from streams.settings import Settings
-from streams.startup import check_cluster, check_state_topics
+from streams.startup import check_cluster, check_state_topics, count_partitions
 from streams.stuck import Stuck
-from streams.transport import batches, declare_batch_topic, install
+from streams.topic_settings import check_settings
+from streams.transport import Delivery, Group, batches, install
 from streams.warm import warm
 
 log = structlog.get_logger(__name__)
-REBALANCE_TIMEOUT_S = 60.0
 REPORT_EVERY_S = 1.0
 
 
@@ -98,14 +101,14 @@ class Worker:
             settings.state.checkpoint_s,
             self.pipeline,
             self._committed,
+            self._owns,
+            OutputEnds(self._client, self._outputs),
             self.metrics.checkpoints,
         )
         self.ownership = Ownership(
             self._client,
             kafka.group_id,
             self.topic,
-            prefix + ALERTS.name,
-            prefix + DEAD_LETTERS.name,
             self.pipeline,
             self.checkpoints,
             self.metrics,
@@ -115,11 +118,24 @@ class Worker:
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
+        self.catalogue_letters = CatalogueLetters(
+            self._client,
+            catalogue_group(kafka.group_id),
+            self._items_topic,
+            plan.dead_letters,
+            self.producer,
+            self.metrics,
+            plan.code_version,
+            settings.limits.retry_s,
+            settings_assignor(settings, f"{socket.gethostname()}:{os.getpid()}"),
+        )
+        self.metrics.set_settings(kafka.group_id, fingerprint(settings))
         model = settings.model
         self.champion = Champion(
             model.registry,
             model.alias,
             self._swap,
+            lambda: self.scorer.model_version,
             self.metrics,
             engine=model.engine,
             plans=model.plans,
@@ -132,45 +148,61 @@ class Worker:
         self.app = self._faust_app(kafka)
 
     def _faust_app(self, kafka: Kafka) -> faust.App:
-        app = _App(
-            kafka.group_id,
-            broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
-            broker_credentials=faust_credentials(kafka),
-            broker_session_timeout=kafka.session_timeout_s,
-            broker_heartbeat_interval=1.0,
-            broker_commit_interval=1.0,
-            broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
-            consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=kafka.max_fetch_bytes,
-            topic_disable_leader=True,
-            topic_allow_declare=False,
-            web_enabled=False,
-            store="memory://",
-            datadir=self._folder.name,
-        )
+        app = _App(kafka.group_id, web_enabled=False, store="memory://", datadir=self._folder.name)
         app.worker = self
-        transport = install(app, {self.topic}, drain_timeout_s=kafka.drain_timeout_s)
-        transport.drained = self.checkpoints.finish
-        channel = declare_batch_topic(app, self.topic)
+        self.consumer, channel = install(
+            app,
+            self.topic,
+            self._client,
+            Group(
+                kafka.group_id,
+                session_timeout_s=kafka.session_timeout_s,
+                drain_timeout_s=kafka.drain_timeout_s,
+                rebalance_timeout_s=kafka.rebalance_timeout_s,
+                max_fetch_bytes=kafka.max_fetch_bytes,
+            ),
+            prepare=self._prepare,
+            drained=self.checkpoints.finish,
+        )
 
-        async def score(stream: StreamT[RecordBatch]) -> None:
+        async def score(stream: StreamT[Delivery]) -> None:
             await self.pipeline.consume(batches(stream))
 
         app.agent(channel, supervisor_strategy=mode.CrashingSupervisor)(score)
-        app.on_rebalance_complete.connect(self._rebalanced)
         return app
 
     async def check(self) -> None:
         """Refuse to start on a cluster that can't work; raises `ConfigError`."""
         kafka = self.settings.kafka
+        specs = topic_specs(kafka.topic_prefix)
         self.partitions = await check_cluster(
             self._client,
-            topic_specs(kafka.topic_prefix),
+            specs,
             role="worker",
             prefix=kafka.topic_prefix,
             group=kafka.group_id,
         )
         check_state_topics(self.partitions, kafka.topic_prefix)
+        await check_settings(self._client, specs)
+
+    async def _look_again(self) -> str:
+        """Count the topics' partitions anew; returns why nothing can be read, if so.
+
+        Raises
+        ------
+        ConfigError
+            `events` was widened, and what must be as wide wasn't.
+        """
+        found = await retried(
+            "counting partitions",
+            lambda: count_partitions(self._client, list(self.partitions)),
+            self.settings.limits.retry_s,
+        )
+        if not found[self.topic]:
+            return f"topic {self.topic} is gone"
+        check_state_topics(found, self.settings.kafka.topic_prefix)
+        self.partitions = {name: found[name] or count for name, count in self.partitions.items()}
+        return ""
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
@@ -182,6 +214,7 @@ class Worker:
         retry_s = self.settings.limits.retry_s
         await retried("starting the output producer", self.producer.start, retry_s)
         await self.catalogue.start(self.partitions[self._items_topic])
+        self.catalogue_letters.start()
         await self.champion.start()
         self.checkpoints.start()
 
@@ -198,6 +231,7 @@ class Worker:
     async def stop(self) -> None:
         """The reverse, after the app has drained and committed."""
         await self.champion.stop()
+        await self.catalogue_letters.stop()
         await self.catalogue.stop()
         await self.checkpoints.stop()
         await self.producer.stop()
@@ -213,27 +247,28 @@ class Worker:
             trained_at_s=stored_at_s(model.directory.parent, model.version),
         )
 
-    async def _rebalanced(self, *_: Any, **__: Any) -> None:
-        consumer = cast("BatchConsumer", self.app.consumer)
-        consumer.interrupt()
-        assigned = {tp.partition for tp in consumer.assignment() if tp.topic == self.topic}
-        try:
-            await self.ownership.take(assigned, self.partitions)
-        except Exception as error:
-            # Faust takes some errors for the next rebalance and goes on without states.
-            await self.app.crash(error)
-            raise
-        self.health.set_ready(True)
+    async def _prepare(self, assigned: set[int]) -> None:
+        problem = await self._look_again()
+        await self.ownership.take(set() if problem else assigned)
+        if problem:
+            log.error("topic.gone", why=problem)
+        self.health.set_ready(not problem, problem)
 
     def _committed(self, number: int) -> int | None:
-        found: int | None = cast("Any", self.app.consumer)._committed_offset.get(
-            faust.types.TP(self.topic, number)
-        )
-        return found
+        return self.consumer.committed(number)
+
+    async def _owns(self, number: int) -> bool:
+        return await self.consumer.confirm(number)
+
+    def _outputs(self, number: int) -> tuple[TopicPartition, TopicPartition]:
+        """The partitions of `alerts` and `dead-letters` that a partition's outputs go to."""
+        prefix = self.settings.kafka.topic_prefix
+        names = prefix + ALERTS.name, prefix + DEAD_LETTERS.name
+        alerts, letters = (TopicPartition(name, number % self.partitions[name]) for name in names)
+        return alerts, letters
 
     async def report(self) -> None:
         """Refresh the gauges until cancelled."""
-        evicted_before = 0
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
             states = dict(self.pipeline.states)
@@ -250,18 +285,18 @@ class Worker:
                 items=len(self.items),
                 state_bytes=sum(state.nbytes for state in states.values()),
             )
-            evicted = sum(state.histories.evicted for state in states.values())
-            self.metrics.count_evicted(max(0, evicted - evicted_before))  # less: a partition left
-            evicted_before = evicted
+            self.metrics.count_evicted(
+                {number: state.histories.evicted for number, state in states.items()}
+            )
 
     def _behind(self, number: int, state: PartitionState) -> int:
         """Records of a partition that no batch has brought yet."""
-        high = self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0
+        high = self.consumer.highwater(TopicPartition(self.topic, number))
         return max(0, high - state.next_offset)
 
     def _uncommitted(self, number: int, lag: PartitionLag) -> PartitionLag:
         """The same, with the records that aren't committed: those in hand wait as well."""
-        high = self.app.consumer.highwater(faust.types.TP(self.topic, number)) or 0
+        high = self.consumer.highwater(TopicPartition(self.topic, number))
         records = max(0, high - lag.committed) if lag.committed else lag.records
         return PartitionLag(records, lag.seconds, lag.committed)
 
@@ -270,7 +305,12 @@ class Worker:
 
     def background(self) -> list[asyncio.Task[None]]:
         """What must run for as long as the worker does."""
-        tasks = self.catalogue.task, self.champion.task, self.checkpoints.task
+        tasks = (
+            self.catalogue.task,
+            self.catalogue_letters.task,
+            self.champion.task,
+            self.checkpoints.task,
+        )
         return [task for task in tasks if task is not None]
 
 
@@ -284,4 +324,8 @@ class _App(faust.App):
     async def on_stop(self) -> None:
         self.worker.health.set_ready(False)
         await super().on_stop()
+
+    async def on_shutdown(self) -> None:
+        """The consumer has drained, and the agent has ended."""
+        await super().on_shutdown()
         await self.worker.stop()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.column_rows import Columns
 from streams.items import NO_ITEM
 
 Items = npt.NDArray[np.int32]
@@ -27,7 +27,7 @@ class Source(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestions:
+class Suggestions(Columns):
     """Candidates of D decision points: the best first, then popular items not among them.
 
     Attributes
@@ -60,10 +60,6 @@ class Suggestions:
     popular: Floats
     hot: Floats
     usual: Floats
-
-    def take(self, rows: npt.NDArray[Any]) -> Suggestions:
-        """The candidates of the decision points `rows`, order kept."""
-        return Suggestions(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @staticmethod
     def none(rows: int, k: int) -> Suggestions:

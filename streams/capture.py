@@ -1,8 +1,8 @@
 """What a checkpoint holds: a copy of what was touched since the last one, then its records.
 
 Two kinds of records, for two compacted topics: one per user (`row_bytes`), and the parts: items
-by number, tables of counters in pages, the rest of them, and last of all the marker. The latest
-record of each key, up to a marker, is the whole state as it stood at the marker's offset.
+by number, tables of counters in pages, the rest of them, incidents, and last of all the marker.
+The latest record of each key, up to a marker, is the whole state as it stood at the marker.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from dataclasses import dataclass
 import msgspec
 import xxhash
 
+from schemas.errors import StateError
 from streams import counter_parts
+from streams.alerts import Incident
 from streams.counters import Counters
 from streams.row_bytes import VERSION, PackedRows
 from streams.user_rows import row_type
 
 MARKER = "marker"
+INCIDENTS = "incidents/"
+"""What the keys of incidents begin with; then come the kind of alert, a slash, and the user id."""
 
 Records = list[tuple[bytes, bytes | None]]
 """Key and value; None = tombstone."""
@@ -106,6 +110,8 @@ class Captured:
         Pages of item ids by number.
     tables, rest
         Of the counters: pages that changed (None = is no more), and the rest.
+    incidents
+        By kind of alert: those that changed (None = is no more), by user id.
     marker
         Where in the log that was.
     """
@@ -116,6 +122,7 @@ class Captured:
     items: list[tuple[int, list[str]]]
     tables: list[tuple[str, bytes | None]]
     rest: counter_parts.Rest
+    incidents: dict[str, list[tuple[str, Incident | None]]]
     marker: Marker
 
     @property
@@ -131,6 +138,11 @@ class Captured:
             (f"items/{number}".encode(), msgspec.msgpack.encode(ids)) for number, ids in self.items
         ]
         parts += [(name.encode(), data) for name, data in self.tables]
+        parts += [
+            (f"{INCIDENTS}{kind}/{user}".encode(), _encode(incident))
+            for kind, incidents in self.incidents.items()
+            for user, incident in incidents
+        ]
         parts.append((counter_parts.REST.encode(), counter_parts.encode(self.rest)))
         parts.append((MARKER.encode(), msgspec.json.encode(self.marker)))
         return Saved(self.offset, [*gone, *zip(keys, self.rows.values(), strict=True)], parts)
@@ -138,3 +150,16 @@ class Captured:
 
 def _hash(text: str) -> str:
     return xxhash.xxh3_64_hexdigest(text.encode())
+
+
+def _encode(incident: Incident | None) -> bytes | None:
+    return None if incident is None else msgspec.msgpack.encode(incident)
+
+
+def decode_incident(key: str, value: bytes) -> tuple[str, str, Incident]:
+    """Kind, user id and incident of a record; raises `StateError` where it is none."""
+    kind, _, user = key.removeprefix(INCIDENTS).partition("/")
+    try:
+        return kind, user, msgspec.msgpack.decode(value, type=Incident)
+    except msgspec.DecodeError as error:
+        raise StateError(f"counters: an incident of {kind} can't be read: {error}") from None

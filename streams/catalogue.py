@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 import structlog
 from aiokafka import TopicPartition
 
-from schemas.events import ItemUpsert
+from streams.catalogue_entries import CatalogueEntries
 from streams.items import ItemTable
 from streams.log import Record, groupless_consumer
 
 log = structlog.get_logger(__name__)
 Apply = Callable[[Callable[[], None]], Awaitable[None]]
+REFRESH_S = 30.0
 
 
 class Catalogue:
@@ -31,26 +31,35 @@ class Catalogue:
         The table to feed.
     apply
         Runs a function where the table may be changed (the scoring thread).
+    refresh_s
+        How often the brokers are asked whether the topic has more partitions by now.
     """
 
-    def __init__(self, client: dict[str, Any], topic: str, items: ItemTable, apply: Apply) -> None:
+    def __init__(
+        self,
+        client: dict[str, Any],
+        topic: str,
+        items: ItemTable,
+        apply: Apply,
+        refresh_s: float = REFRESH_S,
+    ) -> None:
         self._topic = topic
         self._items = items
+        self._entries = CatalogueEntries(items)
         self._apply = apply
-        self._consumer = groupless_consumer(client)
-        self._decode = msgspec.json.Decoder(ItemUpsert).decode
+        self._consumer = groupless_consumer(client, metadata_max_age_ms=int(refresh_s * 1000))
         self.task: asyncio.Task[None] | None = None
-        self.rejected = 0
 
     async def start(self, partition_count: int) -> None:
         """Read what is there in the topic's partitions, then follow in the background."""
         await self._consumer.start()
         partitions = [TopicPartition(self._topic, number) for number in range(partition_count)]
+        self._entries.several = partition_count > 1
         self._consumer.assign(partitions)
         ends = await self._consumer.end_offsets(partitions)
         while any([await self._consumer.position(tp) < ends[tp] for tp in partitions]):
             await self._poll()
-        log.info("catalogue.read", items=len(self._items), rejected=self.rejected)
+        log.info("catalogue.read", items=len(self._items))
         self.task = asyncio.create_task(self._follow(), name="hark-catalogue")
 
     async def stop(self) -> None:
@@ -62,31 +71,29 @@ class Catalogue:
 
     async def _follow(self) -> None:
         while True:
+            await self._take_new_partitions()
             await self._poll()
+
+    async def _take_new_partitions(self) -> None:
+        """Read partitions that were added since, from their beginning."""
+        numbers = self._consumer.partitions_for_topic(self._topic) or set()
+        there = {TopicPartition(self._topic, number) for number in numbers}
+        old = self._consumer.assignment()
+        if there <= old:
+            return
+        positions = {tp: await self._consumer.position(tp) for tp in old}
+        self._entries.several = True
+        self._consumer.assign(sorted(there | old))
+        for tp, position in positions.items():
+            self._consumer.seek(tp, position)
+        log.info("catalogue.widened", partitions=len(there | old))
 
     async def _poll(self) -> None:
         fetched = await self._consumer.getmany(timeout_ms=1000, max_records=2000)
         records = [record for group in fetched.values() for record in group]
         if records:
-            await self._apply(lambda: self._upsert(records))
+            await self._apply(lambda: self._take(records))
 
-    def _upsert(self, records: list[Record]) -> None:
+    def _take(self, records: list[Record]) -> None:
         for record in records:
-            try:
-                item_id = (record.key or b"").decode()
-                entry = None if record.value is None else self._decode(record.value)
-            except (UnicodeDecodeError, msgspec.DecodeError) as error:
-                self.rejected += 1
-                log.warning("catalogue.rejected", offset=record.offset, why=str(error))
-                continue
-            if not item_id:
-                self.rejected += 1
-            elif entry is None:
-                self._items.remove(item_id)
-            else:
-                self._items.upsert(
-                    item_id,
-                    category=entry.category,
-                    price=entry.price,
-                    available=entry.available,
-                )
+            self._entries.apply(record.partition, record.timestamp, record.key, record.value)

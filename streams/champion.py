@@ -1,23 +1,34 @@
-"""Follows the champion alias: a new model is loaded beside the old one and takes over."""
+"""Follows the champion alias: a new model is loaded beside the old one and takes over.
+
+A model that fails while it answers is loaded again, later each time: it is never given up, since
+most failures are of the machine and pass.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import structlog
 
 from models import aliases, artefact, registry
-from models.engines import Choice, EngineFactory, opener
+from models.engines import Choice, EngineFactory, open_onnx, opener
 from models.registry import Model
 from models.warm import warm
-from schemas.errors import HarkError
+from schemas.errors import EngineError, HarkError
 from streams.metrics import Metrics
+from streams.recommend import COUNTERS
 
 log = structlog.get_logger(__name__)
+SAME_ENGINE = 2
+"""How often a version that failed is tried again on its engine before ONNX Runtime runs it."""
+MOST_WAIT_S = 300.0
+"""Longest wait before a version is tried again."""
 Swap = Callable[[Model], Awaitable[None]]
 
 
@@ -26,7 +37,7 @@ class Champion:
 
     All of it happens beside the model that answers: reading, checking, the golden answers, a
     first run on every length of history. One that fails any of it is refused once, and tried
-    again only if its files or the alias change.
+    again only if its files or the alias change, or where the machine was to blame.
 
     Parameters
     ----------
@@ -34,12 +45,14 @@ class Champion:
         Of the registry.
     swap
         Called with each verified model; it answers from the next batch on.
+    answering
+        Which version answers now; "counters" after an engine failed.
     metrics
-        Told of refusals.
+        Told of refusals and failures.
     engine, plans
         What runs it, and where TensorRT's plans are kept.
     poll_s
-        How often to look at the alias.
+        How often to look at the alias; the first wait after a failure is twice that.
     """
 
     def __init__(
@@ -47,6 +60,7 @@ class Champion:
         root: Path,
         alias: str,
         swap: Swap,
+        answering: Callable[[], str],
         metrics: Metrics,
         *,
         engine: Choice = "auto",
@@ -56,19 +70,20 @@ class Champion:
         self._root = root
         self._alias = alias
         self._swap = swap
+        self._answering = answering
         self._metrics = metrics
         self._engine = opener(engine, plans, partial(_fell_back, wanted=engine))
         self._poll_s = poll_s
-        self._answers = "counters"
-        self._refused: dict[str, object] = {}  # by version (or alias): its files as they were
+        self._swapped = _Swapped(COUNTERS, None, 0.0)
+        self._failures: dict[str, _Failure] = {}  # by version (or alias)
         self.task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load what is there now, then follow in the background."""
         await self._look(self._alias)
-        if self._refused:
+        if self._failures:
             await self._look(aliases.PREVIOUS)
-        if self._answers == "counters":
+        if self._answering() == COUNTERS:
             log.warning("model.none", registry=str(self._root), answers="counters")
         self.task = asyncio.create_task(self._follow(), name="hark-champion")
 
@@ -78,40 +93,114 @@ class Champion:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)
 
+    def failed(self, version: str) -> None:
+        """The engine failed while `version` answered: the counters do until it is tried again."""
+        swapped, self._swapped = self._swapped, _Swapped(COUNTERS, None, 0.0)
+        self._metrics.count_failed_model()
+        self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())
+        if _now_s() - swapped.at_s > MOST_WAIT_S:
+            self._failures.pop(version, None)  # it had answered well
+        failure = self._retry_later(version, swapped.files)
+        wait_s = round(failure.retry_at_s - _now_s(), 3)
+        log.warning("model.retry", version=version, failures=failure.times, in_s=wait_s)
+
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
+            if self._swapped.version not in (COUNTERS, self._answering()):
+                self.failed(self._swapped.version)
             await self._look(self._alias)
+            if self._answering() == COUNTERS and self._is_refused():
+                await self._look(aliases.PREVIOUS)
 
     async def _look(self, alias: str) -> None:
         name: str = alias
         files: object = None
         try:
             version = aliases.resolve(self._root, alias)
-            if version is None or version == self._answers:
+            if version is None:
+                return
+            self._metrics.set_champion_named()
+            if version == self._answering():
                 return
             name, files = version, await asyncio.to_thread(_fingerprint, self._root / version)
-            if name in self._refused and self._refused[name] == files:
+            failure = self._failures.get(name)
+            if failure and failure.files == files and _now_s() < failure.retry_at_s:
                 return
             started = time.perf_counter()
-            model = await asyncio.to_thread(_load, self._root, version, self._engine)
+            model = await asyncio.to_thread(_load, self._root, version, self._engine_for(version))
             await self._swap(model)
         except Exception as error:  # noqa: BLE001 - a follower that dies never follows again
-            if name not in self._refused or self._refused[name] != files:
-                self._refused[name] = files
-                self._metrics.count_refused_model()
-                why = str(error) if isinstance(error, HarkError) else repr(error)
-                log.error("model.refused", version=name, why=why, answers=self._answers)
+            self._refuse(name, files, error)
             return
-        self._answers = version
+        self._swapped = _Swapped(version, files, _now_s())
         if alias == self._alias:
-            self._refused.clear()
+            self._failures = {name: one for name, one in self._failures.items() if name == version}
         log.info(
             "model.loaded",
             version=version,
             engine=model.engine.backend,
             took_s=round(time.perf_counter() - started, 3),
         )
+
+    def _refuse(self, name: str, files: object, error: Exception) -> None:
+        """Go on with the version before; say so once for the same files."""
+        self._metrics.set_champion_named()
+        before = self._failures.get(name)
+        if before is None or before.files != files:
+            self._metrics.count_refused_model()
+            why = str(error) if isinstance(error, HarkError) else repr(error)
+            log.error("model.refused", version=name, why=why, answers=self._answering())
+        if _may_pass(error):
+            self._retry_later(name, files)
+        else:
+            self._failures[name] = _Failure(files, 0, math.inf)
+
+    def _retry_later(self, version: str, files: object) -> _Failure:
+        before = self._failures.get(version)
+        times = before.times + 1 if before is not None and before.files == files else 1
+        wait_s = min(self._poll_s * 2.0**times, MOST_WAIT_S)
+        self._failures[version] = failure = _Failure(files, times, _now_s() + wait_s)
+        return failure
+
+    def _is_refused(self) -> bool:
+        """Whether something was refused that won't work as it is."""
+        return any(failure.retry_at_s == math.inf for failure in self._failures.values())
+
+    def _engine_for(self, version: str) -> EngineFactory:
+        failure = self._failures.get(version)
+        return open_onnx if failure and failure.times > SAME_ENGINE else self._engine
+
+
+@dataclass(frozen=True, slots=True)
+class _Swapped:
+    """The version that was told to answer last, its files, and when (monotonic)."""
+
+    version: str
+    files: object
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How often in a row a version with these files failed, and when it is tried again.
+
+    `retry_at_s` is infinite where only other files help.
+    """
+
+    files: object
+    times: int
+    retry_at_s: float
+
+
+def _now_s() -> float:
+    return time.monotonic()
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the machine is to blame, not the version: no memory, no file handle, no GPU."""
+    causes = error, error.__cause__
+    return any(isinstance(cause, EngineError | OSError | MemoryError) for cause in causes)
 
 
 def _load(root: Path, version: str, engine: EngineFactory) -> Model:

@@ -24,6 +24,10 @@ class Head(msgspec.Struct, frozen=True):
         is of a state that was given up, and means nothing.
     written_ms
         Wall clock.
+    alerts_from, letters_from
+        Ends of the partitions of `alerts` and `dead-letters` that the partition's outputs go to,
+        asked for before the capture: what is said of events from `offset` on lies behind them. -1
+        in a head of version 0.1, whose checkpoint holds no incidents: both are read whole.
     """
 
     group: str
@@ -31,6 +35,8 @@ class Head(msgspec.Struct, frozen=True):
     rows_from: int
     parts_from: int
     written_ms: int
+    alerts_from: int = -1
+    letters_from: int = -1
 
     def encode(self) -> bytes:
         """The record's value."""

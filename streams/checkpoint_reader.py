@@ -47,7 +47,11 @@ class CheckpointReader:
         )
 
     async def __aenter__(self) -> CheckpointReader:
-        await self._consumer.start()
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

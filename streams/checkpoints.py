@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from schemas.errors import FencedError, TransientError
 from schemas.topics import COUNTERS, MAX_MESSAGE_BYTES, USER_STATE, state_transaction
 from streams.capture import Captured
 from streams.checkpoint_head import HEAD, Head
 from streams.checkpoint_metrics import CheckpointMetrics
+from streams.checkpoint_reader import CheckpointReader
 from streams.checkpoint_writer import CheckpointWriter, StateTopics
+from streams.output_ends import OutputEnds
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 
@@ -43,13 +45,27 @@ class _Owned:
         Of the state's head; None until its state is there.
     saved
         The offset of the newest checkpoint.
+    alerts_from, letters_from
+        Of the newest checkpoint's head (`Head`), -1 where there is none.
+    known, tried
+        The value of the newest head as it was found or written, and of the latest one of which
+        nobody knows whether it was written.
     """
 
     writer: CheckpointWriter
     rows_from: int | None = None
     parts_from: int = 0
     saved: int | None = None
+    alerts_from: int = -1
+    letters_from: int = -1
+    known: bytes | None = None
+    tried: bytes | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def note(self, head: Head) -> None:
+        """A checkpoint with this head is the newest."""
+        self.saved, self.known = head.offset, head.encode()
+        self.alerts_from, self.letters_from = head.alerts_from, head.letters_from
 
 
 class Checkpoints:
@@ -67,6 +83,10 @@ class Checkpoints:
         Holds the states and the thread that may touch them.
     committed
         The offset that the group has committed of a partition of `events`, None if not known.
+    owns
+        Asks the group whether a partition of `events` is this worker's at this moment.
+    ends
+        Where the outputs of a partition end.
     metrics
         Told what was written.
     """
@@ -79,6 +99,8 @@ class Checkpoints:
         interval_s: float,
         pipeline: Pipeline,
         committed: Callable[[int], int | None],
+        owns: Callable[[int], Awaitable[bool]],
+        ends: OutputEnds,
         metrics: CheckpointMetrics,
     ) -> None:
         self.topics = StateTopics(prefix + USER_STATE.name, prefix + COUNTERS.name)
@@ -88,6 +110,8 @@ class Checkpoints:
         self._interval_s = interval_s
         self._pipeline = pipeline
         self.committed = committed
+        self._owns = owns
+        self.ends = ends
         self._metrics = metrics
         self._owned: dict[int, _Owned] = {}
         self.task: asyncio.Task[None] | None = None
@@ -113,19 +137,23 @@ class Checkpoints:
             self.task.cancel()
             await asyncio.wait({self.task})
         await asyncio.gather(*map(self.disown, list(self._owned)))
+        await self.ends.stop()
 
     async def own(self, partition: int) -> None:
         """Become the one writer of a partition: what others have in the air is void from now on."""
         await self.disown(partition)
-        writer = CheckpointWriter(
+        writer = self._writer(partition)
+        await writer.start()
+        self._owned[partition] = _Owned(writer)
+
+    def _writer(self, partition: int) -> CheckpointWriter:
+        return CheckpointWriter(
             self._client,
             state_transaction(self._prefix, partition),
             self.topics,
             partition,
             max_message_bytes=MAX_MESSAGE_BYTES,
         )
-        await writer.start()
-        self._owned[partition] = _Owned(writer)
 
     async def disown(self, partition: int) -> None:
         """Write no more of a partition."""
@@ -135,19 +163,31 @@ class Checkpoints:
                 await owned.writer.stop()
             self._metrics.forget(partition)
 
-    def begin(self, partition: int, rows_from: int, parts_from: int, saved: int | None) -> None:
-        """Let the state of a partition be checkpointed.
+    def begin(self, partition: int, head: bytes | None, rows_from: int, parts_from: int) -> None:
+        """Let a new state of a partition be checkpointed.
 
         Parameters
         ----------
+        head
+            The value of the newest head that was found, which the state did not come from.
         rows_from, parts_from
-            Of its head: those it was restored from, or where a new state begins.
-        saved
-            Offset of the checkpoint it was restored from, None for a new state.
+            Where the state begins.
         """
         owned = self._owned[partition]
-        owned.rows_from, owned.parts_from, owned.saved = rows_from, parts_from, saved
+        owned.known, owned.rows_from, owned.parts_from = head, rows_from, parts_from
         self._metrics.as_of(partition, time.time())
+
+    def go_on(self, partition: int, value: bytes, head: Head) -> None:
+        """Let a restored state be checkpointed, after the checkpoint of this head."""
+        owned = self._owned[partition]
+        owned.note(head)
+        owned.known, owned.rows_from, owned.parts_from = value, head.rows_from, head.parts_from
+        self._metrics.as_of(partition, time.time())
+
+    def outputs_from(self, partition: int) -> tuple[int, int]:
+        """`alerts_from`, `letters_from` of the partition's newest checkpoint, -1 without one."""
+        owned = self._owned.get(partition)
+        return (owned.alerts_from, owned.letters_from) if owned is not None else (-1, -1)
 
     async def finish(self, deadline_s: float = FINAL_S) -> None:
         """The last checkpoints before the partitions are given up, after the last commit."""
@@ -157,7 +197,7 @@ class Checkpoints:
         try:
             async with asyncio.timeout(deadline_s):
                 for number, state in states.items():
-                    await self._checkpoint(number, state, commit_s=0.0)
+                    await self._checkpoint(number, state, commit_s=0.0, last=True)
         except TimeoutError:
             log.warning("checkpoint.last_one_missing", after_s=deadline_s)
 
@@ -174,48 +214,112 @@ class Checkpoints:
                 if state is not None:
                     await self._checkpoint(number, state, commit_s=COMMIT_S)
 
-    async def _checkpoint(self, number: int, state: PartitionState, *, commit_s: float) -> None:
-        """Checkpoint one partition; what goes wrong is said, counted and tried again next time."""
+    async def _checkpoint(
+        self, number: int, state: PartitionState, *, commit_s: float, last: bool = False
+    ) -> None:
+        """Checkpoint one partition; an error is logged, counted, and the next round tries again."""
         owned = self._owned.get(number)
-        if owned is None or owned.rows_from is None or owned.writer.fenced:
+        if owned is None or owned.rows_from is None:
             return
         async with owned.lock:
-            if owned.saved == state.next_offset:
+            if owned.saved == state.next_offset and not owned.writer.fenced:
                 self._metrics.as_of(number, time.time())  # it still is the newest
                 return
             try:
-                captured = await self._pipeline.in_scorer(state.capture)
-            except asyncio.CancelledError:  # the thread goes on, and what was touched is not known
-                owned.writer.fenced = True
-                raise
-            written = False
-            try:
-                await self._write(number, owned, captured, commit_s)
-                written = True
-            except FencedError as error:
-                log.warning("checkpoint.fenced", partition=number, why=str(error))
-                self._metrics.failed("fenced")
+                if owned.writer.fenced and (
+                    last
+                    or not await self._own_again(number, owned, state)
+                    or owned.saved == state.next_offset
+                ):
+                    return
+                outputs_from = await self.ends.of(number)
             except TransientError as error:
-                log.warning("checkpoint.failed", partition=number, why=str(error))
-                self._metrics.failed("failed")
+                self._failed(number, error)
+                return
+            captured: list[Captured] = []
+            written = False
+
+            def retain() -> None:
+                for one in captured:
+                    state.retain(one)
+
+            try:
+                await self._pipeline.in_scorer(lambda: captured.append(state.capture()))
+                await self._write(number, owned, captured[0], outputs_from, commit_s)
+                written = True
+            except (FencedError, TransientError) as error:
+                self._failed(number, error)
             except Exception:
                 owned.writer.fenced = True  # rather an old checkpoint than a wrong one
                 log.exception("checkpoint.broken", partition=number)
                 self._metrics.failed("failed")
             finally:
-                if not written:
-                    await self._pipeline.in_scorer(partial(state.retain, captured))
+                if not written:  # after a cancellation too: the thread captures, then does this
+                    await self._pipeline.in_scorer(retain)
 
-    async def _write(self, number: int, owned: _Owned, captured: Captured, commit_s: float) -> None:
+    def _failed(self, number: int, error: FencedError | TransientError) -> None:
+        outcome = "fenced" if isinstance(error, FencedError) else "failed"
+        log.warning(f"checkpoint.{outcome}", partition=number, why=str(error))
+        self._metrics.failed(outcome)
+
+    async def _own_again(self, number: int, owned: _Owned, state: PartitionState) -> bool:
+        """Replace a writer that was fenced, if the group says that the partition is ours still.
+
+        The group is asked before and after the new writer fences all others: whoever got the
+        partition in between is not fenced for long, because nothing is written then.
+        """
+        if not await self._owns(number):
+            return False
+        await owned.writer.stop()
+        writer = self._writer(number)
+        await writer.start()
+        try:
+            async with CheckpointReader(self._client, self.topics, number) as reader:
+                found = await reader.find()
+            still = await self._owns(number) and self._owned.get(number) is owned
+        except KafkaError as error:
+            await writer.stop()
+            raise TransientError(f"reading the head: {type(error).__name__}: {error}") from error
+        except BaseException:
+            await writer.stop()
+            raise
+        if not still:
+            await writer.stop()
+            return False
+        owned.writer = writer
+        ours = found.head in (owned.known, owned.tried)
+        if ours and found.head is not None and found.head == owned.tried:
+            owned.note(Head.decode(found.head))
+        if not ours:  # by another owner, meanwhile: what it wrote is not known
+            await self._pipeline.in_scorer(state.touch_all)
+            owned.known, owned.saved = found.head, None
+            owned.rows_from, owned.parts_from = found.rows_end, found.parts_end
+        log.warning("checkpoint.owned_again", partition=number, anew=not ours)
+        return True
+
+    async def _write(
+        self,
+        number: int,
+        owned: _Owned,
+        captured: Captured,
+        outputs_from: tuple[int, int],
+        commit_s: float,
+    ) -> None:
         began_s = time.perf_counter()
         saved = await asyncio.to_thread(captured.encode)
         await self._until_committed(number, captured.offset, commit_s)
         now_s = time.time()
         head = Head(
-            self.group, saved.offset, owned.rows_from or 0, owned.parts_from, int(now_s * 1000)
+            self.group,
+            saved.offset,
+            owned.rows_from or 0,
+            owned.parts_from,
+            int(now_s * 1000),
+            *outputs_from,
         )
-        size = await owned.writer.write(saved.rows, [*saved.parts, (HEAD, head.encode())])
-        owned.saved = saved.offset
+        owned.tried = head.encode()
+        size = await owned.writer.write(saved.rows, [*saved.parts, (HEAD, owned.tried)])
+        owned.note(head)
         self._metrics.written(len(saved.rows), size)
         self._metrics.as_of(number, now_s)
         log.info(

@@ -38,6 +38,7 @@ BLOCK_OFFSETS = 2048
 BLOCK_MS = 1000
 CANDIDATES = 64
 MAX_LABELLED_USERS = 100_000
+MIN_CAPACITY = 1024
 
 Ints = npt.NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
@@ -78,8 +79,12 @@ class Counters:
         Decay of co-visitation.
     covisit_neighbours
         Most neighbours kept per item.
+    max_labelled
+        Most users whose confirmed frauds are remembered.
     undo
         Told of every change.
+    capacity
+        Rows that every table has room for at first.
 
     Attributes
     ----------
@@ -103,7 +108,9 @@ class Counters:
         label_delay_s: int = 7 * 86_400,
         covisit_tau_s: float = 90 * 86_400.0,
         covisit_neighbours: int = 32,
+        max_labelled: int = MAX_LABELLED_USERS,
         undo: Undo | None = None,
+        capacity: int = MIN_CAPACITY,
     ) -> None:
         self._undo = undo = undo or Undo()
         self.policy = policy or PointPolicy()
@@ -113,11 +120,17 @@ class Counters:
             neighbours=covisit_neighbours,
             covisit_tau_s=covisit_tau_s,
             undo=undo,
+            capacity=capacity,
         )
-        self.entities = Entities(max_entities=max_entities, undo=undo)
+        self.entities = Entities(max_entities=max_entities, undo=undo, capacity=capacity)
         self.queue = LabelQueue(
-            entities, max_payments=max_payments, delay_s=label_delay_s, undo=undo
+            entities,
+            max_payments=max_payments,
+            delay_s=label_delay_s,
+            undo=undo,
+            capacity=capacity,
         )
+        self.max_labelled = max_labelled
         self.clock_s = 0
         self.labelled: dict[str, tuple[int, int]] = {}
         self.block: tuple[int, int] | None = None
@@ -242,7 +255,7 @@ class Counters:
                 continue
             count, last_s = self.labelled.pop(user, (0, 0))
             self.labelled[user] = (count + 1, max(last_s, time_s))
-        while len(self.labelled) > MAX_LABELLED_USERS:
+        while len(self.labelled) > self.max_labelled:
             del self.labelled[next(iter(self.labelled))]
 
     def _context(self, columns: EventColumns, rows: Ints) -> npt.NDArray[np.float64]:

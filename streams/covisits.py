@@ -47,6 +47,8 @@ class Covisits:
         it.
     undo
         Told of every change.
+    capacity
+        Items that there is room for at first.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Covisits:
         hot_tau_s: float = DAY_S / 12,
         covisit_tau_s: float = 90 * DAY_S,
         undo: Undo | None = None,
+        capacity: int = MIN_CAPACITY,
     ) -> None:
         self._undo = undo or Undo()
         self.max_items = max_items
@@ -73,14 +76,14 @@ class Covisits:
         self._hot_decay = Decay(hot_tau_s)
         self._visit_decay = Decay(covisit_tau_s)
         self._used = 0
-        self._row_of: Items = np.full(MIN_CAPACITY, -1, np.int32)  # item index -> row
-        self._items: Items = np.full(MIN_CAPACITY, NO_ITEM, np.int32)
-        self._popularity: Floats = np.zeros(MIN_CAPACITY, np.float32)
-        self._hot: Floats = np.zeros(MIN_CAPACITY, np.float32)
-        self._visits: Floats = np.zeros(MIN_CAPACITY, np.float32)
-        self._neighbours: Items = np.full((MIN_CAPACITY, neighbours), NO_ITEM, np.int32)
-        self._weights: Floats = np.zeros((MIN_CAPACITY, neighbours), np.float32)
-        self._forward: Floats = np.zeros((MIN_CAPACITY, neighbours), np.float32)
+        self._row_of: Items = np.full(capacity, -1, np.int32)  # item index -> row
+        self._items: Items = np.full(capacity, NO_ITEM, np.int32)
+        self._popularity: Floats = np.zeros(capacity, np.float32)
+        self._hot: Floats = np.zeros(capacity, np.float32)
+        self._visits: Floats = np.zeros(capacity, np.float32)
+        self._neighbours: Items = np.full((capacity, neighbours), NO_ITEM, np.int32)
+        self._weights: Floats = np.zeros((capacity, neighbours), np.float32)
+        self._forward: Floats = np.zeros((capacity, neighbours), np.float32)
 
     def __len__(self) -> int:
         return self._used

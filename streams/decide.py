@@ -1,29 +1,29 @@
-"""Decisions: what the model or the counters say at each decision point, as messages."""
+"""Decisions: what the model or the counters say at each decision point, as messages.
+
+Two steps. The first one answers: every call of the engine is in it, also those for the reasons of
+alerts, and it changes nothing. The second one says: it advances what was sent and which alerts are
+open, and writes messages. So a model that fails leaves the state as it was before the batch.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import repeat
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models import features
 from models.registry import Model
-from models.sequences import ModelInputs
 from models.windows import Windows
 from schemas.codec import encode
 from schemas.columns import EventColumns
-from schemas.outputs import Alert
-from streams.alerts import Observation, Thresholds, source
+from schemas.outputs import Alert, ReasonCode
+from streams.alerts import AlertBook, Observation, Thresholds, in_order, source
 from streams.allowed import top_allowed
-from streams.answer import Answers, BoundModel, head_quantiles, usual_features
+from streams.answer import Answers, BoundModel, head_quantiles
 from streams.candidates import Suggestions
-from streams.explain import Explainer
 from streams.histories import Applied
 from streams.items import NO_ITEM, ItemTable
 from streams.metrics import Metrics
@@ -33,6 +33,7 @@ from streams.plan import Plan
 from streams.points import Points, Task
 from streams.recommend import COUNTERS, Candidates, Trigger, list_hashes
 from streams.recommendation_writer import Lists, RecommendationWriter
+from streams.user_rows import Departure
 
 
 @dataclass(slots=True)
@@ -64,8 +65,42 @@ class Decisions:
         return len(self.probabilities[kind][0]) if kind in self.probabilities else 0
 
 
+Ints = npt.NDArray[np.intp]
 Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
 """Shown a partition, the offsets (D,) of a batch's decision points, and what was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known about the decision points of one batch before anything is said.
+
+    Attributes
+    ----------
+    triggers
+        Of the D decision points.
+    listing
+        intp (n,): the decision points that ask for a list.
+    slots, owners
+        Of the rows of the users of these n.
+    candidates, order
+        Of these n: candidates, and the columns of those that may be shown, int64 (n, top_k).
+    probabilities
+        As in `Decisions`.
+    alarms
+        By kind, in log order: observations that an alert may come of, and its reasons.
+    departures
+        Users who made room for others, in log order: their incidents close.
+    """
+
+    triggers: list[Trigger]
+    listing: Ints
+    slots: list[int]
+    owners: list[int]
+    candidates: Candidates
+    order: npt.NDArray[np.int64]
+    probabilities: dict[str, tuple[Ints, npt.NDArray[np.float64]]]
+    alarms: Mapping[str, Sequence[tuple[Observation, Sequence[ReasonCode]]]]
+    departures: Sequence[Departure]
 
 
 class Decider:
@@ -87,7 +122,6 @@ class Decider:
         self._metrics = metrics
         self._writer = RecommendationWriter(items, plan.recommend.ttl_s)
         self._bound: BoundModel | None = None
-        self._explainers: dict[str, Explainer] = {}
         self._thresholds: dict[str, Thresholds] = {}
 
     @property
@@ -97,19 +131,14 @@ class Decider:
 
     def use(self, model: Model | None) -> None:
         """Answer with `model` from now on; None: with the counters."""
-        bound = BoundModel(model, self._items) if model else None
-        explainers = {
-            kind: Explainer(usual_features(model), partial(_logits, model, kind))
-            for kind in self._plan.alert_policies
-            if model and model.ships(kind)
-        }
+        bound = BoundModel(model, self._items, self._metrics.stage) if model else None
         thresholds = {
             kind: policy.thresholds(head_quantiles(model, kind))
             for kind, policy in self._plan.alert_policies.items()
-            if model
+            if model and model.ships(kind)
         }
         # All or nothing: a model that one of these refuses leaves the one before whole.
-        self._bound, self._explainers, self._thresholds = bound, explainers, thresholds
+        self._bound, self._thresholds = bound, thresholds
 
     def decide(
         self,
@@ -137,97 +166,155 @@ class Decider:
         Raises
         ------
         EngineError
-            Before anything was advanced.
+            Before anything was advanced: the same batch may be decided again.
         """
-        decisions = Decisions([], Counter(), [])
-        points = applied.points
-        if not len(points):
+        if not len(applied.points):
+            decisions = Decisions([], Counter(), [])
+            if publish and applied.departures:
+                self._publish(decisions, self._alerts(state, {}, applied.departures))
             return decisions
-        answers = self._answer(windows, points) if self._bound else None
-        triggers = _triggers(state.partition, columns, points, windows)
-        asked = np.flatnonzero(points.asking(Task.RECOMMEND))
-        whose = applied.slots[points.rows[asked]].tolist(), applied.owners[asked].tolist()
-        seen, mine = windows.take(asked), suggestions.take(asked)
-        candidates = self._candidates(answers, mine, asked, seen)
+        triggers = _triggers(state.partition, columns, applied.points, windows)
+        books = state.books if publish else {}
+        answer = self._answer(books, applied, windows, suggestions, triggers)
+        return self._say(state, answer, publish=publish)
+
+    def _answer(
+        self,
+        books: Mapping[str, AlertBook],
+        applied: Applied,
+        windows: Windows,
+        suggestions: Suggestions,
+        triggers: list[Trigger],
+    ) -> Answer:
+        """Ask the model, or the counters; changes nothing, so it may raise `EngineError`."""
+        points = applied.points
+        listing = np.flatnonzero(points.asking(Task.RECOMMEND))
+        shown, offered = windows.take(listing), suggestions.take(listing)
+        candidates = Candidates(offered.items, offered.scores, offered.sources)
+        answers: Answers | None = None
+        if self._bound is not None:
+            answers = self._bound.answer(windows, self._heads(points))
+            candidates = self._bound.list_candidates(answers, listing, offered, shown)
         with self._metrics.stage("filter"):
-            order = top_allowed(candidates, seen, self._items, self._plan.recommend)
+            order = top_allowed(candidates, shown, self._items, self._plan.recommend)
+        return Answer(
+            triggers,
+            listing,
+            applied.slots[points.rows[listing]].tolist(),
+            applied.owners[listing].tolist(),
+            candidates,
+            order,
+            {head: (at, answers.probabilities[head]) for head, at in answers.points.items()}
+            if answers
+            else {},
+            self._alarms(books, answers, triggers, applied.departures) if answers else {},
+            applied.departures,
+        )
+
+    def _heads(self, points: Points) -> dict[str, Ints]:
+        """The points that ask for each head that the model ships and an alert rule wants."""
+        tasks = {"churn": Task.CHURN, "risk": Task.RISK}
+        return {head: np.flatnonzero(points.asking(tasks[head])) for head in self._thresholds}
+
+    def _alarms(
+        self,
+        books: Mapping[str, AlertBook],
+        answers: Answers,
+        triggers: list[Trigger],
+        departures: Sequence[Departure],
+    ) -> dict[str, list[tuple[Observation, list[ReasonCode]]]]:
+        """By kind: observations that an alert may come of; all reasons are asked for at once."""
+        assert self._bound is not None
+        loud: dict[str, list[tuple[int, Observation]]] = {}  # by kind, with the decision point
+        heads: list[str] = []
+        explained: list[int] = []  # decision points
+        for kind, book in books.items():
+            if kind not in answers.points:
+                continue
+            at, thresholds = answers.points[kind].tolist(), self._thresholds[kind]
+            found = _loud(book, at, answers.probabilities[kind].tolist(), triggers, thresholds)
+            observations = [observation for _, observation in found]
+            firing = book.may_fire(observations, thresholds, departures)
+            loud[kind] = found
+            heads += [kind] * len(firing)
+            explained += [found[i][0] for i in firing]
+        reasons = dict(
+            zip(
+                zip(heads, explained, strict=True),
+                self._bound.explain(answers, heads, explained),
+                strict=True,
+            )
+        )
+        return {
+            kind: [(observation, reasons.get((kind, point), [])) for point, observation in found]
+            for kind, found in loud.items()
+        }
+
+    def _say(self, state: PartitionState, answer: Answer, *, publish: bool) -> Decisions:
+        """Advance the state and write messages; the model isn't asked any more."""
+        decisions = Decisions([], Counter(), [])
         with self._metrics.stage("decide"):
-            asking = [triggers[i] for i in asked.tolist()]
-            sent, lists = self._admit(decisions, state, candidates, order, asking, whose)
+            asking = [answer.triggers[i] for i in answer.listing.tolist()]
+            sent, lists = self._admit(decisions, state, answer, asking)
             if not publish:
                 return decisions
-            alerts: list[tuple[int, Alert]] = []  # with the offset of the event
-            if answers is not None:
-                frame_row = answers.frame.row
-                for kind, at in self._asked(points).items():
-                    decisions.probabilities[kind] = at, answers.probabilities[kind]
-                    alerts += self._alerts(state, kind, answers, at, triggers, frame_row)
+            decisions.probabilities |= answer.probabilities
+            alerts = self._alerts(state, answer.alarms, answer.departures)
         with self._metrics.stage("encode"):
             messages = self._writer.write(sent, lists, self.model_version)
             decisions.outputs += [
                 Output(self._plan.recommendations, trigger.user_id.encode(), message)
                 for trigger, message in zip(sent, messages, strict=True)
             ]
-            decisions.outputs += [
-                Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
-                for offset, alert in alerts
-            ]
-        decisions.alerts += [(one.kind, one.severity, one.status) for _, one in alerts]
+            self._publish(decisions, alerts)
         return decisions
 
-    def _asked(self, points: Points) -> dict[str, npt.NDArray[np.intp]]:
-        """The points that ask for each head that the model ships and an alert rule wants."""
-        tasks = {"churn": Task.CHURN, "risk": Task.RISK}
-        return {kind: np.flatnonzero(points.asking(tasks[kind])) for kind in self._explainers}
-
-    def _answer(self, windows: Windows, points: Points) -> Answers:
-        assert self._bound is not None
-        model = self._bound.model
-        with self._metrics.stage("features"):
-            frame = features.compute(windows)
-        with self._metrics.stage("sequences"):
-            inputs = self._bound.inputs(windows, frame)
-        with self._metrics.stage("engine"):
-            scores = model.engine.score(inputs)
-        with self._metrics.stage("heads"):
-            probabilities = {
-                kind: model.probability(kind, scores.take(at), inputs.features[at])
-                for kind, at in self._asked(points).items()
-            }
-        return Answers(frame, inputs, scores, probabilities)
-
-    def _candidates(
+    def _alerts(
         self,
-        answers: Answers | None,
-        mine: Suggestions,
-        asked: npt.NDArray[np.intp],
-        seen: Windows,
-    ) -> Candidates:
-        """Of the decision points `asked`, whose suggestions and windows are `mine` and `seen`."""
-        if answers is None or self._bound is None:
-            return Candidates(mine.items, mine.scores, mine.sources)
-        with self._metrics.stage("pool"):
-            pool = self._bound.pool(answers.scores.take(asked), mine, seen)
-        with self._metrics.stage("rank"):
-            return self._bound.rank(pool, mine, seen)
+        state: PartitionState,
+        alarms: Mapping[str, Sequence[tuple[Observation, Sequence[ReasonCode]]]],
+        departures: Sequence[Departure],
+    ) -> list[tuple[int, Alert]]:
+        """What the books say, with the offsets of the events; those who depart leave every book."""
+        found: list[tuple[int, Alert]] = []
+        for kind, book in state.books.items():
+            told = alarms.get(kind, ())
+            reasons = iter([why for _, why in told])
+            for turn in in_order([observation for observation, _ in told], departures):
+                if isinstance(turn, Departure):
+                    found += [(turn.offset, alert) for alert in book.depart(turn)]
+                    continue
+                at, why = self._thresholds[kind], next(reasons)
+                alert = book.observe(turn, at, self.model_version, why)
+                if alert is not None:
+                    found.append((turn.offset, alert))
+        return found
+
+    def _publish(self, decisions: Decisions, alerts: list[tuple[int, Alert]]) -> None:
+        decisions.outputs += [
+            Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
+            for offset, alert in alerts
+        ]
+        decisions.alerts += [(alert.kind, alert.severity, alert.status) for _, alert in alerts]
 
     def _admit(
         self,
         decisions: Decisions,
         state: PartitionState,
-        candidates: Candidates,
-        order: npt.NDArray[np.int64],
+        answer: Answer,
         triggers: list[Trigger],
-        whose: tuple[list[int], list[int]],
     ) -> tuple[list[Trigger], Lists]:
-        """The lists that go out, and whose they are; `whose`: slots and owners of the rows."""
-        found = order >= 0  # (D, top_k), the places without an item last
+        """The lists that go out, and the triggers that they answer; `triggers`: of all lists."""
+        candidates, order = answer.candidates, answer.order
+        found = order >= 0  # (n, top_k), the places without an item last
         items = np.where(found, np.take_along_axis(candidates.items, order, axis=1), NO_ITEM)
         shown = list_hashes(items, self._items.hashes).tolist()
         policy, admit = self._plan.recommend, state.sent.admit
         outcomes = [
             admit(slot, owner, trigger.time_ms // 1000, listed, policy)
-            for slot, owner, trigger, listed in zip(*whose, triggers, shown, strict=True)
+            for slot, owner, trigger, listed in zip(
+                answer.slots, answer.owners, triggers, shown, strict=True
+            )
         ]
         decisions.lists.update(outcomes)
         news = [i for i, outcome in enumerate(outcomes) if outcome == "sent"]
@@ -242,38 +329,38 @@ class Decider:
         )
         return [triggers[i] for i in news], lists
 
-    def _alerts(
-        self,
-        state: PartitionState,
-        kind: str,
-        answers: Answers,
-        at: npt.NDArray[np.intp],
-        triggers: list[Trigger],
-        frame_row: Callable[[int], tuple[Any, ...]],
-    ) -> Iterator[tuple[int, Alert]]:
-        """`at`: the decision points that ask for this kind."""
-        assert self._bound is not None
-        book, at_probability = state.books[kind], self._thresholds[kind]
-        probabilities = answers.probabilities[kind].tolist()
-        for i, probability in zip(at.tolist(), probabilities, strict=True):
-            trigger = triggers[i]
-            if book.quiet(trigger.user_id, probability, at_probability):
-                continue
-            seen = Observation(
-                trigger.user_id,
-                probability,
-                trigger.time_ms,
-                trigger.partition,
-                trigger.offset,
-                trigger.broker_ms,
-                trigger.message_id,
-            )
-            why = partial(
-                self._explainers[kind].explain, answers.inputs.take(np.array([i])), frame_row(i)
-            )
-            alert = book.observe(seen, at_probability, self.model_version, why)
-            if alert is not None:
-                yield trigger.offset, alert
+
+def _loud(
+    book: AlertBook,
+    points: list[int],
+    probabilities: list[float],
+    triggers: list[Trigger],
+    at: Thresholds,
+) -> list[tuple[int, Observation]]:
+    """What the book must be told, with the decision points; most probabilities are no news."""
+    raised = {
+        triggers[point].user_id
+        for point, probability in zip(points, probabilities, strict=True)
+        if probability >= at.raise_at
+    }
+    return [
+        (point, _observation(triggers[point], probability))
+        for point, probability in zip(points, probabilities, strict=True)
+        if triggers[point].user_id in raised
+        or not book.quiet(triggers[point].user_id, probability, at)
+    ]
+
+
+def _observation(trigger: Trigger, probability: float) -> Observation:
+    return Observation(
+        trigger.user_id,
+        probability,
+        trigger.time_ms,
+        trigger.partition,
+        trigger.offset,
+        trigger.broker_ms,
+        trigger.message_id,
+    )
 
 
 def _triggers(
@@ -291,7 +378,3 @@ def _triggers(
             (windows.now_s * 1000).tolist(),
         )
     )
-
-
-def _logits(model: Model, kind: str, inputs: ModelInputs) -> npt.NDArray[np.float64]:
-    return model.logit(kind, model.engine.score(inputs), inputs.features)

@@ -58,15 +58,23 @@ class Entities:
         Bound; beyond it the least recently seen go, and are counted in `evicted`.
     undo
         Told of every change.
+    capacity
+        Entities that there is room for at first.
     """
 
-    def __init__(self, *, max_entities: int = 500_000, undo: Undo | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_entities: int = 500_000,
+        undo: Undo | None = None,
+        capacity: int = MIN_CAPACITY,
+    ) -> None:
         self._undo = undo or Undo()
         self.max_entities = max_entities
         self.evicted = 0
         self._decays = {name: Decay(tau_s) for name, tau_s in DECAYED.items()}
         self._slots: dict[int, int] = {}
-        self._table: npt.NDArray[Any] = np.zeros(MIN_CAPACITY, ROW)
+        self._table: npt.NDArray[Any] = np.zeros(capacity, ROW)
 
     def __len__(self) -> int:
         return len(self._slots)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 
+_STARTING = "starting or draining"
+
+
 class HealthServer:
     """Serve the three paths from a thread of its own.
 
@@ -47,6 +50,7 @@ class HealthServer:
         self._host = host
         self.port = port
         self._ready = Event()
+        self._why_not = _STARTING
         self._server: WSGIServer | None = None
 
     def start(self) -> None:
@@ -76,8 +80,9 @@ class HealthServer:
             self._server.server_close()
             self._server = None
 
-    def set_ready(self, ready: bool) -> None:
+    def set_ready(self, ready: bool, why_not: str = "") -> None:
         """Ready once the state is restored and events are consumed; not while draining."""
+        self._why_not = why_not or _STARTING
         if ready:
             self._ready.set()
         else:
@@ -91,7 +96,7 @@ class HealthServer:
             case "/healthz":
                 problem = self._problem()
             case "/readyz":
-                problem = "" if self._ready.is_set() else "starting or draining"
+                problem = "" if self._ready.is_set() else self._why_not
             case _:
                 return _text(start_response, HTTPStatus.NOT_FOUND, "see /metrics /healthz /readyz")
         status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK

@@ -7,7 +7,7 @@ state however the log is cut into batches, because `take` goes event by event.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from streams.take import take
 from streams.taken import Events, Outcome, Rules, Taken
 from streams.undo import Undo
 from streams.user_index import NO_SLOT
-from streams.user_rows import Rows, UserRows
+from streams.user_rows import MIN_CAPACITY, Departure, Rows, UserRows
 
 BEFORE = 8
 """How many events before each one `Applied.before` shows: enough for co-visitation's window."""
@@ -62,6 +62,8 @@ class Applied:
         The partition's numbers of items.
     disordered
         Accepted records older than their user's newest event.
+    departures
+        Who made room for other users, in log order.
     """
 
     outcomes: npt.NDArray[np.uint8]
@@ -75,6 +77,7 @@ class Applied:
     windows: Windows
     numbering: ItemNumbers
     disordered: int = 0
+    departures: tuple[Departure, ...] = ()
 
     @property
     def accepted(self) -> Bools:
@@ -130,6 +133,8 @@ class Histories:
         An event older than the user's newest by more than this is late.
     undo
         Told of every change.
+    capacity
+        Users and items that there is room for at first.
     """
 
     def __init__(
@@ -141,14 +146,15 @@ class Histories:
         max_users: int = 1_000_000,
         late_s: int = 7 * 86_400,
         undo: Undo | None = None,
+        capacity: int = MIN_CAPACITY,
     ) -> None:
         self.items = items
         self._undo = undo or Undo()
-        self.numbers = ItemNumbers(items, self._undo)
+        self.numbers = ItemNumbers(items, self._undo, capacity=capacity)
         self.policy = policy or PointPolicy()
         self.length = length
         self.late_s = late_s
-        self.user_rows = UserRows(length, max_users, self._undo)
+        self.user_rows = UserRows(length, max_users, self._undo, capacity=capacity)
 
     @property
     def users(self) -> int:
@@ -198,6 +204,7 @@ class Histories:
         """Take in a batch of events, in log order -> what became of each, and the windows."""
         parts: list[Applied] = []
         sizes: list[int] = []
+        departures: list[Departure] = []
         rest = columns
         while True:
             slots = self._assign(rest)
@@ -206,8 +213,11 @@ class Histories:
             parts.append(self._apply(rest if whole else rest.select(np.arange(room)), slots))
             sizes.append(room)
             if whole:
-                return parts[0] if len(parts) == 1 else Applied.concat(parts, sizes)
-            self.user_rows.evict()
+                if len(parts) == 1:
+                    return parts[0]
+                return replace(Applied.concat(parts, sizes), departures=tuple(departures))
+            offset, broker_ms = int(rest.offsets[room]), int(rest.broker_ms[room])
+            departures.append(Departure(offset, broker_ms, self.user_rows.evict()))
             rest = rest.select(np.arange(room, len(rest)))
 
     def _assign(self, columns: EventColumns) -> Ints:

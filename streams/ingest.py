@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import ne
 from typing import Protocol
 
 import numpy as np
@@ -53,7 +54,7 @@ class Decoded:
     rejected
         Records for the dead letters.
     unknown_names, future, unkeyed
-        Valid events with an unknown name, clamped to the broker's time, without a key.
+        Valid events with an unknown name, clamped to the broker's time, not keyed by their user.
     """
 
     columns: EventColumns
@@ -104,9 +105,15 @@ class BatchDecoder:
             references=whole.references,
             ends=np.ones(n, np.bool_),
         )
-        unkeyed = sum(key is None for key in batch.keys)
+        unkeyed = count_unkeyed(batch.keys, whole.user_ids)
         index = np.arange(n, dtype=np.int32)
         return Decoded(columns, index, [], whole.unknown_names, int(future.sum()), unkeyed)
+
+
+def count_unkeyed(keys: Sequence[bytes | None], user_ids: Sequence[str]) -> int:
+    """How many of n keys aren't the id of their event's user."""
+    ids = [user_id.encode() for user_id in user_ids]
+    return sum(map(ne, keys, ids))
 
 
 def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
@@ -147,7 +154,7 @@ def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
             time_ms = broker_ms
             future += 1
         unknown += not row.known_name
-        unkeyed += key is None
+        unkeyed += key != row.user_id.encode()
         rows.append(row)
         at.append(i)
         times.append(time_ms)

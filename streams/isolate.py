@@ -60,6 +60,8 @@ class Isolation:
         ------
         TooManyFailuresError
             More than `max_failures` records in a row raise.
+        MemoryError
+            There is none left, whichever record comes.
         """
         done: list[T] = []
         waiting = [batch]
@@ -68,6 +70,8 @@ class Isolation:
             try:
                 done.append(attempt(part))
                 self._run = 0
+            except MemoryError:
+                raise  # no record is to blame for it: the worker stops, and the batch comes again
             except Exception as error:  # noqa: BLE001 - whatever a stage raises, its record is to blame
                 if len(part) > 1:
                     half = len(part) // 2

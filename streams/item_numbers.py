@@ -36,15 +36,18 @@ class ItemNumbers:
     [[0, -1]]
     """
 
-    def __init__(self, items: ItemTable, undo: Undo | None = None) -> None:
+    def __init__(
+        self, items: ItemTable, undo: Undo | None = None, *, capacity: int = MIN_CAPACITY
+    ) -> None:
         self._undo = undo or Undo()
+        self._capacity = capacity  # at least
         self._items = items
         self._used = 0
         self._captured = 0
         self._homeless: dict[int, str] = {}  # restored, but the table has no room for them
         # The last entry of both is nobody's: it is where -1 points, and stays -1.
-        self._numbers: Items = np.full(MIN_CAPACITY, NO_ITEM, np.int32)
-        self._indices: Items = np.full(MIN_CAPACITY, NO_ITEM, np.int32)
+        self._numbers: Items = np.full(capacity, NO_ITEM, np.int32)
+        self._indices: Items = np.full(capacity, NO_ITEM, np.int32)
 
     def __len__(self) -> int:
         return self._used
@@ -62,6 +65,7 @@ class ItemNumbers:
     def give(self, indices: Items) -> Items:
         """The numbers of items (n,), -1 for `NO_ITEM`; who has none yet gets the next one."""
         if len(self._numbers) <= len(self._items):
+            self._undo.attributes(self, "_numbers")
             self._numbers = _longer(self._numbers, len(self._items) + 1)
         numbers = self._numbers[indices]
         missing = indices[(numbers < 0) & (indices >= 0)]
@@ -108,8 +112,8 @@ class ItemNumbers:
         indices = self._items.indices(ids)
         self._homeless = {number: ids[number] for number in np.flatnonzero(indices < 0).tolist()}
         self._used = 0
-        self._indices = np.full(max(MIN_CAPACITY, len(ids) + 1), NO_ITEM, np.int32)
-        self._numbers = np.full(max(MIN_CAPACITY, len(self._items) + 1), NO_ITEM, np.int32)
+        self._indices = np.full(max(self._capacity, len(ids) + 1), NO_ITEM, np.int32)
+        self._numbers = np.full(max(self._capacity, len(self._items) + 1), NO_ITEM, np.int32)
         self._number(indices)
         self._numbers[-1] = NO_ITEM
         self._captured = self._used

@@ -38,6 +38,8 @@ class ItemTable:
         self._prices = np.full(MIN_CAPACITY, np.nan, np.float32)
         self._available = np.ones(MIN_CAPACITY, np.bool_)
         self._hashes = np.zeros(MIN_CAPACITY, np.uint64)
+        # Hashes of ids that the catalogue took out, known or not: an event may name them later.
+        self._removed: dict[int, None] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,8 +99,11 @@ class ItemTable:
         available: bool = True,
     ) -> int:
         """Take over a catalogue entry whole -> the item's index (`NO_ITEM` beyond the bound)."""
+        self._removed.pop(_hash(item_id), None)
         index = self.index(item_id)
         if index == NO_ITEM:
+            if not available:
+                self._keep_out(item_id)
             return NO_ITEM
         self._categories[index] = (
             -1
@@ -110,10 +115,21 @@ class ItemTable:
         return index
 
     def remove(self, item_id: str) -> None:
-        """Take the item out of the catalogue (a tombstone): known still, never recommended."""
+        """Take the item out of the catalogue (a tombstone): never recommended, nothing known.
+
+        Whether an event names the item before or after makes no difference.
+        """
+        self._keep_out(item_id)
         index = self._index.get(item_id)
         if index is not None:
+            self._categories[index] = -1
+            self._prices[index] = np.nan
             self._available[index] = False
+
+    def _keep_out(self, item_id: str) -> None:
+        self._removed[_hash(item_id)] = None
+        if len(self._removed) > self.max_items:
+            del self._removed[next(iter(self._removed))]
 
     def _add(self, item_id: str) -> int:
         index = len(self.ids)
@@ -124,7 +140,8 @@ class ItemTable:
             self._grow()
         self._index[item_id] = index
         self.ids.append(item_id)
-        self._hashes[index] = xxhash.xxh3_64_intdigest(item_id.encode())
+        self._hashes[index] = _hash(item_id)
+        self._available[index] = int(self._hashes[index]) not in self._removed
         return index
 
     def _grow(self) -> None:
@@ -133,3 +150,7 @@ class ItemTable:
         self._prices = np.concatenate([self._prices, np.full(more, np.nan, np.float32)])
         self._available = np.concatenate([self._available, np.ones(more, np.bool_)])
         self._hashes = np.concatenate([self._hashes, np.zeros(more, np.uint64)])
+
+
+def _hash(item_id: str) -> int:
+    return xxhash.xxh3_64_intdigest(item_id.encode())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from schemas.errors import ConfigError
 from streams.section import Section
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\],]+)(:(?P<port>[0-9]{1,5}))?")
+AFTER_DRAIN_S = 40.0
+"""For the last commit, the last checkpoints and the way to the brokers and back."""
 
 
 class Kafka(Section):
@@ -36,6 +41,16 @@ class Kafka(Section):
     drain_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
     max_fetch_bytes: Annotated[int, Field(gt=0)] = 1_048_576
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _addresses(cls, servers: str) -> str:
+        """What aiokafka would fail at with a traceback."""
+        for server in servers.split(","):
+            found = _ADDRESS.fullmatch(server.strip())
+            if found is None or int(found["port"] or 0) > 65_535:
+                raise ValueError(f"{server.strip()!r} is no host:port (several: h1:9092,h2:9092)")
+        return servers
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         """A half-set login is found here, not by a broker that hangs up."""
@@ -49,6 +64,11 @@ class Kafka(Section):
         if bool(self.certificate_file) != bool(self.key_file):
             raise ValueError("certificate_file and key_file belong together: set both or neither")
         return self
+
+    @property
+    def rebalance_timeout_s(self) -> float:
+        """How long the members of the group wait for each other: a drain and what follows it."""
+        return self.drain_timeout_s + AFTER_DRAIN_S
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """TLS context for the brokers, None without TLS.

@@ -85,6 +85,8 @@ class LabelQueue:
         Event time after which an unlabelled payment counts as good.
     undo
         Told of every change.
+    capacity
+        Payments that there is room for at least.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class LabelQueue:
         max_payments: int = 500_000,
         delay_s: int = 7 * 86_400,
         undo: Undo | None = None,
+        capacity: int = MIN_CAPACITY,
     ) -> None:
         self._undo = undo or Undo()
+        self._capacity = capacity
         self.entities = entities
         self.max_payments = max_payments
         self.delay_s = delay_s
@@ -110,7 +114,7 @@ class LabelQueue:
                 ("labelled", "?"),
             ]
         )
-        self._rows: npt.NDArray[Any] = np.zeros(MIN_CAPACITY, self._row_type)
+        self._rows: npt.NDArray[Any] = np.zeros(capacity, self._row_type)
         self._head = self._tail = 0  # positions in `_rows`
         self._gone = 0  # payments that left: position p is payment number `_gone - _head + p`
         self._numbers: dict[int, int] = {}
@@ -125,7 +129,7 @@ class LabelQueue:
 
     def make_rows(self, waiting: int, gone: int) -> None:
         """Have `waiting` rows after `gone` that left, to be filled and then to `index`."""
-        self._rows = np.zeros(max(MIN_CAPACITY, waiting), self._row_type)
+        self._rows = np.zeros(max(self._capacity, waiting), self._row_type)
         self._head, self._tail, self._gone = 0, waiting, gone
 
     def index(self) -> None:
@@ -206,6 +210,6 @@ class LabelQueue:
         if self._tail + n <= len(self._rows):
             return
         waiting = self._rows[self._head : self._tail]
-        rows = np.zeros(max(MIN_CAPACITY, 2 * (len(waiting) + n)), self._row_type)
+        rows = np.zeros(max(self._capacity, 2 * (len(waiting) + n)), self._row_type)
         rows[: len(waiting)] = waiting
         self._rows, self._head, self._tail = rows, 0, len(waiting)

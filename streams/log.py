@@ -44,16 +44,21 @@ async def read_range(
             yield records
 
 
-async def read_whole(
-    client: dict[str, Any], partition: TopicPartition
+async def read_from(
+    client: dict[str, Any], partition: TopicPartition, begin: int
 ) -> AsyncIterator[list[Record]]:
-    """Batches of one partition from its beginning to the end that it has now."""
+    """Batches of one partition from offset `begin` to the end that it has now.
+
+    Where the log no longer reaches back to `begin`, or ends before it (it was made anew), reading
+    begins where the log does.
+    """
     consumer = groupless_consumer(client)
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign([partition])
-        await consumer.seek_to_beginning(partition)
+        first = (await consumer.beginning_offsets([partition]))[partition]
         end = (await consumer.end_offsets([partition]))[partition]
+        consumer.seek(partition, begin if first <= begin <= end else first)
         async for records in read_range(consumer, partition, end):
             yield records
     finally:

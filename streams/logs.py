@@ -7,12 +7,27 @@ import sys
 
 import structlog
 
+from schemas.errors import HarkError
 from streams.repeats import limit_repeats
 
 
 def _noteworthy(record: logging.LogRecord) -> bool:
     """Not what Faust's services say of their own starting and stopping."""
     return record.levelno >= logging.WARNING or not str(record.msg).startswith("[^")
+
+
+def _in_words(
+    _: structlog.typing.WrappedLogger, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What we raise on purpose is told by its text, without a traceback."""
+    found = event.get("exc_info")
+    if found is True:
+        found = sys.exc_info()
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, HarkError):
+        del event["exc_info"]
+        event["error"] = str(error)
+    return event
 
 
 def configure(level: str = "INFO") -> None:
@@ -31,6 +46,7 @@ def configure(level: str = "INFO") -> None:
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _in_words,
             structlog.processors.format_exc_info,
             renderer,
         ],

@@ -16,6 +16,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from schemas.errors import Reason
 from schemas.kinds import Kind
+from streams.catalogue_metrics import CatalogueMetrics
 from streams.checkpoint_metrics import CheckpointMetrics
 from streams.histogram import BatchHistogram, quantile
 from streams.observations import BatchCounts, PartitionLag
@@ -23,7 +24,7 @@ from streams.observations import BatchCounts, PartitionLag
 OTHER = "other"
 STAGES = (
     "decode", "histories", "features", "sequences", "engine", "heads", "pool", "rank", "filter",
-    "decide", "encode", "produce", OTHER,
+    "explain", "decide", "encode", "produce", OTHER,
 )  # fmt: skip
 ALERT_KINDS = ("churn", "risk", OTHER)
 SEVERITIES = ("info", "warning", "critical", OTHER)
@@ -47,6 +48,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.handled = 0  # records finished so far
+        self._partitions: set[int] = set()
+        self._answers: tuple[str, str] | None = None  # the model shown
+        self._evicted_before: dict[int, int] = {}
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -120,11 +124,21 @@ class Metrics:
         self._refused_models = self._counter(
             "hark_refused_models", "Versions the alias named that failed a check before the swap"
         )
+        self._failed_models = self._counter(
+            "hark_failed_models", "Times that the counters took over from a model that failed"
+        )
+        self._champion_named = self._gauge(
+            "hark_champion_named", "1 once the registry's alias has named a version, 0 before"
+        )
         self._rebalances = self._counter("hark_rebalances", "Rebalances completed")
         self._restored = self._counter(
             "hark_restored_events", "Events applied without output to restore state"
         )
         self.checkpoints = CheckpointMetrics(registry)
+        self.catalogue = CatalogueMetrics(registry)
+        self._settings = self._gauge(
+            "hark_settings_info", "1 for the settings that decide, hashed", "group", "hash"
+        )
 
     def observe_batch(self, batch: BatchCounts) -> None:
         """Count one finished batch, after its outputs were confirmed."""
@@ -198,12 +212,15 @@ class Metrics:
 
     def set_partitions(self, lags: Mapping[int, PartitionLag]) -> None:
         """Show the partitions held now; those given up disappear."""
-        for gauge in (self._lag_records, self._lag_seconds, self._committed):
-            gauge.clear()
+        gauges = self._lag_records, self._lag_seconds, self._committed
         for partition, lag in lags.items():
-            self._lag_records.labels(partition).set(lag.records)
-            self._lag_seconds.labels(partition).set(lag.seconds)
-            self._committed.labels(partition).set(lag.committed)
+            for gauge, now in zip(gauges, (lag.records, lag.seconds, lag.committed), strict=True):
+                gauge.labels(partition).set(now)
+        # One by one: a scrape between a clear and a set would find that all of them are gone.
+        for partition in self._partitions - lags.keys():
+            for gauge in gauges:
+                gauge.remove(partition)
+        self._partitions = set(lags)
 
     def set_state(self, *, users: int, items: int, state_bytes: int) -> None:
         """Show how much the worker holds in memory."""
@@ -215,16 +232,38 @@ class Metrics:
         self, version: str, engine: str, *, loaded_at_s: float, trained_at_s: float = 0.0
     ) -> None:
         """Show the model that answers from now on; the one before it disappears."""
-        self._model.clear()
+        before, self._answers = self._answers, (version, engine)
         self._model.labels(version, engine).set(1)
+        if before not in (None, self._answers):
+            self._model.remove(*before)
         self._model_loaded.set(loaded_at_s)
         self._model_trained.set(trained_at_s)
+
+    def set_settings(self, group: str, fingerprint: str) -> None:
+        """Show which settings this worker of a group decides by."""
+        self._settings.labels(group, fingerprint).set(1)
 
     def count_refused_model(self) -> None:
         self._refused_models.inc()
 
-    def count_evicted(self, users: int) -> None:
-        self._evicted.inc(users)
+    def count_failed_model(self) -> None:
+        self._failed_models.inc()
+
+    def set_champion_named(self) -> None:
+        self._champion_named.set(1)
+
+    def count_evicted(self, totals: Mapping[int, int]) -> None:
+        """Count the users dropped since the last call.
+
+        Parameters
+        ----------
+        totals
+            Per partition held now, how many its state has ever dropped; a partition that came
+            with its state, or came back, brings a total of its own.
+        """
+        for partition, total in totals.items():
+            self._evicted.inc(max(0, total - self._evicted_before.get(partition, total)))
+        self._evicted_before = dict(totals)
 
     def count_rebalance(self) -> None:
         self._rebalances.inc()

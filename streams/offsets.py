@@ -18,11 +18,18 @@ class Ticket:
 class OpenBatches:
     """The delivered batches of one partition since its last seek, in log order.
 
-    A seek or a revoke starts a new one, so a ticket of before can't move the commit.
+    A seek or a revoke closes it, so a ticket of before can't move the commit.
+
+    Attributes
+    ----------
+    reached
+        Where reading goes on: after the last batch, at the beginning where it was opened.
+    committable
+        End of the acked prefix; None until something is acked or passed over.
 
     Examples
     --------
-    >>> run = OpenBatches()
+    >>> run = OpenBatches(0)
     >>> first, second = run.push(100), run.push(205)
     >>> run.ack(second), run.committable
     (True, None)
@@ -30,26 +37,27 @@ class OpenBatches:
     (True, 205)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, offset: int) -> None:
         self._open: deque[Ticket] = deque()
-        self._last: int | None = None
+        self.reached = offset
         self.committable: int | None = None
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self._open)
 
     def push(self, next_offset: int) -> Ticket:
         """Register the batch that is delivered now."""
-        if self._last is not None and next_offset <= self._last:
-            raise ValueError(f"batch up to {next_offset} delivered after one up to {self._last}")
-        self._last = next_offset
+        if next_offset <= self.reached:
+            raise ValueError(f"batch up to {next_offset} delivered after one up to {self.reached}")
+        self.reached = next_offset
         ticket = Ticket(self, next_offset)
         self._open.append(ticket)
         return ticket
 
     def ack(self, ticket: Ticket) -> bool:
         """Mark a batch as done; False if it was already, or belongs to another run."""
-        if ticket.run is not self or ticket.acked:
+        if self.closed or ticket.run is not self or ticket.acked:
             return False
         ticket.acked = True
         while self._open and self._open[0].acked:
@@ -58,10 +66,14 @@ class OpenBatches:
 
     def advance(self, next_offset: int) -> None:
         """Reading went on to `next_offset` without records (aborted transactions, compaction)."""
-        if self._last is not None and next_offset <= self._last:
+        if next_offset <= self.reached:
             return
-        self._last = next_offset
+        self.reached = next_offset
         if self._open:
             self._open[-1].next_offset = next_offset
         else:
             self.committable = next_offset
+
+    def close(self) -> None:
+        """Refuse all further acks."""
+        self.closed = True

@@ -61,7 +61,11 @@ class OutputProducer:
     async def start(self) -> None:
         """Connect; must run in the loop that publishes."""
         producer = AIOKafkaProducer(**self._options)
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
         self._producer = producer
 
     async def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import structlog
@@ -32,8 +33,8 @@ class Ownership:
         Keyword arguments of the aiokafka client.
     group
         The worker's consumer group.
-    events, alerts, letters
-        Topic names on the wire.
+    events
+        Topic name on the wire.
     pipeline
         Holds the states.
     checkpoints
@@ -49,8 +50,6 @@ class Ownership:
         client: dict[str, Any],
         group: str,
         events: str,
-        alerts: str,
-        letters: str,
         pipeline: Pipeline,
         checkpoints: Checkpoints,
         metrics: Metrics,
@@ -59,21 +58,14 @@ class Ownership:
         self._client = client
         self._group = group
         self._events = events
-        self._alerts = alerts
-        self._letters = letters
         self._retry_s = retry_s
         self._pipeline = pipeline
         self._checkpoints = checkpoints
         self._metrics = metrics
+        self.progress: RestoreProgress | None = None  # of the latest rebalance
 
-    async def take(self, assigned: set[int], partitions: dict[str, int]) -> None:
-        """Bring the state of every assigned partition to its committed offset.
-
-        Parameters
-        ----------
-        partitions
-            Number of partitions by topic.
-        """
+    async def take(self, assigned: set[int]) -> None:
+        """Bring the state of every assigned partition to its committed offset."""
         # Batches in hand, and what an interrupted take still applies, come first.
         await self._pipeline.in_scorer(lambda: None)
         states = self._pipeline.states
@@ -95,7 +87,7 @@ class Ownership:
         async def bring(tp: TopicPartition) -> None:
             await retried(
                 f"restoring partition {tp.partition}",
-                lambda: self._bring(tp, committed.get(tp, 0), partitions, progress),
+                lambda: self._bring(tp, committed.get(tp, 0), progress),
                 self._retry_s,
             )
 
@@ -103,13 +95,19 @@ class Ownership:
         await asyncio.to_thread(give_memory_back)
         seconds = progress.finish()
         self._metrics.count_rebalance()
-        log.info("rebalanced", partitions=sorted(assigned), seconds=round(seconds, 2))
+        self.progress = progress
+        log.info(
+            "rebalanced",
+            partitions=sorted(assigned),
+            seconds=round(seconds, 2),
+            alerts=progress.alerts,
+            letters=progress.letters,
+        )
 
     async def _bring(
         self,
         tp: TopicPartition,
         committed: int,
-        partitions: dict[str, int],
         progress: RestoreProgress,
     ) -> None:
         """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
@@ -124,26 +122,43 @@ class Ownership:
             states.pop(number, None)  # another attempt must not take it for one that was kept
             state = await self._restored(number, committed, progress)
         if not kept or state.next_offset < committed:
-            saved, found = state.next_offset, state
-            letters = TopicPartition(self._letters, number % partitions[self._letters])
-            state.refused = await read_refusals(self._client, letters, tp, saved, committed)
-            events = await replay(
-                self._client,
-                tp,
-                saved or None,
-                committed,
-                lambda batch: self._pipeline.apply(found, batch),
-                progress,
-            )
-            state.refused = frozenset()
-            alerts_tp = TopicPartition(self._alerts, number % partitions[self._alerts])
-            for alert in await read_alerts(self._client, alerts_tp, committed):
-                state.recall(alert)
-            self._metrics.count_restored(events)
-            log.info(
-                "state.restored", partition=number, saved=saved, events=events, users=state.users
-            )
+            await self._catch_up(tp, state, committed, progress)
         states[number] = state
+
+    async def _catch_up(
+        self, tp: TopicPartition, state: PartitionState, committed: int, progress: RestoreProgress
+    ) -> None:
+        """Replay the log from where the state stands; read back what was published about it."""
+        number, saved = tp.partition, state.next_offset
+        alerts, letters = self._checkpoints.ends.outputs(number)
+        alerts_from, letters_from = self._checkpoints.outputs_from(number)
+        state.refused, n_letters = await read_refusals(
+            self._client, letters, letters_from, tp, saved, committed
+        )
+        events = await replay(
+            self._client,
+            tp,
+            saved or None,
+            committed,
+            lambda batch: self._pipeline.apply(state, batch),
+            progress,
+        )
+        state.refused = frozenset()
+        # A checkpoint without incidents (version 0.1) says nothing about any event.
+        since = saved if alerts_from >= 0 else 0
+        found, n_alerts = await read_alerts(self._client, alerts, alerts_from, since, committed)
+        await self._pipeline.in_scorer(partial(state.recall, found))
+        progress.read_back(n_alerts, n_letters)
+        self._metrics.count_restored(events)
+        log.info(
+            "state.restored",
+            partition=number,
+            saved=saved,
+            events=events,
+            alerts=n_alerts,
+            letters=n_letters,
+            users=state.users,
+        )
 
     async def _restored(
         self, number: int, committed: int, progress: RestoreProgress
@@ -169,7 +184,7 @@ class Ownership:
                     )
                     state = new_state(number)
                 else:
-                    checkpoints.begin(number, head.rows_from, head.parts_from, head.offset)
+                    checkpoints.go_on(number, found.head, head)
                     return state
-        checkpoints.begin(number, found.rows_end, found.parts_end, None)
+        checkpoints.begin(number, found.head, found.rows_end, found.parts_end)
         return state

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from schemas.columns import EventColumns
 from schemas.outputs import Alert
 from streams import counter_parts
 from streams.alerts import AlertBook
 from streams.capture import Captured, Marker, Shape
 from streams.counters import Counters
-from streams.histories import Histories
+from streams.histories import Applied, Histories
 from streams.pages import Written
 from streams.recommend import SentLists
 from streams.row_bytes import pack
 from streams.undo import Undo
 from streams.user_index import NO_SLOT
+from streams.user_rows import Departure
 
 
 class PartitionState:
@@ -27,7 +32,7 @@ class PartitionState:
     books
         One per kind of alert.
     undo
-        Which all of these tell of every change.
+        All of these tell it of every change.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class PartitionState:
         self.books = books
         self.sent = SentLists(self.undo)
         self.refused: frozenset[int] = frozenset()  # offsets that were refused before
+        self.orphans: list[str] = []  # have an incident, but the partition doesn't know them
         self.written = Written()
         self.next_offset = 0
         self.last_broker_ms = 0
@@ -57,13 +63,35 @@ class PartitionState:
     @property
     def nbytes(self) -> int:
         """Memory held, about."""
-        return self.histories.bytes + self.counters.bytes + self.sent.nbytes
+        books = sum(book.nbytes for book in self.books.values())
+        return self.histories.bytes + self.counters.bytes + self.sent.nbytes + books
 
-    def recall(self, alert: Alert) -> None:
-        """Take over what an alert, read back from its topic, says about its subject."""
-        book = self.books.get(alert.kind)
-        if book is not None:
-            book.recall(alert)
+    def recall(self, alerts: Sequence[Alert]) -> None:
+        """Take over what alerts, read back in the order of their events, say of their subjects."""
+        for alert in alerts:
+            book = self.books.get(alert.kind)
+            if book is not None:
+                book.recall(alert)
+        self._find_orphans()
+
+    def _find_orphans(self) -> None:
+        """Look for incidents of users who are not known: the next batch scored closes them.
+
+        There are some after a restore with a smaller `max_users`, or from a checkpoint that holds
+        no incidents.
+        """
+        subjects = list({user for book in self.books.values() for user in book.subjects})
+        slots = self.histories.user_rows.slots(subjects).tolist()
+        self.orphans = sorted(u for u, s in zip(subjects, slots, strict=True) if s == NO_SLOT)
+
+    def with_orphans(self, columns: EventColumns, applied: Applied) -> Applied:
+        """The batch with the orphans among those who depart, before its first event."""
+        if not self.orphans or not len(columns):
+            return applied
+        self.undo.attributes(self, "orphans")
+        first = Departure(int(columns.offsets[0]), int(columns.broker_ms[0]), self.orphans)
+        self.orphans = []
+        return replace(applied, departures=(first, *applied.departures))
 
     def capture(self) -> Captured:
         """A copy of what was touched since the last capture, for a checkpoint."""
@@ -77,6 +105,7 @@ class PartitionState:
             items=self.histories.numbers.capture(),
             tables=self.written.changes(tables),
             rest=rest,
+            incidents={kind: book.capture() for kind, book in self.books.items()},
             marker=Marker(
                 self.next_offset,
                 self.last_broker_ms,
@@ -93,8 +122,20 @@ class PartitionState:
         users.touch_users(captured.users)
         users.touch_users(captured.leavers)
         self.written.retain(name for name, _ in captured.tables)
+        for kind, incidents in captured.incidents.items():
+            self.books[kind].touch(subject for subject, _ in incidents)
         for page, _ in captured.items:
             self.histories.numbers.touch(page)
+
+    def touch_all(self) -> None:
+        """Let the next capture hold the whole state, as one that nothing was written of yet."""
+        users = self.histories.user_rows
+        users.touch_users(users.users())
+        users.leavers.clear()
+        self.written = Written()
+        self.histories.numbers.touch(0)
+        for book in self.books.values():
+            book.touch(book.subjects)
 
     def forget(self, user_id: str) -> None:
         """Keep nothing of this user; the next capture holds a tombstone, known or not."""

@@ -12,24 +12,25 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 import structlog
-from faust.types import EventT
 
 from streams.batches import RecordBatch
 from streams.brake import Brake
+from streams.consumer import Delivery
 from streams.metrics import Metrics
 from streams.outputs import OutputProducer
 from streams.partition import PartitionState
 from streams.recommend import COUNTERS
 from streams.scoring import Scored, Scorer
+from streams.unmapped_names import UnmappedNames
 
 log = structlog.get_logger(__name__)
 MAX_CONFIRMING = 4
 MAX_SCORING = 2
 T = TypeVar("T")
-Scoring: TypeAlias = "tuple[EventT[RecordBatch], asyncio.Future[Scored]]"
+Scoring: TypeAlias = "tuple[Delivery, asyncio.Future[Scored]]"
 
 
 class Pipeline:
@@ -50,6 +51,7 @@ class Pipeline:
     ) -> None:
         self.scorer = scorer
         self.states: dict[int, PartitionState] = {}
+        self._names = UnmappedNames(scorer.event_names)
         self._scoring_since_s: float | None = None
         self._unconfirmed = 0
         self._producer = producer
@@ -62,24 +64,29 @@ class Pipeline:
         """Run `work` in the scoring thread, where all state may be touched, in order of calling."""
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def consume(self, events: AsyncIterator[EventT[RecordBatch]]) -> None:
+    async def consume(self, events: AsyncIterator[Delivery]) -> None:
         """The agent's body; a failure anywhere leaves the batch unacked and ends it."""
         async with asyncio.TaskGroup() as tasks:
             scoring: asyncio.Queue[Scoring | None] = asyncio.Queue(MAX_SCORING)
             tasks.create_task(self._publish(scoring, tasks))
             async for event in events:
-                batch = cast("RecordBatch", event.value)
-                state = self.states[batch.partition]
-                work = partial(self._score, state, batch)
+                state = self.states[event.value.partition]
+                work = partial(self._score, state, event.value)
                 await scoring.put((event, self.in_scorer(work)))
             await scoring.put(None)
 
     def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:
         self._scoring_since_s = time.monotonic()
         try:
-            return self.scorer.score_batch(state, batch)
+            scored = self.scorer.score_batch(state, batch)
         finally:
             self._scoring_since_s = None
+        if scored.counts.unknown_names:
+            self._names.see(batch.values)
+            if names := self._names.untold():
+                remedy = "they count as `other`: map them in hark.toml, [events]"
+                log.warning("events.unmapped_names", names=names, remedy=remedy)
+        return scored
 
     def doing(self) -> str:
         """What hangs, if something does; may be asked from any thread."""
@@ -98,15 +105,13 @@ class Pipeline:
             event, future = following
             scored = await future
             self._tell(scored.engine_error)
-            self._brake.observe(scored.dead)
+            self._brake.observe(event.value.partition, scored.dead)
             await self._confirming.acquire()
-            sent = await self._producer.send(
-                scored.outputs, cast("RecordBatch", event.value).partition
-            )
+            sent = await self._producer.send(scored.outputs, event.value.partition)
             tasks.create_task(self._finish(event, scored, sent))
 
     async def _finish(
-        self, event: EventT[RecordBatch], scored: Scored, sent: list[asyncio.Future[Any]]
+        self, event: Delivery, scored: Scored, sent: list[asyncio.Future[Any]]
     ) -> None:
         started = time.perf_counter()
         self._unconfirmed += 1
@@ -133,5 +138,5 @@ class Pipeline:
 
     def _tell(self, engine_error: str) -> None:
         if engine_error:
-            log.error("model.failed", why=engine_error, answers="counters")
-            self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())
+            # The follower of the champion misses the model, and brings it back.
+            log.error("model.failed", why=engine_error, answers=COUNTERS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -23,6 +24,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from schemas.errors import ConfigError, HarkError, TransientError
 
 TIMEOUT_S = 15.0
+_VARIABLE = "HARK_KAFKA__BOOTSTRAP_SERVERS"
 _ADVICE = {
     "PLAINTEXT": "it may want TLS and a login (HARK_KAFKA__SECURITY_PROTOCOL=SASL_SSL, "
     "HARK_KAFKA__USERNAME, HARK_KAFKA__PASSWORD_FILE, HARK_KAFKA__CA_FILE)",
@@ -74,10 +76,12 @@ async def why_not(client: Mapping[str, Any], error: BaseException) -> HarkError:
         said = await _refusal(client, host, port)
         if said is not None:
             return ConfigError(f"Kafka at {host}:{port} {said}")
-    return TransientError(
-        f"no Kafka at {client['bootstrap_servers']} ({type(error).__name__}): start one with "
-        "`hark broker start`, or set HARK_KAFKA__BOOTSTRAP_SERVERS"
-    )
+    servers = client["bootstrap_servers"]
+    if os.environ.get(_VARIABLE) == servers:  # `hark broker start` would start nothing
+        advice = f"start it, correct {_VARIABLE}, or unset that and run `hark broker start`"
+    else:
+        advice = f"start one with `hark broker start`, or set {_VARIABLE}"
+    return TransientError(f"no Kafka at {servers} ({type(error).__name__}): {advice}")
 
 
 async def _refusal(client: Mapping[str, Any], host: str, port: int) -> str | None:

@@ -12,25 +12,39 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from schemas.errors import Reason
-from streams.log import Record, read_whole
+from streams.log import Record, read_from
 
 
 async def read_refusals(
-    client: dict[str, Any], letters: TopicPartition, log: TopicPartition, begin: int, end: int
-) -> frozenset[int]:
-    """Offsets of `log` from `begin` up to, not including, `end` that were `unprocessable`.
+    client: dict[str, Any],
+    letters: TopicPartition,
+    letters_from: int,
+    log: TopicPartition,
+    begin: int,
+    end: int,
+) -> tuple[frozenset[int], int]:
+    """Which records of `log` were `unprocessable`.
 
     Parameters
     ----------
-    letters
-        The partition of the dead letters that those of `log` go to.
+    letters, letters_from
+        The partition of the dead letters that those of `log` go to, and where to begin in it: all
+        letters about records from `begin` on lie behind it.
+    begin, end
+        Offsets of `log`, `end` not included.
+
+    Returns
+    -------
+    Their offsets, and how many letters were read.
     """
     if begin >= end:
-        return frozenset()
+        return frozenset(), 0
     found: set[int] = set()
-    async for records in read_whole(client, letters):
+    read = 0
+    async for records in read_from(client, letters, letters_from):
+        read += len(records)
         found.update(offset for record in records if (offset := _refused(record, log)) >= 0)
-    return frozenset(offset for offset in found if begin <= offset < end)
+    return frozenset(offset for offset in found if begin <= offset < end), read
 
 
 def _refused(record: Record, log: TopicPartition) -> int:

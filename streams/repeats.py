@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 #: Loggers of aiokafka that write once per attempt, and attempts don't back off.
 OUTAGE_LOGGERS = (
@@ -15,6 +17,16 @@ OUTAGE_LOGGERS = (
     "aiokafka.consumer.group_coordinator",
     "aiokafka.producer.sender",
 )
+MOST_MESSAGES = 1_000
+"""What is kept of; beyond it the message that passed longest ago passes again."""
+
+
+@dataclass(slots=True)
+class _Passed:
+    """When a message passed, and how often it was held back since."""
+
+    at: float
+    held: int = 0
 
 
 class Repeats(logging.Filter):
@@ -32,18 +44,20 @@ class Repeats(logging.Filter):
         super().__init__()
         self._period_s = period_s
         self._clock = clock
-        self._passed_at: dict[tuple[str, str], float] = {}
-        self._held: dict[tuple[str, str], int] = {}
+        self._passed: OrderedDict[tuple[str, str], _Passed] = OrderedDict()  # the latest last
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = (record.name, str(record.msg))
         now = self._clock()
-        before = self._passed_at.get(message)
-        if before is not None and now - before < self._period_s:
-            self._held[message] = self._held.get(message, 0) + 1
+        before = self._passed.get(message)
+        if before is not None and now - before.at < self._period_s:
+            before.held += 1
             return False
-        self._passed_at[message] = now
-        held = self._held.pop(message, 0)
+        held = before.held if before is not None else 0
+        self._passed[message] = _Passed(now)
+        self._passed.move_to_end(message)
+        while len(self._passed) > MOST_MESSAGES:
+            self._passed.popitem(last=False)
         if held:
             record.msg = f"{record.getMessage()} ({held} more since the last one)"
             record.args = ()

@@ -20,7 +20,7 @@ from streams.alerts import source_offset
 from streams.batches import RecordBatch, fold
 from streams.checkpoint_head import Head
 from streams.checkpoint_reader import CheckpointReader, Found
-from streams.log import Record, groupless_consumer, read_range, read_whole
+from streams.log import Record, groupless_consumer, read_from, read_range
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.restore_progress import RestoreProgress
@@ -34,8 +34,8 @@ async def committed_offsets(
 ) -> dict[TopicPartition, int]:
     """Where `group` would go on reading, of all partitions or these; those without are left out."""
     admin = AIOKafkaAdminClient(**client)
-    await admin.start()
     try:
+        await admin.start()
         found = await admin.list_consumer_group_offsets(group, partitions=partitions)
     finally:
         await admin.close()
@@ -106,9 +106,9 @@ async def replay(
         Events applied.
     """
     consumer = groupless_consumer(client, max_partition_fetch_bytes=4 << 20)
-    await consumer.start()
     applied = 0
     try:
+        await consumer.start()
         consumer.assign([partition])
         first = (await consumer.beginning_offsets([partition]))[partition]
         if begin is not None and begin < first:
@@ -132,12 +132,28 @@ async def replay(
     return applied
 
 
-async def read_alerts(client: dict[str, Any], partition: TopicPartition, until: int) -> list[Alert]:
-    """What one partition of the alerts topic says about the events below offset `until`."""
+async def read_alerts(
+    client: dict[str, Any], partition: TopicPartition, begin: int, since: int, until: int
+) -> tuple[list[Alert], int]:
+    """What one partition of the alerts topic, from offset `begin` on, says about some events.
+
+    Parameters
+    ----------
+    since, until
+        Offsets of the events, `until` not included.
+
+    Returns
+    -------
+    The alerts in the order of their events, and how many records were read.
+    """
+    if until <= since:
+        return [], 0
     found: list[Record] = []
-    async for records in read_whole(client, partition):
-        found += records
-    return alerts_until(until, found)
+    read = 0
+    async for records in read_from(client, partition, begin):
+        read += len(records)
+        found += [r for r in records if not since or source_offset(r.headers) >= since]
+    return alerts_until(until, found), read
 
 
 def alerts_until(until: int, records: Sequence[Record]) -> list[Alert]:

@@ -25,6 +25,7 @@ class RestoreProgress:
         self._metrics = metrics
         self._began_s = self._told_s = time.monotonic()
         self._total = self._done = 0
+        self.alerts = self.letters = 0  # records read back of what was published
 
     def expect(self, offsets: int) -> None:
         """So many more have to be read."""
@@ -35,6 +36,11 @@ class RestoreProgress:
         """So many more were read."""
         self._done += offsets
         self._show()
+
+    def read_back(self, alerts: int, letters: int) -> None:
+        """So many records of published alerts and dead letters were read."""
+        self.alerts += alerts
+        self.letters += letters
 
     def finish(self) -> float:
         """All is there -> how long it took, seconds."""

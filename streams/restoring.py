@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.errors import StateError
 from streams import counter_parts
-from streams.capture import MARKER, Marker, Shape
+from streams.capture import INCIDENTS, MARKER, Marker, Shape, decode_incident
 from streams.item_numbers import PAGE
 from streams.partition import PartitionState
 from streams.row_bytes import unpack
@@ -76,11 +76,12 @@ class Restoring:
         state.histories.numbers.restore(self._item_ids(marker.items))
         counter_parts.restore(state.counters, self._parts)
         no_table = MARKER, counter_parts.REST
+        incidents = self._incidents()
         state.written.changes(
             [
                 (name, data)
                 for name, data in self._parts.items()
-                if name not in no_table and not name.startswith("items/")
+                if name not in no_table and not name.startswith("items/") and name not in incidents
             ]
         )
         users.evicted, users.max_users = marker.evicted, self._max_users
@@ -88,6 +89,20 @@ class Restoring:
             users.evict()
         state.next_offset, state.last_broker_ms = marker.offset, marker.broker_ms
         return marker.offset
+
+    def _incidents(self) -> set[str]:
+        """Fill the books -> the keys of what is in them.
+
+        Incidents of a kind that is off now are left out: the next capture says they are no more.
+        """
+        taken = set()
+        for key, value in self._parts.items():
+            if key.startswith(INCIDENTS):
+                kind, user, incident = decode_incident(key, value)
+                if kind in self._state.books:
+                    self._state.books[kind].restore(user, incident)
+                    taken.add(key)
+        return taken
 
     def _marker(self) -> Marker:
         if not self.found:

@@ -17,7 +17,7 @@ Stopping = Callable[[float, Callable[[], str]], None]
 
 
 async def run(settings: Settings, stopping: Stopping = lambda _limit_s, _doing: None) -> None:
-    """Run a worker until SIGTERM, SIGINT or a failure.
+    """Run a worker until SIGTERM, SIGINT, SIGHUP or a failure.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ async def run(settings: Settings, stopping: Stopping = lambda _limit_s, _doing: 
     worker = Worker(settings)
     await worker.check()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await worker.app.start()
     reporting = asyncio.create_task(worker.report(), name="hark-report")
@@ -70,4 +70,6 @@ def what_happened(error: BaseException | None) -> str:
     if error is None:
         return "for no reason given"
     said = " ".join(str(error).split())
-    return said if isinstance(error, HarkError) else f"{type(error).__name__}: {said}"
+    name = type(error).__name__  # which aiokafka's own texts begin with
+    named = isinstance(error, HarkError) or said == name or said.startswith(f"{name}: ")
+    return said if named else f"{name}: {said}"

@@ -112,12 +112,18 @@ class Scorer:
         max_failures: int = 100,
     ) -> None:
         self.plan = plan
+        self.event_names = decoder.contract.event_names
         self._decoder = BatchDecoder(decoder)
         self._items = items
         self._metrics = metrics
         self._decider = Decider(plan, items, metrics)
         self._record = record
         self._isolation = Isolation(max_failures)
+
+    @property
+    def model_version(self) -> str:
+        """Who answers now; may be asked from any thread."""
+        return self._decider.model_version
 
     def use(self, model: Model | None) -> None:
         """Answer with `model` from the next batch on."""
@@ -158,7 +164,7 @@ class Scorer:
             decoded = self._decoder.decode(batch)
         columns = decoded.columns
         with self._metrics.stage("histories"):
-            applied = state.histories.apply(columns)
+            applied = state.with_orphans(columns, state.histories.apply(columns))
         decisions, engine_error = self._decide(state, columns, applied)
         outcomes = _outcomes(len(batch), decoded, applied)
         late = [

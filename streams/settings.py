@@ -7,24 +7,29 @@ Environment variables win over the file: `HARK_KAFKA__BOOTSTRAP_SERVERS=host:909
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from schemas.contract import Contract, contract_from_names
-from schemas.errors import ConfigError
 from streams.kafka_settings import Kafka
 from streams.section import Section
+from streams.settings_errors import (
+    CONFIG_FILE_VARIABLE,
+    check_variables,
+    checked_file,
+    invalid,
+    unreadable,
+)
 
-CONFIG_FILE_VARIABLE = "HARK_CONFIG"
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -116,6 +121,22 @@ class Gate(Section):
     latency_ms: Annotated[float, Field(gt=0)] = 1_000.0
 
 
+class Train(Section):
+    """What `hark train` reads, keeps of the archive, and holds in memory.
+
+    The newest `window_days` of the log (record time) teach and judge; the `warm_up_days` before
+    only bring histories and counters to where the workers had them. With `prune_archive` what is
+    older than both is deleted from the archive. An event takes about 100 bytes, a decision point
+    600: with more than `max_events` users are sampled, with more than `max_points` their points.
+    """
+
+    window_days: Positive = 90
+    warm_up_days: Annotated[int, Field(ge=0)] = 30
+    prune_archive: bool = True
+    max_events: Positive = 5_000_000
+    max_points: Positive = 1_000_000
+
+
 class Http(Section):
     """The worker's own HTTP server: /metrics, /healthz, /readyz."""
 
@@ -167,9 +188,20 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     model: Model = Model()
     gate: Gate = Gate()
+    train: Train = Train()
     http: Http = Http()
     limits: Limits = Limits()
     privacy: Privacy = Privacy()
+
+    @model_validator(mode="after")
+    def _a_stop_may_drain(self) -> Self:
+        limit_s, drain_s = self.limits.stop_timeout_s, self.kafka.drain_timeout_s
+        if limit_s <= drain_s:
+            raise ValueError(
+                f"limits.stop_timeout_s {limit_s:g} must be longer than kafka.drain_timeout_s "
+                f"{drain_s:g}: a stop drains first"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -190,9 +222,6 @@ class Settings(BaseSettings):
         return contract_from_names(self.events, **self.contract.model_dump())
 
 
-_NOT_SETTINGS = frozenset({"HARK_CONFIG", "HARK_DATA", "HARK_HOME", "HARK_TEST_BOOTSTRAP"})
-
-
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings.
 
@@ -201,27 +230,14 @@ def load_settings(**overrides: Any) -> Settings:
     ConfigError
         One line: which setting, what is wrong with it, and where it can be set.
     """
-    file = os.environ.get(CONFIG_FILE_VARIABLE)
-    if file and not Path(file).is_file():
-        raise ConfigError(f"{CONFIG_FILE_VARIABLE}={file}: no such file")
+    checked_file()
     sections = Settings.model_fields
-    for name in os.environ:
-        head = name.removeprefix("HARK_").split("__")[0].lower()
-        if name.startswith("HARK_") and name not in _NOT_SETTINGS and head not in sections:
-            raise ConfigError(f"{name}: no such setting; sections are {', '.join(sections)}")
+    check_variables(sections)
     try:
         settings = Settings(**overrides)
         settings.product_contract()
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        variable = "HARK_" + "__".join(str(part) for part in first["loc"]).upper()
-        wrong = (
-            "no such setting"
-            if first["type"] == "extra_forbidden"
-            else first["msg"].removeprefix("Value error, ")
-        )
-        raise ConfigError(f"setting {where}: {wrong} (hark.toml or {variable})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file or 'hark.toml'}: {error}") from None
+        raise invalid(error) from None
+    except SettingsError as error:
+        raise unreadable(error, sections) from None
     return settings

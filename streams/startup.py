@@ -72,16 +72,22 @@ def _needed(role: str, specs: Sequence[TopicSpec], prefix: str, group: str | Non
     return [right for right in found if right.role == role]
 
 
+async def count_partitions(client: dict[str, Any], names: Sequence[str]) -> dict[str, int]:
+    """Number of partitions of each topic as of now, 0 where there is none."""
+    async with reached(client) as bare:
+        seen = await from_any(lambda: see_topics(bare, names))
+    return {name: seen[name].partitions if name in seen else 0 for name in names}
+
+
 def check_state_topics(partitions: Mapping[str, int], prefix: str) -> None:
     """Partition p of the state topics is that of `events`; raises `ConfigError` if it can't be."""
     events = partitions[prefix + EVENTS.name]
     for spec in STATE:
         found = partitions[prefix + spec.name]
-        if found != events:
+        if found < events:
             raise ConfigError(
                 f"topic {prefix + spec.name} has {found} partitions and {prefix + EVENTS.name} has "
-                f"{events}: they must be equal; delete {prefix + spec.name} and create it with "
-                f"{events} (the state is then read from the whole log once)"
+                f"{events}: it needs as many; add them with `hark topics create`"
             )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schemas.errors import ArtefactError
 from streams.alerts import Thresholds
 
 CLEAR_SHARE = 3.0  # an alert clears where three times the budget would be above
@@ -43,6 +44,11 @@ class AlertPolicy:
         quantiles
             Probability by quantile ("0.99": 0.81), from the model's manifest; may be empty.
 
+        Raises
+        ------
+        ArtefactError
+            These are no quantiles of probabilities: thresholds made of them would fire at random.
+
         Examples
         --------
         >>> policy = AlertPolicy(0.01, None, None, 0.9, 60)
@@ -64,9 +70,15 @@ def _above(quantiles: Mapping[str, float], share: float, unknown: float) -> floa
     """The probability that this share of decisions was above, between the known quantiles."""
     if not quantiles:
         return unknown
-    known = sorted((float(q), p) for q, p in quantiles.items())
-    at, values = zip(*known, strict=True)
-    return round(float(np.interp(1.0 - share, at, values)), 6)
+    try:
+        known = sorted((float(q), float(p)) for q, p in quantiles.items())
+    except (TypeError, ValueError) as error:
+        raise ArtefactError(f"manifest.json: quantiles: {error}") from None
+    levels, values = np.array(known).T
+    between = all(((numbers >= 0) & (numbers <= 1)).all() for numbers in (levels, values))
+    if not between or (np.diff(values) < 0).any():
+        raise ArtefactError(f"manifest.json: {dict(quantiles)} are no quantiles of probabilities")
+    return round(float(np.interp(1.0 - share, levels, values)), 6)
 
 
 def _first(given: float | None, found: float) -> float:

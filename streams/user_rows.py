@@ -7,6 +7,7 @@ in one go, and can be written to a checkpoint as it lies.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -67,6 +68,23 @@ def row_type(length: int) -> np.dtype[Any]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Users whom a partition stopped knowing, in favour of others, before the event at `offset`.
+
+    Attributes
+    ----------
+    offset, broker_ms
+        Of the event that found no room.
+    users
+        Their ids.
+    """
+
+    offset: int
+    broker_ms: int
+    users: Sequence[str]
+
+
 class UserRows:
     """User id -> slot -> row, growing little by little up to `max_users`.
 
@@ -81,11 +99,19 @@ class UserRows:
         Users who were captured once and are known no longer, since the last capture.
     """
 
-    def __init__(self, length: int, max_users: int, undo: Undo | None = None) -> None:
+    def __init__(
+        self,
+        length: int,
+        max_users: int,
+        undo: Undo | None = None,
+        *,
+        capacity: int = MIN_CAPACITY,
+    ) -> None:
         self.max_users = max_users
         self._undo = undo or Undo()
         self.evicted = 0
-        capacity = min(MIN_CAPACITY, max_users)
+        self._step = capacity  # so much more room at least
+        capacity = min(capacity, max_users)
         self.rows: Rows = np.zeros(capacity, row_type(length))
         self.owners = np.zeros(capacity, np.uint32)
         self.leavers: set[str] = set()
@@ -108,6 +134,10 @@ class UserRows:
     def slot(self, user_id: str) -> int:
         """The user's slot, `NO_SLOT` if the user is not known."""
         return int(self._index.find([user_id])[0])
+
+    def slots(self, user_ids: Sequence[str]) -> Slots:
+        """int64 (n,): the slot of each user, `NO_SLOT` of those not known."""
+        return self._index.find(user_ids)
 
     def users(self) -> list[str]:
         """The ids of all known users."""
@@ -135,8 +165,8 @@ class UserRows:
             slots[place] = slot
         return slots
 
-    def evict(self) -> int:
-        """Forget the least recently seen share of users -> how many.
+    def evict(self) -> list[str]:
+        """Forget the least recently seen share of users -> their ids, sorted.
 
         "Seen" is the offset of the user's last record, so who goes depends on the log alone.
         """
@@ -145,10 +175,11 @@ class UserRows:
         seen = self.rows["applied"][used]
         oldest = used[np.argpartition(seen, count - 1)[:count]] if count < len(used) else used
         gone = np.sort(oldest)[::-1].tolist()
+        names = sorted(self._index.ids[slot] for slot in gone)
         self._undo.attributes(self, "evicted")
         self._release(gone)
         self.evicted += len(gone)
-        return len(gone)
+        return names
 
     def remove(self, user_ids: Sequence[str]) -> None:
         """Forget these users; the next capture says so, whether they were known or not."""
@@ -234,7 +265,7 @@ class UserRows:
         self._index.add(user_ids, np.array(gone, np.int64))
 
     def _grow(self, least: int) -> None:
-        capacity = max(least, len(self.rows) + max(MIN_CAPACITY, len(self.rows) // SPARE_SHARE))
+        capacity = max(least, len(self.rows) + max(self._step, len(self.rows) // SPARE_SHARE))
         capacity = min(capacity, self.max_users)
         # In place: what is many pages long is mapped anew by the system and not copied.
         self._touched[-1] = False

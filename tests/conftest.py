@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -69,3 +71,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka_bootstrap" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+
+
+_started_s = time.monotonic()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line how long it took, what was left out, and how to get it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in skipped
+        if isinstance(report.longrepr, tuple)
+    )
+    left_out = [f"{count} ({reason})" for reason, count in reasons.most_common()]
+    if terminalreporter.config.option.markexpr == "not slow":
+        left_out.append("the long forms (make test-slow)")
+    minutes, seconds = divmod(round(time.monotonic() - _started_s), 60)
+    terminalreporter.write_line(
+        f"took {minutes} min {seconds} s; left out: {'; '.join(left_out) or 'nothing'}"
+    )

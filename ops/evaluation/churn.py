@@ -29,10 +29,11 @@ from ops.adapters import Source
 from ops.evaluation.file_log import rerun_file
 from ops.evaluation.reliability import diagram
 from ops.evaluation.report import HARK, Report, Row
+from schemas.column_rows import Columns
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from ops.evaluate import Show, Task
+    from ops.evaluation.report import Show, Task
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
@@ -63,17 +64,13 @@ Method = Callable[["Cuts", "Cuts", int], Floats]
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
+class Cuts(Columns):
     """Customers asked at cut-offs, (n,) each; features (n, F) as the trees see them."""
 
     users: Ints
     cut_s: Ints
     features: Scaled
     churned: Bools
-
-    def take(self, rows: npt.NDArray[np.intp]) -> Cuts:
-        """The customers at `rows`."""
-        return Cuts(self.users[rows], self.cut_s[rows], self.features[rows], self.churned[rows])
 
     def at(self, cuts_s: list[int]) -> Cuts:
         """Those of some cut-offs."""

@@ -68,6 +68,6 @@ def _steps(
         while first < stop:
             size = min(BATCH_RECORDS, stop - first)
             part = records(source.events.slice(first, size), EVENTS.name)
-            yield state.feed(part.batch(first, block_ms=block_ms))
+            yield from state.feed(part.batch(first, block_ms=block_ms))
             first += size
             progress(first, total)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import build, calibration, evaluation, head_fit, labels, metrics
-from models.corpus import Corpus, before
+from models.corpus import Corpus, until
 from models.engine import Engine
 from models.evaluation import Figure
 from models.feature_table import NAMES
@@ -38,7 +38,7 @@ from ops.samples import LabelRules, collect
 from streams.settings import ContractSection, Settings
 
 if TYPE_CHECKING:
-    from ops.evaluate import Show, Task
+    from ops.evaluation.report import Show, Task
 
 DAY_S = 86_400
 TEST_DAY = int(np.datetime64("2018-08-08").astype(int))
@@ -89,7 +89,7 @@ def fraud(task: Task, show: Show) -> Report:
     corpus = _corpus(task, show)
     weeks = list(_weeks(corpus))
     show(None, "training")
-    seen = before(corpus, weeks[0].first_day * DAY_S)
+    seen = until(corpus, weeks[0].first_day * DAY_S)
     known = _known(seen, weeks[0].first_day)
     seen = replace(seen, points=replace(seen.points, risk=np.where(known, seen.points.risk, -1)))
     trained = build.train_version(
@@ -154,7 +154,7 @@ def _corpus(task: Task, show: Show) -> Corpus:
     until_ms = (TEST_DAY + FOLDS * WEEK) * DAY_S * 1000
     rules = LabelRules(churn_horizon_s=DAY_S, label_delay_s=DELAY_DAYS * DAY_S)
     corpus = collect(_since(steps, from_ms), rules).corpus
-    within = before(corpus, until_ms // 1000)
+    within = until(corpus, until_ms // 1000)
     silent = np.full_like(within.points.churn, labels.UNKNOWN)
     return replace(within, points=replace(within.points, churn=silent))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models import covisitation, evaluation, export, recipe, train
+from models import covisitation, evaluation, export, metrics, recipe, train
 from models.candidates import Pool, candidate_features
 from models.features import FEATURE_SET_HASH, NAMES
 from models.network import NetworkConfig
@@ -27,12 +27,11 @@ from models.registry import Model
 from models.sequences import N_GAPS, N_HOURS, ModelInputs
 from models.splits import Split, split_items
 from models.train import Fitted
-from ops.evaluate import Show, Task
+from ops.baselines import Neighbours
 from ops.evaluation import orders, training_curve
-from ops.evaluation.neighbours import Neighbours
 from ops.evaluation.order_log import Asker, Moment, OrderLog
 from ops.evaluation.orders import Orders
-from ops.evaluation.report import HARK, Report, Row
+from ops.evaluation.report import HARK, Report, Row, Show, Task
 from ops.ranking import Lessons, Ranking, choose
 from schemas.kinds import N_KINDS
 from streams.settings import Settings, load_settings
@@ -178,7 +177,8 @@ class Baselines:
 
     def __init__(self, known: Orders, training: Orders) -> None:
         rows = known.n_items + 1
-        self._visits = np.bincount(known.items, minlength=rows).astype(np.float32)
+        visits = np.bincount(known.items, minlength=rows)
+        self._popularity = -metrics.popular_first(visits).astype(np.float32)
         self._near = {
             "covisitation": Neighbours(known.items, known.users, rows),
             "covisitation_frozen": Neighbours(training.items, training.users, rows),
@@ -186,8 +186,8 @@ class Baselines:
 
     def scores(self, inputs: ModelInputs) -> dict[str, Floats]:
         """Scores (U, N + 1) by method."""
-        shape = len(inputs), len(self._visits)
-        return {"popularity": np.broadcast_to(self._visits, shape)} | {
+        shape = len(inputs), len(self._popularity)
+        return {"popularity": np.broadcast_to(self._popularity, shape)} | {
             name: near.scores(inputs.item_rows, inputs.lengths) for name, near in self._near.items()
         }
 

@@ -74,15 +74,23 @@ def read(path: Path) -> Orders:
     Raises
     ------
     ConfigError
-        A user has fewer than three items: nothing to train, validate and test on.
+        A line isn't numbers, or a user has fewer than three items: nothing to train, validate and
+        test on.
     """
     users: list[Ints] = []
     items: list[Ints] = []
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            numbers = np.array(line.split(), dtype=np.int64)
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                numbers = np.array(line.split(), dtype=np.int64)
+            except ValueError:
+                raise ConfigError(f"{path}: line {number:,} isn't numbers: {line!r:.60}") from None
+            if not len(numbers):
+                continue
             users.append(np.full(len(numbers) - 1, numbers[0]))
             items.append(numbers[1:])
+    if not users:
+        raise ConfigError(f"{path}: no rows")
     who, what = np.concatenate(users), np.concatenate(items)
     user = np.unique(who, return_inverse=True)[1].astype(np.int64)
     catalogue, item = np.unique(what, return_inverse=True)

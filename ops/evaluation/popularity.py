@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models import metrics
+from ops.baselines import popularity_ranks
 from ops.evaluation.timeline import Ints, Timeline
 
 HOUR_S = 3_600.0
@@ -42,25 +43,10 @@ def ranks(timeline: Timeline, targets: Ints, tau_s: float, *, until: int | None 
     until
         Events from this row on aren't counted: a list that was made once.
     """
-    counts = np.zeros(int(timeline.items.max(initial=-1)) + 1)
     asked_at = timeline.asked_at[targets]
     known = np.where(asked_at >= 0, asked_at + 1, targets)
     known = np.minimum(known, len(timeline) if until is None else until)
-    found = np.full(len(targets), metrics.MISSING)
-    done, clock_s = 0, int(timeline.times_s[0])
-    for place in np.argsort(known, kind="stable").tolist():
-        row, target = int(known[place]), int(targets[place])
-        if row > done:
-            now_s = int(timeline.times_s[row - 1])
-            new = slice(done, row)
-            counts *= np.exp((clock_s - now_s) / tau_s)
-            items = timeline.items[new]
-            weights = np.exp((timeline.times_s[new] - now_s) / tau_s)
-            counts += np.bincount(items[items >= 0], weights[items >= 0], len(counts))
-            done, clock_s = row, now_s
-        own = counts[timeline.items[target]]
-        if own > 0:
-            current = timeline.items[asked_at[place]] if asked_at[place] >= 0 else -1
-            above = int((counts > own).sum()) - int(current >= 0 and counts[current] > own)
-            found[place] = above + 1
-    return found
+    current = np.where(asked_at >= 0, timeline.items[asked_at], -1)
+    return popularity_ranks(
+        timeline.items, timeline.times_s, known, current, timeline.items[targets], tau_s=tau_s
+    )

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from models.evaluation import Figure
+from ops.event_file import AS_IT_STANDS, HowToRead
 
 HARK = "hark"
 """The row of what the worker would have said."""
+Show = Callable[[float | None, str], None]
+"""Called with the share done (None: unknown) and a line on what goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What an evaluation is given.
+
+    Attributes
+    ----------
+    file
+        Its data.
+    mapping
+        Hark's words to the file's columns, where the file is the user's own.
+    seed
+        Of everything random.
+    how
+        What the user's own file doesn't say itself.
+    """
+
+    file: Path
+    mapping: dict[str, str] | None
+    seed: int
+    how: HowToRead = AS_IT_STANDS
 
 
 @dataclass(frozen=True, slots=True)

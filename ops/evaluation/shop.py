@@ -12,11 +12,11 @@ import polars as pl
 
 from models import evaluation, metrics, recipe
 from ops.adapters import Source, load
-from ops.evaluate import Show, Task
 from ops.evaluation import popularity
-from ops.evaluation.report import HARK, Report, Row
+from ops.evaluation.report import HARK, Report, Row, Show, Task
 from ops.evaluation.temporal import Lists, ask_the_future
 from ops.evaluation.timeline import ITEM
+from ops.file_options import warn_of
 from schemas.contract import Contract
 from streams.candidates import Source as From
 from streams.settings import Settings, load_settings
@@ -74,7 +74,9 @@ def retailrocket(task: Task, show: Show) -> Report:
 
 def own_events(task: Task, show: Show) -> Report:
     """The same on a file that Hark knows nothing about but which column is what."""
-    source = within_reach(load(task.file, "auto", task.mapping), Contract().oldest_ms)
+    source = load(task.file, "auto", task.mapping, task.how)
+    warn_of(source)
+    source = within_reach(source, Contract().oldest_ms)
     lists = ask_the_future(source, settled(source), _recipe(source, task.seed), show)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", task.file.name.split(".")[0]) or "events"
     return _report(name, lists, _ranks(lists), task.seed)

@@ -30,12 +30,14 @@ from ops.evaluation.timeline import ITEM, Ints, Timeline
 from ops.questions import Asked, Keeper
 from ops.rerun import Rerun, Step
 from ops.samples import LabelRules, Samples, collect
+from schemas.errors import ConfigError
 from schemas.kinds import Kind
 from streams.answer import BoundModel
 from streams.points import PointPolicy, Task
 from streams.settings import Settings
 
 EVERY_EVENT = PointPolicy(watch=frozenset(), ask=frozenset(Kind))
+LEAST_EVENTS = 20
 RANKER_POINTS = 6_000
 
 Show = Callable[[float | None, str], None]
@@ -89,6 +91,7 @@ def ask_the_future(
     clock = _Clock()
     timeline = Timeline.of(source.events)
     targets, answers = timeline.test(first=first), timeline.answers()
+    _enough(timeline, targets)
     state, steps = rerun_file(
         source,
         settings,
@@ -96,11 +99,11 @@ def ask_the_future(
         stops_ms=[int(source.events["time_ms"][timeline.cut])],
     )
     state.decide_at(EVERY_EVENT)
-    keeper = Keeper(round((1 - build.VALIDATION_SHARE) * timeline.cut), RANKER_POINTS)
+    keeper = Keeper(build.VALIDATION_SHARE, RANKER_POINTS)
     early: list[_Questions] = []
 
-    def look(step: Step) -> None:
-        keeper.see(step)
+    def look(step: Step, kept: Ints) -> None:
+        keeper.see(step, kept)
         early.append(_Questions.of(step, answers, timeline.cut))
 
     samples = _without_labels(collect(_until(steps, timeline.cut), LabelRules(), look=look))
@@ -167,6 +170,17 @@ class _Clock:
         now = time.monotonic()
         self.seconds[name] = round(now - self._started, 1)
         self._started = now
+
+
+def _enough(timeline: Timeline, targets: Ints) -> None:
+    """Refuse a file from which a table of zeros would come."""
+    if len(timeline) < LEAST_EVENTS or not len(targets):
+        raise ConfigError(
+            f"{len(timeline):,} events, of which {len(targets):,} in the last tenth of the time go "
+            f"to another item than the user's event before: too few to measure anything "
+            f"({LEAST_EVENTS} events and one such at least, thousands for figures that mean "
+            "something)"
+        )
 
 
 def _until(steps: Iterator[Step], row: int) -> Iterator[Step]:

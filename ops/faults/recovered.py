@@ -20,8 +20,9 @@ from streams.user_rows import Rows
 async def recover(settings: Settings, partitions: int) -> dict[int, PartitionState]:
     """The states of all partitions as a worker that takes them all over restores them."""
     worker = Worker(settings)
-    found = await check_cluster(settings.kafka.client(), topics(settings.kafka.topic_prefix))
-    await worker.ownership.take(set(range(partitions)), found)
+    specs = topics(settings.kafka.topic_prefix)
+    worker.partitions = await check_cluster(settings.kafka.client(), specs)
+    await worker.ownership.take(set(range(partitions)))
     return dict(worker.pipeline.states)
 
 

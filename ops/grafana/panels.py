@@ -180,7 +180,7 @@ ERRORS = (
           (Query(rate("hark_unknown_event_names_total"), "unknown event name"),
            Query(rate("hark_future_events_total"), "dated in the future"),
            Query(rate("hark_out_of_order_events_total"), "out of order"),
-           Query(rate("hark_unkeyed_events_total"), "without a key"),
+           Query(rate("hark_unkeyed_events_total"), "not keyed by its user"),
            Query('sum(rate(hark_events_total{instance=~"$instance", outcome="duplicate"}'
                  f"{RATE}))", "duplicate"))),
 )  # fmt: skip

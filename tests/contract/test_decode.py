@@ -213,8 +213,13 @@ def test_cloudevents_headers_fill_what_the_json_leaves_out() -> None:
     assert decoded.columns.kinds.tolist() == [Kind.VIEW]
 
 
-def test_events_without_a_key_are_counted() -> None:
-    assert decode(GOOD, GOOD, keys=[None, b"u1"]).unkeyed == 1
+@pytest.mark.parametrize("headers", [None, [(("ce_id", b"c1"),)] * 5])
+def test_events_whose_key_isnt_their_user_are_counted(headers: Any) -> None:
+    """Whole batches and record by record."""
+    keys = [None, b"u1", b"", b"u10", b"m1"]
+    value = json.dumps(GOOD).encode()
+    batch = Batch([value] * 5, keys=keys, **({"headers": headers} if headers else {}))
+    assert BatchDecoder(EventDecoder(Contract())).decode(batch).unkeyed == 4
 
 
 def test_a_product_names_its_own_events_and_entities() -> None:

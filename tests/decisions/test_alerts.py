@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random
 
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.outputs import Alert
-from streams.alerts import AlertBook, Headers, Observation, Thresholds, source
+from schemas.outputs import Alert, ReasonCode
+from streams.alerts import AlertBook, Headers, Observation, Thresholds, in_order, source
 from streams.restore import alerts_until
+from streams.user_rows import Departure
 
 AT = Thresholds(raise_at=0.8, clear_at=0.6, critical_at=0.95)
 COOLDOWN_S = 100
@@ -23,7 +25,7 @@ def seen(probability: float, time_s: int = 0, offset: int = 7, subject: str = "u
 
 
 def observe(book: AlertBook, *observations: Observation) -> list[Alert]:
-    alerts = [book.observe(one, AT, "v1", list) for one in observations]
+    alerts = [book.observe(one, AT, "v1") for one in observations]
     return [alert for alert in alerts if alert is not None]
 
 
@@ -70,12 +72,34 @@ def test_subjects_dont_influence_one_another() -> None:
     assert len({alert.alert_id for alert in alerts}) == 2
 
 
-def test_reasons_are_asked_for_only_when_an_alert_goes_out() -> None:
-    asked = []
+REASON = ReasonCode(code="events_1h", text="", value=1.0, baseline=0.0, contribution=0.5)
+
+
+def test_an_alert_that_fires_or_escalates_carries_its_reasons() -> None:
     book = AlertBook("risk", COOLDOWN_S)
-    for one in (seen(0.5), seen(0.9), seen(0.85)):
-        book.observe(one, AT, "v1", lambda: asked.append(1) or [])
-    assert asked == [1]
+    levels = seen(0.9), seen(0.96, 1), seen(0.1, 2)
+    alerts = [book.observe(one, AT, "v1", [REASON]) for one in levels]
+    assert [alert and alert.reason_codes for alert in alerts] == [[REASON], [REASON], []]
+
+
+no_probability = pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1.5, -0.1])
+
+
+@no_probability
+def test_a_number_that_is_no_probability_raises_nothing(number: float) -> None:
+    book = AlertBook("risk", COOLDOWN_S)
+    assert observe(book, seen(number)) == []
+    assert len(book) == 0
+    assert book.may_fire([seen(number)], AT) == []
+
+
+@no_probability
+def test_a_number_that_is_no_probability_neither_clears_nor_escalates(number: float) -> None:
+    book = AlertBook("risk", COOLDOWN_S)
+    observe(book, seen(0.9))
+    assert observe(book, seen(number, 1)) == []
+    (resolved,) = observe(book, seen(0.1, 2))
+    assert (resolved.status, resolved.severity) == ("resolved", "warning")
 
 
 probabilities = st.lists(st.floats(0, 1), max_size=40)
@@ -104,6 +128,44 @@ def test_a_book_recalled_from_its_alerts_goes_on_as_if_nothing_had_happened(
         second.recall(alert)
     rest = [seen(p, 60 * (100 + i), offset=100 + i) for i, p in enumerate(after)]
     assert observe(first, *rest) == observe(second, *rest)
+
+
+observations = st.lists(
+    st.builds(
+        seen,
+        st.sampled_from([0.1, 0.7, 0.85, 0.97]),
+        st.integers(0, 4 * COOLDOWN_S),
+        st.integers(0, 10**6),
+        st.sampled_from(["u1", "u2", "u3", "u4"]),
+    ),
+    max_size=40,
+)
+
+
+@given(observations, observations, st.booleans())
+def test_what_fires_or_escalates_was_foretold(
+    before: list[Observation], batch: list[Observation], prunes: bool
+) -> None:
+    book = AlertBook("risk", COOLDOWN_S)
+    observe(book, *before)
+    if prunes:
+        book._prune_at = 1
+    foretold = book.may_fire(batch, AT)
+    alerts = [book.observe(one, AT, "v1") for one in batch]
+    fired = [i for i, alert in enumerate(alerts) if alert and alert.status == "firing"]
+    assert set(fired) <= set(foretold)
+    resolved = {alert.subject for alert in alerts if alert and alert.status == "resolved"}
+    if not before and not resolved:
+        assert fired == foretold
+
+
+@given(observations, observations)
+def test_foretelling_changes_nothing(before: list[Observation], batch: list[Observation]) -> None:
+    book, other = AlertBook("risk", COOLDOWN_S), AlertBook("risk", COOLDOWN_S)
+    observe(book, *before)
+    observe(other, *before)
+    book.may_fire(batch, AT)
+    assert book._incidents == other._incidents
 
 
 @dataclass
@@ -136,17 +198,39 @@ def test_a_topic_that_is_ahead_of_the_commit_gives_the_book_of_the_commit(
     assert again == said[committed:]
 
 
-def test_incidents_whose_cool_down_is_over_are_forgotten() -> None:
+def test_a_user_who_makes_room_for_others_leaves_no_incident() -> None:
     book = AlertBook("risk", COOLDOWN_S)
-    for i in range(5000):
-        observe(book, seen(0.9, i, i, f"u{i}"), seen(0.1, i, i, f"u{i}"))
-    assert len(book) < 3000
+    (fired,) = observe(book, seen(0.9))
+    observe(book, seen(0.9, 1, 8, "u2"), seen(0.1, 2, 9, "u2"))
+    closing, closed_before = book.depart(Departure(20, 50_000, ["u0", "u1", "u2"]))
+    assert (closing.alert_id, closing.status, closing.model_version) == (
+        fired.alert_id,
+        "resolved",
+        "evicted",
+    )
+    assert closing.ended_at == "1970-01-01T00:00:50.000Z"
+    assert closed_before.ended_at == "1970-01-01T00:00:02.000Z"
+    assert len(book) == 0
+    recalled = AlertBook("risk", COOLDOWN_S)
+    for alert in (fired, closing):
+        recalled.recall(alert)
+    assert len(recalled) == 0
+
+
+def test_users_depart_before_the_event_that_found_no_room() -> None:
+    book = AlertBook("risk", COOLDOWN_S)
+    observe(book, seen(0.9, 0, 1))
+    observations, left = [seen(0.9, 1, 5), seen(0.9, 2, 6)], Departure(6, 2_000, ["u1"])
+    assert list(in_order(observations, [left])) == [observations[0], left, observations[1]]
+    assert list(in_order([], [left])) == [left]
+    assert book.may_fire(observations, AT) == []
+    assert book.may_fire(observations, AT, [left]) == [1]
 
 
 @pytest.mark.parametrize("kind", ["churn", "risk"])
 def test_the_same_event_gives_the_same_alert_id_whatever_the_model(kind: str) -> None:
-    one = AlertBook(kind, COOLDOWN_S).observe(seen(0.9), AT, "v1", list)
-    two = AlertBook(kind, COOLDOWN_S).observe(seen(0.99), AT, "v2", list)
+    one = AlertBook(kind, COOLDOWN_S).observe(seen(0.9), AT, "v1")
+    two = AlertBook(kind, COOLDOWN_S).observe(seen(0.99), AT, "v2")
     assert one is not None
     assert two is not None
     assert one.alert_id == two.alert_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from models.windows import Windows
 from schemas.kinds import Kind
@@ -50,6 +51,16 @@ VIEWED = windows([Kind.VIEW], [0])
 
 def test_the_best_available_candidates_are_chosen_in_order() -> None:
     assert chosen(candidates(3, 1, 0, 2), VIEWED) == [3, 0]
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_candidate_whose_score_is_no_number_is_not_shown(score: float) -> None:
+    offered = candidates(0, 2, 3)
+    for place in range(3):
+        spoilt = replace(offered, scores=offered.scores.copy())
+        spoilt.scores[0, place] = score
+        rest = [item for item in (0, 2, 3) if item != offered.items[0, place]]
+        assert chosen(spoilt, VIEWED) == rest
 
 
 def test_missing_candidates_leave_places_empty() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.errors import ConfigError
 from schemas.kinds import Kind
+from streams import checkpoints
 from streams.app import Worker
 from streams.items import ItemTable
 from streams.plan import Plan
@@ -63,6 +64,19 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path: Path) -> None:
 def test_thresholds_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="clear_at <= raise_at"):
         plan(monkeypatch, HARK_ALERTS__RISK__RAISE_AT="0.2", HARK_ALERTS__RISK__CLEAR_AT="0.5")
+
+
+async def test_times_of_the_group_fit_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARK_KAFKA__DRAIN_TIMEOUT_S", "120")
+    with pytest.raises(ConfigError, match=r"45 must be longer than kafka\.drain_timeout_s 120"):
+        load_settings()
+    monkeypatch.setenv("HARK_LIMITS__STOP_TIMEOUT_S", "180")
+    group = Worker(load_settings()).consumer.group
+    assert group.drain_timeout_s == 120
+    assert group.rebalance_timeout_s > 120 + checkpoints.FINAL_S  # its peers wait for the drain
+    monkeypatch.setenv("HARK_KAFKA__SESSION_TIMEOUT_S", "6")
+    group = Worker(load_settings()).consumer.group
+    assert group.session_timeout_s == 6 > 3 * group.heartbeat_s
 
 
 async def test_limits_reach_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.errors import ArtefactError
 from streams.thresholds import AlertPolicy
 
 QUANTILES = {"0.5": 0.1, "0.9": 0.2, "0.97": 0.3, "0.99": 0.5, "0.999": 0.9}
@@ -43,6 +47,25 @@ def test_what_is_set_stands() -> None:
 def test_without_quantiles_only_clear_cases_are_raised() -> None:
     at = policy().thresholds({})
     assert at.raise_at == 0.8
+
+
+@pytest.mark.parametrize(
+    "quantiles",
+    [
+        {"0.9": math.nan},
+        {"0.9": math.inf},
+        {"0.9": -0.1},
+        {"0.9": 1.1},
+        {"nan": 0.5},
+        {"1.5": 0.5},
+        {"median": 0.5},
+        {"0.9": None},
+        {"0.5": 0.9, "0.99": 0.1},
+    ],
+)
+def test_what_are_no_quantiles_of_probabilities_is_refused(quantiles: Any) -> None:
+    with pytest.raises(ArtefactError, match="quantiles"):
+        policy().thresholds(quantiles)
 
 
 shares = st.none() | st.floats(0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.corpus import Corpus, Points, before
+from models.corpus import Corpus, Points, until
 from models.feature_table import NAMES
 from ops.evaluation import fraud
 from ops.evaluation.cards import card_precision
@@ -68,7 +68,7 @@ def test_what_teaches_was_known_and_what_validates_comes_a_week_later() -> None:
 
 def test_a_corpus_cut_in_time_keeps_its_points() -> None:
     world = corpus([(1, FIRST, 0), (1, FIRST + 3, 1), (2, FIRST + 1, 1), (2, FIRST + 9, 0)])
-    part = before(world, (FIRST + 3) * DAY_S)
+    part = until(world, (FIRST + 3) * DAY_S)
     assert part.users.tolist() == [1, 2]
     assert part.points.event.tolist() == [0, 1]
     assert part.points.risk.tolist() == [0, 1]

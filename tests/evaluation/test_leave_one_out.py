@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from models import metrics, sequences
-from ops.evaluate import Task
 from ops.evaluation import leave_one_out, orders
 from ops.evaluation.order_log import OrderLog
 from ops.evaluation.orders import Orders
-from ops.evaluation.report import HARK, Report
+from ops.evaluation.report import HARK, Report, Task
+from schemas.errors import ConfigError
 from schemas.kinds import Kind
 from streams.settings import Settings
 
@@ -138,3 +138,16 @@ def test_equals_share_their_places() -> None:
     places = leave_one_out.places(scores, np.array([3]))
     assert places.tolist() == [3]
     assert metrics.hit_rate(places, 3) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"1 2\nuser,item\n", "line 2 isn't numbers"), (b"\xff\xfe1\n", "line 1"), (b"\n", "no rows")],
+)
+def test_a_file_that_holds_no_orders_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "orders.txt"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        orders.read(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.covisitation import forward_counts
-from ops.evaluation.neighbours import (
+from ops.baselines import (
     DECAY,
     RECENT,
     SOURCE_EXPONENT,
     TARGET_EXPONENT,
+    Counters,
     Neighbours,
 )
 
@@ -48,3 +49,18 @@ def test_the_last_items_vote(log: list[list[int]], history: list[int]) -> None:
     padded = np.array([[*history, 3, 3]])
     found = Neighbours(items, users, N_ROWS).scores(padded, np.array([len(history)]))
     assert np.allclose(found[0], wanted, rtol=1e-5)
+
+
+@given(logs)
+def test_the_demo_asks_the_same_method_as_the_evaluations(log: list[list[int]]) -> None:
+    counters = Counters()
+    for user, row in enumerate(log):
+        for item in row:
+            counters.add(str(user), str(item))
+    near = Neighbours(*flat(log), N_ROWS)
+    for user, row in enumerate(log):
+        scores = near.scores(np.array([row]), np.array([len(row)]))[0].astype(float)
+        scores[row[-1]] = 0.0
+        shown = counters.covisited(str(user))
+        assert {int(item) for item in shown} == set(np.flatnonzero(scores > 0).tolist())
+        assert np.allclose(scores[[int(item) for item in shown]], np.sort(scores[scores > 0])[::-1])

@@ -11,6 +11,7 @@ import pytest
 
 from models import metrics
 from ops.adapters import Source, load
+from ops.baselines import Counters, popularity_ranks
 from ops.evaluation import popularity
 from ops.evaluation.shop import DAY_MS, settled, within_reach
 from ops.evaluation.timeline import ITEM, Timeline
@@ -67,6 +68,7 @@ def test_popularity_by_the_book(tau_s: float, until: int | None) -> None:
     ]
     timeline = Timeline.of(events(rows))
     targets = np.flatnonzero(timeline.targets)[5:]
+    number = {item: int(n) for (_, item, _), n in zip(rows, timeline.items, strict=True)}
     ranks = popularity.ranks(timeline, targets, tau_s, until=until)
     for target, rank in zip(targets.tolist(), ranks.tolist(), strict=True):
         at = int(timeline.asked_at[target])
@@ -77,8 +79,30 @@ def test_popularity_by_the_book(tau_s: float, until: int | None) -> None:
             counts[item] = counts.get(item, 0.0) + float(np.exp((second - now) / tau_s))
         own = counts.get(rows[target][1], 0.0)
         current = rows[at][1] if at >= 0 else None
-        ahead = [i for i, n in counts.items() if n > own * (1 + 1e-12) and i != current]
+        more = [i for i, n in counts.items() if n > own * (1 + 1e-12) and i != current]
+        same = [
+            i for i, n in counts.items()
+            if abs(n - own) <= own * 1e-12 and i != current and number[i] < number[rows[target][1]]
+        ]  # fmt: skip
+        ahead = more + same
         assert rank == (1 + len(ahead) if own else metrics.MISSING)
+
+
+def test_of_equally_popular_items_the_lower_id_comes_first() -> None:
+    items = np.array([3, 1, 2, 1, 4, -1])
+    times = np.zeros(6, np.int64)
+    known, none = np.full(4, 6), np.full(4, -1)
+    targets = np.array([1, 2, 3, 4])
+    assert popularity_ranks(items, times, known, none, targets).tolist() == [1, 2, 3, 4]
+    without = popularity_ranks(items, times, known, np.full(4, 2), targets)
+    assert without[[0, 2, 3]].tolist() == [1, 2, 3], "the item at hand takes no place"
+    unseen = popularity_ranks(items, times, known, none, np.array([0, 0, 0, 9]))
+    assert (unseen == metrics.MISSING).all()
+    assert metrics.popular_first(np.bincount(items[:5])).tolist() == [5, 1, 2, 3, 4]
+    counters = Counters()
+    for user, item in (("u", "c"), ("v", "a"), ("w", "b"), ("x", "a")):
+        counters.add(user, item)
+    assert counters.popular("nobody") == ["a", "b", "c"]
 
 
 def test_a_clock_that_begins_at_zero_is_moved_by_whole_weeks() -> None:

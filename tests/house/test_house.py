@@ -13,14 +13,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "models", "streams", "ops")
-LONGEST = 300
+LONGEST = 400
 
 
 def sources() -> list[Path]:
     return [file for name in (*PACKAGES, "tests") for file in (ROOT / name).rglob("*.py")]
 
 
-def test_no_file_is_longer_than_300_lines() -> None:
+def test_no_file_is_longer_than_400_lines() -> None:
     long = {
         str(file.relative_to(ROOT)): lines
         for file in sources()

@@ -1,58 +1,108 @@
-"""All that a partition's state holds, as plain values that can be compared."""
+"""All that a partition's state holds, as plain values that can be compared.
+
+Every attribute is walked, of what is added later too. `VIEWS` says what of a class means nothing
+but in its own process or by chance: spare room, places, the order in which things were added.
+"""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from streams.counters import Counters
+from streams.histories import Histories
 from streams.item_numbers import ItemNumbers
 from streams.items import ItemTable
 from streams.label_queue import LabelQueue, Payments
 from streams.partition import PartitionState
 from streams.pending import Pending
 from streams.undo import Undo
+from streams.user_index import UserIndex
 from streams.user_rows import UserRows
+
+View = Callable[[Any], Any]
+NOTHING: View = lambda _: None  # noqa: E731  (an entry of a table)
 
 
 def snapshot(state: PartitionState) -> Any:
-    """A deep copy without what means nothing: spare room, free places, items known by index."""
-    return _plain(state)
+    """A deep copy without what means nothing."""
+    return plain(state)
 
 
-def _plain(value: Any) -> Any:
+def _used(column: str) -> View:
+    return lambda rows: getattr(rows, column)[: len(rows._index.ids)]
+
+
+VIEWS: Mapping[type, Mapping[str, View]] = {
+    Counters: {
+        "labelled": lambda counters: list(counters.labelled.items()),  # the oldest news goes first
+        "pending": lambda counters: _merged(counters.pending),
+    },
+    LabelQueue: {
+        "_rows": lambda queue: queue._rows[queue._head : queue._tail],
+        "_head": NOTHING,
+        "_tail": NOTHING,
+    },
+    UserRows: {
+        **{name: _used(name) for name in ("rows", "owners", "_touched", "_captured")},
+        "leavers": lambda rows: sorted(rows.leavers),
+    },
+    UserIndex: {
+        "_places": lambda index: index.find([user for user in index.ids if user]),
+        "_hashes": NOTHING,
+    },
+    ItemNumbers: {
+        "_indices": lambda numbers: [numbers._id(number) for number in range(len(numbers))],
+        "_numbers": lambda numbers: sorted(
+            (numbers._items.ids[index], number)
+            for index, number in enumerate(numbers._numbers.tolist()[: len(numbers._items)])
+            if number >= 0
+        ),
+    },
+    Histories: {"items": NOTHING},  # the worker's, shared by its partitions
+}
+
+
+def plain(value: Any) -> Any:
+    """A value and all that it holds, as what can be compared."""
     if isinstance(value, np.ndarray):
-        return value.dtype.str, value.shape, value.tobytes()
+        return value.dtype.str, value.shape[1:], _without_room(value).tobytes()
     if isinstance(value, array):
         return value.tobytes().rstrip(b"\0")  # it grows without being asked to shrink
-    if isinstance(value, LabelQueue):
-        kept = _fields(value)
-        waiting = value._rows[value._head : value._tail].tobytes()
-        return {**kept, "_rows": waiting, "_head": 0, "_tail": len(value)}
-    if isinstance(value, list) and value and isinstance(value[0], Pending):
-        return _plain(_merged(value))
-    if isinstance(value, UserRows):
-        used = len(value._index.ids)
-        columns = (value.rows, value.owners, value._touched, value._captured)
-        found = {user_id: value.slot(user_id) for user_id in value.users()}
-        kept = [value._index.ids, value._free, sorted(value.leavers), value.evicted, value._given]
-        return _plain([*(column[:used] for column in columns), found, kept])
-    if isinstance(value, ItemNumbers):
-        return [value._id(number) for number in range(len(value))]
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, ItemTable | Undo):
+        return [plain(entry) for entry in value]
+    if isinstance(value, ItemTable | Undo | np.dtype):
         return None
     if hasattr(value, "__dict__") or hasattr(value, "__slots__"):
-        return _fields(value)
+        views = VIEWS.get(type(value), {})
+        names = getattr(value, "__dict__", None) or getattr(value, "__slots__", ())
+        return {
+            name: plain(views[name](value) if name in views else getattr(value, name))
+            for name in names
+        }
     return value
 
 
-def _merged(pending: list[Pending]) -> dict[str, Any]:
+def _without_room(column: np.ndarray) -> np.ndarray:
+    """The rows up to the last that isn't empty: tables grow in steps."""
+    if not len(column) or column.dtype.names:
+        empty = np.zeros((), column.dtype)
+    else:
+        empty = np.array(-1 if column.dtype.kind == "i" else 0, column.dtype)
+    same = (column == empty).reshape(len(column), -1).all(axis=1)
+    full = np.flatnonzero(~same)
+    return column[: full[-1] + 1 if len(full) else 0]
+
+
+def _merged(pending: list[Pending]) -> Any:
     """One block's events, which come in as many pieces as batches brought them."""
+    if not pending:
+        return []
     columns = ("items", "before", "item_times_s", "amounts", "references", "label_times_s")
     return {
         "clock_s": max(one.clock_s for one in pending),
@@ -60,8 +110,3 @@ def _merged(pending: list[Pending]) -> dict[str, Any]:
         "label_users": [user for one in pending for user in one.label_users],
         **{name: np.concatenate([getattr(one, name) for one in pending]) for name in columns},
     }
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    names = getattr(value, "__dict__", None) or getattr(value, "__slots__", ())
-    return {name: _plain(getattr(value, name)) for name in names}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
-import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
 from click.testing import CliRunner
 
 from ops.dead_letters import dead_letters
-from ops.replayed import MAX_METADATA, Ranges
+from ops.refused import learn_refused, read_refused
 from ops.topic_admin import create_topics
 from schemas.topics import topics
+from streams.log import groupless_consumer, read_range
 from tests.life.running import letters, publish, running, settings, until
 
 NOT_JSON = [b"secret-%d" % number for number in range(3)]
@@ -108,15 +110,73 @@ def test_a_letter_that_is_not_there_is_one_line(kafka_bootstrap: str, topic_pref
     assert "no dead letter of events/0/7" in str(done.exception)
 
 
-@pytest.mark.parametrize("text", ["3-5,9", "0", "", "7,9,11-400"])
-def test_ranges_are_read_as_written(text: str) -> None:
-    assert str(Ranges.parse(text)) == text
+async def test_scattered_letters_go_once_whatever_the_filters(
+    kafka_bootstrap: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Every second letter is out of attempts: 1,500 letters, no two of them side by side."""
+    client = {"bootstrap_servers": kafka_bootstrap}
+    await create_topics(client, topics(topic_prefix), 1)
+    events, hark = f"{topic_prefix}events", Hark(kafka_bootstrap, topic_prefix)
+    await write_letters(
+        kafka_bootstrap,
+        topic_prefix,
+        [
+            (("late", "unprocessable", "malformed_json")[n // 2 % 3], n % 4, n, 1 + 2 * (n % 2))
+            for n in range(3_000)
+        ],
+    )
+    go = ("replay", "--execute", "--rate", "1000000")
+    part = await hark.json(*go, "--reason", "late", "--partition", "2")
+    first = await hark.json(*go, "--reason", "late")
+    rest = await hark.json(*go)
+    again = await hark.json(*go)
+    assert part["published"] + first["published"] == rest["skipped"]["replayed before"] == 500
+    assert part["published"] == 250
+    assert rest["published"] == 1_000
+    assert (again["published"], again["skipped"]) == (
+        0, {"replayed before": 1_500, "out of attempts": 1_500},
+    )  # fmt: skip
+    found = await read_values(kafka_bootstrap, events)
+    assert len(found) == len(set(found)) == 1_500
+    dry = await hark.json("replay", "--max-attempts", "4")
+    assert dry["would_publish"] == 1_500, "those that were out of attempts didn't count as replayed"
+
+    spec = next(one for one in topics(topic_prefix) if one.name.endswith("dead-letters"))
+    assert await learn_refused(client, events, tmp_path, spec) == 1_000
+    refused = read_refused(tmp_path, events)
+    assert sorted(refused) == [0, 1, 2, 3]
+    assert all(n // 2 % 3 == 1 and n % 4 == p for p, found in refused.items() for n in found)
+    assert await learn_refused(client, events, tmp_path, spec) == 1_000
 
 
-def test_ranges_beyond_what_a_commit_takes_lose_the_oldest() -> None:
-    ranges = Ranges()
-    for offset in range(0, 4_000, 2):
-        ranges.add(offset)
-    assert len(ranges.shortened()) <= MAX_METADATA
-    assert 0 not in ranges
-    assert 3_998 in ranges
+async def write_letters(bootstrap: str, prefix: str, rows: list[tuple[str, int, int, int]]) -> None:
+    """Letters as a worker writes them: reason, partition, offset and attempt of the record."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    try:
+        for reason, partition, offset, attempt in rows:
+            headers = {
+                "hark-topic": f"{prefix}events", "hark-partition": partition,
+                "hark-offset": offset, "hark-timestamp": 1_750_000_000_000, "hark-reason": reason,
+                "hark-detail": "-", "hark-code-version": "0", "hark-attempt": attempt,
+            }  # fmt: skip
+            raw = [(name, str(value).encode()) for name, value in headers.items()]
+            await producer.send(f"{prefix}dead-letters", b"%d" % offset, b"ann", headers=raw)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+async def read_values(bootstrap: str, topic: str) -> list[bytes]:
+    consumer, found = groupless_consumer({"bootstrap_servers": bootstrap}), []
+    await consumer.start()
+    try:
+        for number in range(4):
+            tp = TopicPartition(topic, number)
+            consumer.assign([tp])
+            (end,) = (await consumer.end_offsets([tp])).values()
+            async for records in read_range(consumer, tp, end):
+                found += [record.value for record in records]
+    finally:
+        await consumer.stop()
+    return found

@@ -201,6 +201,17 @@ def test_where_every_record_fails_the_worker_stops(
         run(None, batch(log, poisoned, marked), SIZE)
 
 
+def test_no_record_is_to_blame_where_memory_is_short(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Counters, "advance", short)
+    with pytest.raises(MemoryError):
+        run(None, batch(log, [], marked), SIZE)
+
+
 def test_a_restore_skips_what_was_refused(
     log: Log, poisoned: list[int], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ def advance(state: PartitionState, records: list[Record]) -> Windows:
         user, message = batch.user_ids[row], batch.message_ids[row]
         broker_ms = int(batch.broker_ms[row])
         seen = Observation(user, offset % 10 / 10, time_ms, 0, offset, broker_ms, message)
-        state.books["risk"].observe(seen, AT, "v1", list)
+        state.books["risk"].observe(seen, AT, "v1")
         state.sent.admit(int(applied.slots[row]), owner, time_ms // 1000, offset % 3, POLICY)
     state.next_offset = int(batch.offsets[-1]) + 1
     return applied.windows

@@ -15,13 +15,21 @@ from ops.simulation import simulate_events
 from streams.batches import RecordBatch
 
 
-def archive_shop(root: Path, events: int = 6_000, partitions: int = 2, seed: int = 3) -> None:
-    """Write the events to `partitions` partitions by user, and the catalogue beside them."""
+def archive_shop(
+    root: Path, events: int = 6_000, partitions: int = 2, seed: int = 3, disorder: int = 0
+) -> None:
+    """Write the events to `partitions` partitions by user, and the catalogue beside them.
+
+    With `disorder` every fifth event arrives up to so many events late.
+    """
     shop = simulate_events(seed, users=120, items=80, days=40, events=events)
     log = records(shop.events, "events")
+    rng = np.random.default_rng(seed)
+    delays = rng.integers(0, disorder + 1, len(log)) * (rng.random(len(log)) < 0.2)
+    arrival = np.argsort(np.arange(len(log)) + delays, kind="stable").tolist()
     owner = [zlib.crc32(key) % partitions for key in log.keys]
     for number in range(partitions):
-        _write(root, log, number, [i for i, at in enumerate(owner) if at == number])
+        _write(root, log, number, [i for i in arrival if owner[i] == number])
     catalogue = catalogue_records(shop.catalogue, "items")
     _write(root, catalogue, 0, list(range(len(catalogue))))
 

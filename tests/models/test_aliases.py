@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from models import aliases, artefact, decisions, lock, registry
 from ops.models_cli import models
-from schemas.errors import ArtefactError, BusyError
+from schemas.errors import ArtefactError, BusyError, TransientError
 from tests.models.versions import store, version_files
 
 
@@ -47,6 +48,39 @@ def test_a_damaged_version_is_never_promoted(tmp_path: Path, files: dict[str, by
         with pytest.raises(ArtefactError):
             name(tmp_path, bad)
     assert aliases.named(tmp_path) == {"champion": good}
+
+
+def test_what_can_t_be_read_at_the_moment_is_neither_absent_nor_damaged(
+    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion, newer = store(tmp_path, files, seed=1), store(tmp_path, files, seed=2)
+    aliases.promote(tmp_path, champion)
+    opened, plain = Path.open, os.open
+
+    def no_handle(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "champion":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, *arguments, **options)
+
+    def fails(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith("model.onnx"):
+            raise OSError(errno.EIO, "Input/output error")
+        return plain(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", no_handle)
+        for change in (
+            lambda: registry.prune(tmp_path, 0),
+            lambda: aliases.promote(tmp_path, newer),
+        ):
+            with pytest.raises(TransientError, match="can't be read"):
+                change()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fails)
+        with pytest.raises(artefact.UnreadableError):  # the gate doesn't go on without a champion
+            registry.load(tmp_path, champion)
+    assert aliases.named(tmp_path) == {"champion": champion}
+    assert registry.versions(tmp_path) == [champion, newer]
 
 
 def test_names_lead_nowhere_else(tmp_path: Path, files: dict[str, bytes]) -> None:

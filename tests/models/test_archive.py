@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,13 @@ from aiokafka import AIOKafkaProducer
 
 from ops.archive import archive_topic
 from ops.archive_files import PartitionArchive, Span, archived_records, partitions
+from ops.archive_window import prune, window
 from ops.topic_admin import create_topics
+from schemas import control
 from schemas.errors import ConfigError
 from schemas.topics import EVENTS
 from streams.batches import RecordBatch
+from streams.settings import Train
 
 
 def batch(first: int, count: int) -> RecordBatch:
@@ -119,6 +124,48 @@ async def test_archiving_again_adds_what_is_new_and_nothing_else(
     assert await archive_topic(client, topic, tmp_path) > 0
     assert values(tmp_path, topic) == list(range(600))
     assert archived_records(tmp_path, topic) == 600
+
+
+@pytest.mark.kafka
+async def test_what_was_pruned_is_not_copied_again_and_who_was_forgotten_stays_away(
+    kafka_bootstrap: str, unique_name: Callable[[], str], tmp_path: Path
+) -> None:
+    """Kafka keeps it for longer than the window: also for one that grows again."""
+    topic, client = unique_name(), {"bootstrap_servers": kafka_bootstrap}
+    await create_topic(client, topic, 1)
+    day_ms, now_ms = 86_400_000, int(time.time() * 1000)
+    producer = AIOKafkaProducer(**client)
+
+    async def send(days: int, *users: str) -> None:
+        for user in users:
+            key, value = user.encode(), json.dumps({"userId": user}).encode()
+            stamp = now_ms - days * day_ms
+            await producer.send_and_wait(topic, value, key, timestamp_ms=stamp)
+
+    def held() -> list[bytes | None]:
+        return [key for part in partitions(tmp_path, topic) for b in part.read() for key in b.keys]
+
+    await producer.start()
+    try:
+        await send(20, "ann", "bob")
+        await archive_topic(client, topic, tmp_path)
+        key, value, headers = control.forget("ann")
+        await producer.send_and_wait(topic, value, key, headers=headers)
+        await send(0, "cid")
+    finally:
+        await producer.stop()
+    await archive_topic(client, topic, tmp_path)
+    assert held() == [b"bob", b"cid"]
+    for _ in range(2):
+        kept = window(tmp_path, topic, Train(window_days=5, warm_up_days=5))
+        assert kept is not None
+        assert await archive_topic(client, topic, tmp_path, since_ms=kept.kept_ms) == 0
+        prune(tmp_path, topic, kept.kept_ms)
+        assert held() == [b"cid"]
+    longer = window(tmp_path, topic, Train(window_days=30))
+    assert longer is not None
+    await archive_topic(client, topic, tmp_path, since_ms=longer.kept_ms)
+    assert held() == [b"bob", b"cid"]
 
 
 @pytest.mark.kafka

@@ -14,7 +14,8 @@ from ops.questions import Keeper
 from ops.rerun import Step, rerun
 from ops.samples import LabelRules, Samples, collect
 from schemas.errors import ConfigError
-from streams.settings import Settings
+from schemas.kinds import Kind
+from streams.settings import Settings, State
 from tests.models.shop_log import archive_shop
 
 
@@ -37,15 +38,45 @@ def samples(steps: list[Step]) -> Samples:
 
 def test_every_accepted_event_and_every_point_is_there(steps: list[Step], samples: Samples) -> None:
     accepted = sum(int(step.applied.accepted.sum()) for step in steps)
-    label_events = sum(len(step.columns) for step in steps) - len(samples.corpus)
-    assert 0 < len(samples.corpus) <= accepted
-    assert label_events < 0.05 * accepted
+    labels_ = sum(
+        int((step.applied.accepted & (step.columns.kinds == Kind.LABEL)).sum()) for step in steps
+    )
+    assert labels_ < 0.05 * accepted
+    assert samples.corpus.first_seen.sum() == accepted - labels_
     assert len(samples.corpus.points.event) == sum(len(step.applied.points) for step in steps)
 
 
 def test_inputs_cut_out_of_the_corpus_are_the_workers_inputs(
     steps: list[Step], samples: Samples
 ) -> None:
+    assert same_inputs(steps, samples)
+    assert samples.corpus.first_seen.all(), "in order, nothing is repeated"
+
+
+@pytest.mark.parametrize("max_users", [1_000_000, 30])
+def test_so_they_are_where_events_arrive_late_and_users_are_evicted(
+    tmp_path: Path, max_users: int
+) -> None:
+    """The sequence before a decision holds no event that hadn't arrived when it was made."""
+    archive_shop(tmp_path, disorder=40)
+    steps = list(rerun(tmp_path, Settings(state=State(max_users=max_users)))[1])
+    assert sum(step.applied.disordered for step in steps) > 100
+    samples = collect(iter(steps), LabelRules())
+    assert same_inputs(steps, samples)
+    accepted = sum(
+        int((step.applied.accepted & (step.columns.kinds != Kind.LABEL)).sum()) for step in steps
+    )
+    corpus = samples.corpus
+    assert 0 <= accepted - int(corpus.first_seen.sum()) < 0.02 * accepted, "each event once"
+    assert len(corpus) > accepted, "what was known is repeated before what came late"
+    following = corpus.following()
+    known = following < len(corpus)
+    assert (corpus.users[following[known]] == corpus.users[known]).all()
+    assert (corpus.times_s[following[known]] >= corpus.times_s[known]).all()
+
+
+def same_inputs(steps: list[Step], samples: Samples) -> bool:
+    """Whether serving and training see the same at every point, bit for bit."""
     rows = np.zeros(1 + int(samples.item_index.max()), dtype=np.int64)
     rows[samples.item_index] = np.arange(1, len(samples.item_index) + 1)
     first = 0
@@ -55,8 +86,10 @@ def test_inputs_cut_out_of_the_corpus_are_the_workers_inputs(
         offline = at_points(samples.corpus, np.arange(first, first + count))
         for column in fields(online):
             one, other = getattr(online, column.name), getattr(offline, column.name)
+            assert one.dtype == other.dtype
             assert np.array_equal(one, other), column.name
         first += count
+    return first == len(samples.places)
 
 
 def test_the_rerun_does_not_depend_on_how_the_archive_is_cut(
@@ -96,7 +129,7 @@ def test_rare_items_beyond_the_bound_are_unknown(steps: list[Step], samples: Sam
 def test_the_keeper_keeps_recommendation_points_of_the_newest_part(
     steps: list[Step], samples: Samples
 ) -> None:
-    keepers = [Keeper(5_000, 10_000), Keeper(5_000, 50), Keeper(10**9, 50)]
+    keepers = [Keeper(0.2, 10_000), Keeper(0.2, 50), Keeper(0.0, 50)]
     for step in steps:
         for keeper in keepers:
             keeper.see(step)

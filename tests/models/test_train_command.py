@@ -128,7 +128,7 @@ def test_a_version_with_upside_down_lists_is_refused(runs: Runs) -> None:
     bad = artefact.write(root, files, {**manifest, "files": None, "format": None})
 
     state, steps = rerun(runs.root / "archive", Settings())
-    keeper = Keeper(8_000, 10_000)
+    keeper = Keeper(0.2, 10_000)
     samples = collect(steps, LabelRules(), look=keeper.see)
     holdout = divide(samples, keeper.asked(), 0.1)
     for champion in (runs.first["version"], None):

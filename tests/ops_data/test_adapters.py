@@ -103,7 +103,7 @@ def test_rows_without_user_or_time_are_skipped_and_counted(tmp_path: Path) -> No
     path = _file(tmp_path, "a.csv", "u,t\n1,1500000000\n,1500000000\n2,never\n")
     source = load(path, mapping={"user": "u", "time": "t"})
     assert source.events["message_id"].to_list() == ["a.csv:0"]
-    assert source.skipped == {"without_user_or_time": 2}
+    assert source.skipped == {"without_user_or_time": 1, "unreadable_time": 1}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ops.event_file import read, times_ms
+from ops.event_file import read
+from ops.file_table import ROW
+from ops.file_times import read_times
 from schemas.errors import ConfigError
 
 
@@ -30,12 +32,16 @@ from schemas.errors import ConfigError
     ],
 )
 def test_times_come_in_many_forms(text: str, expected: int) -> None:
-    assert times_ms(pl.Series([text])).to_list() == [expected]
+    assert read_times(pl.Series([text])).ms.to_list() == [expected]
 
 
 def test_what_is_no_time_is_null_and_leaves_the_others() -> None:
-    assert times_ms(pl.Series(["1430623510", "x", None])).to_list() == [1430623510000, None, None]
-    assert times_ms(pl.Series(["2015-05-03 03:25:10", ""])).to_list() == [1430623510000, None]
+    assert read_times(pl.Series(["1430623510", "x", None])).ms.to_list() == [
+        1430623510000,
+        None,
+        None,
+    ]
+    assert read_times(pl.Series(["2015-05-03 03:25:10", ""])).ms.to_list() == [1430623510000, None]
 
 
 @pytest.mark.parametrize(
@@ -45,10 +51,10 @@ def test_separator_and_compression_are_found(tmp_path: Path, name: str, separato
     text = "\n".join(separator.join(row) for row in (["user:token", "n"], ["007", "1"], ["8", ""]))
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
-    table = read(path)
+    table = read(path).table
     assert table.to_dicts() == [
-        {"row": 0, "user": "007", "n": "1"},
-        {"row": 1, "user": "8", "n": None},
+        {ROW: 0, "user": "007", "n": "1"},
+        {ROW: 1, "user": "8", "n": None},
     ]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ops.quality import Counters, Standing, judge
+from ops.baselines import Counters
+from ops.quality import Standing, judge
 
 Event = tuple[str, str, str | None]
 
@@ -61,4 +62,5 @@ def test_nearer_items_belong_together_more() -> None:
     counters = Counters()
     for item in ("a", "b", "c"):
         counters.add("u", item)
-    assert counters.together["a"] == {"b": 1.0, "c": 0.5}
+    assert counters.after["a"] == {"b": 1.0, "c": 0.5}
+    assert "c" not in counters.after, "only what comes after counts"

@@ -15,9 +15,10 @@ from typing import Any
 import polars as pl
 import pytest
 import xxhash
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from ops.archive import archive_topic
+from ops.archive_files import PartitionArchive, Span
 from ops.feed import feed
 from ops.publish import Publisher
 from ops.rerun import rerun
@@ -182,7 +183,9 @@ async def test_nothing_of_a_forgotten_user_is_left(
     assert not any(user.encode() in (value or b"") for value in [*rows.values(), *parts.values()])
     assert where(archive, user) == []
     assert where(tmp_path / "registry", user) == []
-    assert user not in json.dumps(receipt)
+    assert not any(trace.decode("latin-1") in json.dumps(receipt) for trace in traces(user))
+    assert receipt["pseudonym"] is None
+    assert receipt["archive"]["complete"]
 
     state, steps = rerun(archive, chosen)
     samples = await asyncio.to_thread(collect, steps, LabelRules(churn_horizon_s=5 * 86_400))
@@ -207,3 +210,47 @@ async def test_nothing_of_a_forgotten_user_is_left(
             if one.slot(user) != NO_SLOT
         ]
         assert (int(row["events"]), int(row["length"])) == (1, 1)
+
+
+def test_an_erasure_that_isn_t_complete_says_so_and_fails(
+    kafka_bootstrap: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in place of a file: the read fails, and that says nothing about what was there."""
+    client = {"bootstrap_servers": kafka_bootstrap}
+    monkeypatch.setenv("HARK_KAFKA__BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("HARK_KAFKA__TOPIC_PREFIX", topic_prefix)
+    asyncio.run(create_topics(client, topics(topic_prefix), 1))
+    events = f"{topic_prefix}events"
+
+    async def publish() -> None:
+        producer = AIOKafkaProducer(**client)
+        await producer.start()
+        try:
+            value = b'{"messageId":"m","userId":"ann","event":"e"}'
+            await producer.send_and_wait(events, value, b"ann", partition=0)
+        finally:
+            await producer.stop()
+
+    asyncio.run(publish())
+    asyncio.run(archive_topic(client, events, tmp_path))
+    unread = PartitionArchive(tmp_path, events, 0).path(Span(7, 9))
+    unread.mkdir()
+
+    def run() -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli", "forget", "ann", "--archive", tmp_path, "--json"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done, json.loads(done.stdout)["archive"]
+
+    done, archive = run()
+    assert done.returncode == 1
+    assert "error: 1 files of the archive can't be read" in done.stderr
+    assert "archive.unread" in done.stderr, "logs don't mix with the receipt"
+    assert not archive["complete"]
+    assert archive["files_unread"] == [str(unread)]
+    assert archive["records_erased"] == 1, "all others are erased"
+    unread.rmdir()
+    done, archive = run()
+    assert done.returncode == 0
+    assert archive["complete"]

@@ -134,7 +134,7 @@ def test_an_open_alert_closes_and_is_not_recalled() -> None:
         partition=0, offset=0, message_id="m",
     )  # fmt: skip
     book = state.books["churn"]
-    fired = book.observe(seen, Thresholds(**THRESHOLDS), "v1", list)
+    fired = book.observe(seen, Thresholds(**THRESHOLDS), "v1")
     assert fired is not None
     rows = [control.forget("nobody")] * 9 + [control.forget("ann")]
     scored = scorer.score_batch(state, batch(rows, 0, 10))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +13,7 @@ import pytest
 from ops.archive_files import PartitionArchive, Span
 from ops.forgotten import FILE, Erased, Forgotten
 from schemas import control
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, TransientError
 from streams.batches import RecordBatch
 
 TOPIC = "events"
@@ -122,12 +124,57 @@ def test_what_is_copied_again_to_fill_a_gap_leaves_the_user_out(tmp_path: Path) 
     assert users(tmp_path) == [(1, "bob")]
 
 
-def test_a_file_that_can_t_be_read_and_may_name_the_user_goes(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_set_aside_and_reported(tmp_path: Path) -> None:
     copy(tmp_path, batch(0, event("bob"), control.forget("ann")))
     broken = PartitionArchive(tmp_path, TOPIC, 0).path(Span(7, 9))
     broken.write_bytes(b"PAR1 ann")
-    Forgotten(tmp_path, TOPIC).erase()
+    erased = Erased()
+    Forgotten(tmp_path, TOPIC).erase(erased)
     assert not broken.exists()
+    kept = broken.parent / "damaged" / broken.name
+    assert kept.read_bytes() == b"PAR1 ann"
+    assert (erased.unread, erased.damaged) == ([], [kept])
+    again = Erased()
+    Forgotten(tmp_path, TOPIC).erase(again)
+    assert again.damaged == [kept], "as long as it is there, every receipt names it"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE])
+def test_a_file_that_can_t_be_read_now_stays_and_the_erasure_is_not_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    copy(tmp_path, batch(0, event("ann"), event("bob")))
+    copy(tmp_path, batch(2, control.forget("ann"), event("cid")))
+    held = PartitionArchive(tmp_path, TOPIC, 0).path(Span(0, 2))
+    before = held.read_bytes()
+    with monkeypatch.context() as patch:
+        failing(patch, held, number)
+        erased = Erased()
+        Forgotten(tmp_path, TOPIC).erase(erased)
+        assert erased.unread == [held]
+        with pytest.raises(TransientError, match="nothing was deleted"):
+            Forgotten(tmp_path, TOPIC).erase()
+        with pytest.raises(TransientError, match="nothing was deleted"):
+            users(tmp_path)
+        assert PartitionArchive(tmp_path, TOPIC, 0).missing(0, 4) == [], "it isn't written over"
+    assert held.read_bytes() == before
+    erased = Erased()
+    Forgotten(tmp_path, TOPIC).erase(erased)
+    assert (erased.records, erased.unread) == (1, []), "the next run makes it good"
+    assert users(tmp_path) == [(1, "bob"), (3, "cid")]
+
+
+def failing(patch: pytest.MonkeyPatch, path: Path, number: int) -> None:
+    """Reading the file fails as a system call may, whoever asks."""
+    read_bytes, schema = Path.read_bytes, pl.read_parquet_schema
+
+    def fail(source: object, read: Callable[[object], object]) -> object:
+        if source == path:
+            raise OSError(number, "it fails")
+        return read(source)
+
+    patch.setattr(Path, "read_bytes", lambda one: fail(one, read_bytes))
+    patch.setattr(pl, "read_parquet_schema", lambda one: fail(one, schema))
 
 
 def test_nothing_on_the_disk_tells_whom(tmp_path: Path) -> None:

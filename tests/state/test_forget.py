@@ -30,10 +30,11 @@ def lived() -> Worker:
     ]
     worker = Worker()
     worker.take(records)
-    worker.state.recall(
-        Alert("id", f"risk/{WHO}", "risk", WHO, "firing", "warning", 0.9, 0.8, [], [],
-              "2026-11-22T12:00:00Z", None, "v", "2026-11-22T12:00:00Z")
+    alert = Alert(
+        "id", f"risk/{WHO}", "risk", WHO, "firing", "warning", 0.9, 0.8, [], [],
+        "2026-11-22T12:00:00Z", None, "v", "2026-11-22T12:00:00Z",
     )  # fmt: skip
+    worker.state.recall([alert])
     return worker
 
 
@@ -47,15 +48,17 @@ def test_the_user_is_known_everywhere_first() -> None:
     assert worker.state.counters.labelled[WHO][0] == 1
     assert [p.label_users for p in worker.state.counters.pending if p.label_users] == [[WHO]]
     assert len(worker.state.books["risk"]) == 1
-    assert everything(worker.state.capture()).count(WHO.encode()) == 3
+    assert everything(worker.state.capture()).count(WHO.encode()) == 4
 
 
-def test_nothing_captured_after_it_names_the_user_but_a_tombstone() -> None:
+def test_nothing_captured_after_it_names_the_user_but_tombstones() -> None:
     worker = lived()
     worker.state.forget(WHO)
     captured = worker.state.capture()
-    assert (WHO.encode(), None) in captured.encode().rows
-    assert everything(captured).count(WHO.encode()) == 1
+    saved = captured.encode()
+    assert (WHO.encode(), None) in saved.rows
+    assert (f"incidents/risk/{WHO}".encode(), None) in saved.parts
+    assert everything(captured).count(WHO.encode()) == 2
     assert everything(worker.state.capture()).count(WHO.encode()) == 0
     assert worker.state.histories.known() == ["other"]
     assert len(worker.state.books["risk"]) == 0
@@ -70,6 +73,7 @@ def test_a_capture_that_was_not_written_names_the_user_no_more() -> None:
     worker.state.retain(captured)
     topics.write(worker.state.capture().encode())
     assert topics.rows.pop(WHO.encode()) is None
+    assert topics.parts.pop(f"incidents/risk/{WHO}".encode()) is None
     assert WHO not in repr(topics.rows) + repr(topics.parts)
 
 

@@ -104,7 +104,10 @@ class Topics:
                 topic[key] = value
 
     def restore(self, worker: Worker, step: int = 1_000) -> int:
-        restoring = Restoring(worker.state)
+        return self.fill(worker.state, step)
+
+    def fill(self, state: PartitionState, step: int = 1_000) -> int:
+        restoring = Restoring(state)
         for take, records in ((restoring.rows, self.rows), (restoring.parts, self.parts)):
             keys = list(records)
             for begin in range(0, len(keys), step):

@@ -113,14 +113,22 @@ class Cluster:
             consumer.assign([tp])
             await consumer.commit({tp: offset})
 
-    async def remove_member(self, group: str, member: str) -> None:
-        """Make the group's coordinator drop a member, as if it had left."""
+    async def remove_members(self, group: str) -> None:
+        """Make the group's coordinator drop all members, as if they had left."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            (found,) = (await admin.describe_consumer_groups([group]))[0].groups
+        finally:
+            await admin.close()
+        members = [member[0] for member in found[5]]
         client = AIOKafkaClient(bootstrap_servers=self.bootstrap)
         await client.bootstrap()
         try:
             coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
             await client.ready(coordinator)
-            await client.send(coordinator, LeaveGroupRequest(group, member))
+            for member in members:
+                await client.send(coordinator, LeaveGroupRequest(group, member))
         finally:
             await client.close()
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from faust.types import TP
+from aiokafka import TopicPartition
 
 from tests.transport.cluster import Cluster, numbers, until
 from tests.transport.worker import Worker, running
@@ -51,7 +51,7 @@ async def test_a_stop_commits_what_was_acked_and_a_restart_repeats_nothing(clust
         await cluster.produce(topic, numbers(partition * 1000, partition * 1000 + 500), partition)
     seen: list[int] = []
     for expected in (1500, 1650):
-        worker = Worker(cluster.bootstrap, topic, group, settings={"broker_commit_interval": 3600})
+        worker = Worker(cluster.bootstrap, topic, group, commit_s=3600)
         async with running(worker):
             await until(
                 lambda: len(seen) + len(worker.values) == expected,  # noqa: B023
@@ -80,7 +80,6 @@ async def test_a_stop_lets_the_batch_in_flight_finish_and_commits_it(cluster: Cl
         group,
         slow,
         max_batch_records=20,
-        settings={"stream_wait_empty": False},  # the transport needs it and sets it
     )
     await worker.start()
     await started.wait()
@@ -157,10 +156,10 @@ async def test_commits_go_over_aborted_transactions_also_at_the_end(cluster: Clu
         await cluster.transaction(topic, numbers(2000, 2300), commit=False)
         end = await cluster.end(topic)
         await until(
-            lambda: worker.app.monitor.tp_committed_offsets.get(next(iter(worker.assigned))) == end,
+            lambda: worker.consumer.committed(0) == end,
             "the commit passes the aborted transaction at the end",
         )
         assert worker.values == list(range(60))
-        assert worker.consumer.highwater(TP(topic, 0)) == end
-        assert worker.consumer.highwater(TP("revoked", 0)) == 0
+        assert worker.consumer.highwater(TopicPartition(topic, 0)) == end
+        assert worker.consumer.highwater(TopicPartition("revoked", 0)) == 0
     assert await cluster.committed(group, topic) == end == 50 + 200 + 10 + 300 + 4

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import faust
-import mode
 import psutil
 import pytest
+from pydantic import SecretStr
 
-from streams.transport import install
+from streams.kafka_settings import Kafka
+from streams.transport import Group, install
 from tests.transport.cluster import Cluster, numbers, until
 from tests.transport.worker import Worker, running
 
@@ -42,29 +43,34 @@ async def test_a_larger_fetch_makes_larger_batches(cluster: Cluster):
     await cluster.produce(topic, numbers(0, 6000, size=500))
     for fetch_bytes, largest in ((1 << 20, range(1000, 2500)), (8 << 20, range(4000, 4001))):
         worker = Worker(
-            cluster.bootstrap,
-            topic,
-            cluster.name("group"),
-            settings={"consumer_max_fetch_size": fetch_bytes},
+            cluster.bootstrap, topic, cluster.name("group"), max_fetch_bytes=fetch_bytes
         )
         async with running(worker):
             await until(lambda: len(worker.values) >= 6000, "all records")  # noqa: B023
         assert max(map(len, worker.seen)) in largest
 
 
-async def test_brokers_and_credentials_are_the_ones_set_in_faust():
-    credentials = faust.SASLCredentials(username="hark", password="", mechanism="PLAIN")
-    app = faust.App("g", broker="kafka://one:1;kafka://two:2", broker_credentials=credentials)
-    install(app, fold={"events"}, fetch_max_wait_ms=77)
-    consumer = app.consumer._thread._create_worker_consumer(app.transport)
+async def test_brokers_credentials_and_times_are_the_ones_that_are_set():
+    kafka = Kafka(
+        bootstrap_servers="one:1,two:2",
+        security_protocol="SASL_PLAINTEXT",
+        username="hark",
+        password=SecretStr("none"),
+    )
+    group = Group("g", fetch_max_wait_ms=77, session_timeout_s=7, rebalance_timeout_s=99)
+    consumer, _ = install(faust.App("g"), "events", kafka.client(), group)
+    client = consumer.new_client()
     try:
-        assert consumer._client._bootstrap_servers == ["one:1", "two:2"]
-        assert consumer._client._security_protocol == "SASL_PLAINTEXT"
-        assert consumer._client._sasl_plain_username == "hark"
-        assert consumer._isolation_level == "read_committed"
-        assert consumer._fetch_max_wait_ms == 77
+        assert client._client._bootstrap_servers == "one:1,two:2"
+        assert client._client._security_protocol == "SASL_PLAINTEXT"
+        assert client._client._sasl_plain_username == "hark"
+        assert client._isolation_level == "read_committed"
+        assert client._fetch_max_wait_ms == 77
+        assert client._session_timeout_ms == 7_000
+        assert client._rebalance_timeout_ms == 99_000
+        assert client._request_timeout_ms > 99_000  # a join waits for the slowest member
     finally:
-        await consumer.stop()
+        await client.stop()
 
 
 async def test_fetched_but_undelivered_records_are_read_again(cluster: Cluster):
@@ -77,12 +83,12 @@ async def test_fetched_but_undelivered_records_are_read_again(cluster: Cluster):
     async with running(worker):
         await until(lambda: len(worker.seen) == 1, "the agent has a batch, the queue is full")
         tps = worker.assigned
-        worker.consumer.pause_partitions(tps)
+        worker.consumer.client.pause(*tps)
         gate.open.set()
         await until(lambda: len(worker.consumer._open[next(iter(tps))]) == 0, "the queue is empty")
         delivered = len(worker.values)
         assert delivered < 100
-        worker.consumer.resume_partitions(tps)
+        worker.consumer.client.resume(*tps)
         await until(lambda: len(worker.values) >= 1000, "the rest of the fetch")
     assert worker.values == list(range(1000))
     assert await cluster.committed(worker.group, topic) == 1000
@@ -96,7 +102,7 @@ async def test_a_seek_in_the_middle_of_a_fetch_goes_on_where_it_points(cluster: 
     )
     async with running(worker):
         await until(lambda: len(worker.seen) == 1, "the agent has a batch, the queue is full")
-        await worker.consumer.seek(next(iter(worker.assigned)), 500)
+        worker.consumer.seek(next(iter(worker.assigned)), 500)
         gate.open.set()
         await until(lambda: 999 in worker.values, "the last record")
     before = worker.values.index(500)
@@ -112,9 +118,7 @@ async def test_records_below_the_offset_reached_are_dropped(cluster: Cluster):
     async with running(Worker(cluster.bootstrap, topic, group)) as worker:
         await until(lambda: len(worker.values) == 100, "the first records")
         tp = next(iter(worker.assigned))
-        worker.consumer._thread.thread_loop.call_soon_threadsafe(
-            worker.consumer._thread._consumer.seek, tp, 40
-        )
+        worker.consumer.client.seek(tp, 40)
         await cluster.produce(topic, numbers(100, 200))
         await until(lambda: len(worker.values) >= 200, "the new records")
     assert sorted(worker.values) == list(range(200))
@@ -149,38 +153,3 @@ async def test_a_slow_agent_holds_back_the_fetch_and_memory_stays_flat(cluster: 
         gate.open.set()
         await until(lambda: len(worker.values) >= 4_000, "everything, once the agent goes on")
     assert len(worker.values) == 4_000
-
-
-async def test_per_message_topics_and_tables_stay_right_beside_a_folded_one(cluster: Cluster):
-    folded, plain, group = (
-        await cluster.topic(),
-        await cluster.topic(),
-        cluster.name("group"),
-    )
-    await cluster.produce(folded, numbers(0, 2000))
-    await cluster.produce(plain, numbers(0, 300))
-    totals = []
-    for round_ in (1, 2):
-        worker = Worker(cluster.bootstrap, folded, group)
-        table = worker.app.Table("seen", partitions=1, default=int)
-        messages: list[int] = []
-
-        async def count(stream, table=table, messages=messages):
-            async for value in stream:
-                messages.append(int(value))
-                table["sum"] += int(value)
-
-        source: faust.TopicT = worker.app.topic(plain, value_serializer="raw")
-        worker.app.agent(source, supervisor_strategy=mode.CrashingSupervisor)(count)
-        async with running(worker):
-            await until(lambda: len(messages) >= 300, "every message")  # noqa: B023
-            await until(lambda: len(worker.values) >= 2000, "every record")  # noqa: B023
-            totals.append(table["sum"])
-        first = 300 * (round_ - 1)
-        assert messages == list(range(first, first + 300))
-        assert len(worker.seen) < 20
-        assert await cluster.committed(group, plain) == 300 * round_
-        assert await cluster.committed(group, folded) == 2000 * round_
-        await cluster.produce(folded, numbers(2000, 4000))
-        await cluster.produce(plain, numbers(300, 600))
-    assert totals == [sum(range(300)), sum(range(600))]

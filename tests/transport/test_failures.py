@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import faust
-import mode
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from schemas.errors import ConfigError
-from streams.transport import declare_batch_topic, install
 from tests.transport.cluster import Cluster, numbers, until
 from tests.transport.worker import Worker, running
 
@@ -53,7 +51,7 @@ async def test_an_ack_from_before_a_seek_moves_nothing(cluster: Cluster):
     worker = Worker(cluster.bootstrap, topic, cluster.name("group"), keep, drain_timeout_s=0.1)
     async with running(worker):
         await until(lambda: len(events) == 1, "the first batch")
-        await worker.consumer.seek(next(iter(worker.assigned)), 0)
+        worker.consumer.seek(next(iter(worker.assigned)), 0)
         await until(lambda: len(events) == 2, "the batch again")
         assert not events[0].ack()
         await asyncio.sleep(1)
@@ -86,52 +84,74 @@ async def test_an_ack_of_another_generation_is_refused(cluster: Cluster):
     assert await cluster.committed(group, topic, 1) == 100
 
 
-async def test_a_member_that_the_group_removed_repeats_what_it_could_not_commit(cluster: Cluster):
+@pytest.mark.parametrize(("elsewhere", "read_again"), [(None, 100), (70, 100), (130, 130)])
+async def test_a_member_that_the_group_removed_commits_what_it_finished_unless_others_went_on(
+    cluster: Cluster, elsewhere: int | None, read_again: int
+):
     topic, group = await cluster.topic(), cluster.name("group")
-    await cluster.produce(topic, numbers(0, 100))
-    go_on = asyncio.Event()
+    await cluster.produce(topic, numbers(0, 200))
+    go_on, second = asyncio.Event(), asyncio.Event()
 
     async def slow(event):
-        await go_on.wait()
+        await (go_on if event.value.first_offset == 0 else second).wait()
         event.ack()
 
     # The commit must come before the heartbeat that tells of the removal.
-    settings = {"broker_heartbeat_interval": 4.0, "broker_commit_interval": 0.2}
-    worker = Worker(cluster.bootstrap, topic, group, slow, settings=settings)
-    async with running(worker):
-        await until(lambda: len(worker.seen) == 1, "the agent has the batch")
-        member = worker.consumer._thread._consumer._coordinator.member_id
-        await cluster.remove_member(group, member)
-        go_on.set()
-        await until(lambda: len(worker.seen) == 2, "the batch again")
-        await asyncio.sleep(1)
-        assert await cluster.committed(group, topic) == 100
-        assert not worker.app.should_stop
-    assert worker.values == [*range(100), *range(100)]
+    times = {"heartbeat_s": 4.0, "commit_s": 0.2, "drain_timeout_s": 0.3}
+    joined: list[set[int]] = []
 
+    async def count_joins(assigned):
+        joined.append(assigned)
 
-async def test_an_agent_that_leaves_acking_to_faust_is_stopped(cluster: Cluster):
-    topic = await cluster.topic()
-    await cluster.produce(topic, numbers(0, 10))
-    app = faust.App(
-        cluster.name("group"),
-        broker=f"kafka://{cluster.bootstrap}",
-        web_enabled=False,
-        topic_disable_leader=True,
-        broker_commit_interval=0.2,
+    worker = Worker(
+        cluster.bootstrap,
+        topic,
+        group,
+        slow,
+        prepare=count_joins,
+        max_batch_records=100,
+        **times,
     )
-    install(app, fold={topic})
+    async with running(worker):
+        await until(lambda: len(worker.seen) == 1, "the agent has the first batch")
+        await cluster.remove_members(group)
+        if elsewhere is not None:
+            await cluster.commit(group, topic, elsewhere)
+        go_on.set()
+        await until(lambda: len(joined) == 2, "it joined again")
+        second.set()
+        await until(lambda: len(worker.seen) == 3, "the batch that it had given up")
+        assert not worker.app.should_stop
+    assert worker.values == [*range(200), *range(read_again, 200)]
+    assert await cluster.committed(group, topic) == 200
 
-    @app.agent(declare_batch_topic(app, topic), supervisor_strategy=mode.CrashingSupervisor)
-    async def careless(stream):
-        async for _ in stream:
-            pass
 
-    app.finalize()
-    await app.start()
-    try:
-        await until(lambda: app.should_stop, "the worker stops")
-        assert isinstance(app.crash_reason, ConfigError)
-        assert "batches()" in str(app.crash_reason)
-    finally:
-        await app.stop()
+async def test_a_session_that_the_brokers_do_not_allow_stops_the_worker_with_one_line(
+    cluster: Cluster,
+):
+    topic, group = await cluster.topic(), cluster.name("group")
+    async with running(Worker(cluster.bootstrap, topic, group, session_timeout_s=3_600)) as worker:
+        await until(lambda: worker.app.should_stop, "the worker stops")
+        assert isinstance(worker.app.crash_reason, ConfigError)
+        assert "group.max.session.timeout.ms" in str(worker.app.crash_reason)
+
+
+async def test_a_group_of_another_kind_stops_the_worker_with_one_line(cluster: Cluster):
+    topic, group = await cluster.topic(), cluster.name("group")
+    other = AIOKafkaConsumer(topic, bootstrap_servers=cluster.bootstrap, group_id=group)
+    async with other, running(Worker(cluster.bootstrap, topic, group)) as worker:
+        await until(lambda: worker.app.should_stop, "the worker stops")
+        assert f"kafka.group_id {group}" in str(worker.app.crash_reason)
+
+
+async def test_a_preparation_that_fails_stops_the_worker_and_nothing_is_read(cluster: Cluster):
+    topic, group = await cluster.topic(), cluster.name("group")
+    await cluster.produce(topic, numbers(0, 10))
+
+    async def fail(_):
+        raise RuntimeError("no state")
+
+    async with running(Worker(cluster.bootstrap, topic, group, prepare=fail)) as worker:
+        await until(lambda: worker.app.should_stop, "the worker stops")
+    assert str(worker.app.crash_reason) == "no state"
+    assert worker.seen == []

@@ -25,7 +25,7 @@ def deliver(run: OpenBatches, lengths: list[tuple[int, int]], start: int) -> lis
 
 @given(steps, st.integers(0, 10**9), st.data())
 def test_the_commit_is_the_acked_prefix_in_whatever_order_acks_come(lengths, start, data):
-    run = OpenBatches()
+    run = OpenBatches(start)
     tickets = deliver(run, lengths, start)
     acked: set[int] = set()
     for index in data.draw(st.permutations(range(len(tickets)))):
@@ -39,7 +39,7 @@ def test_the_commit_is_the_acked_prefix_in_whatever_order_acks_come(lengths, sta
 
 @given(steps)
 def test_a_batch_is_acked_once(lengths):
-    run = OpenBatches()
+    run = OpenBatches(0)
     tickets = deliver(run, lengths, 0)
     for ticket in tickets:
         assert run.ack(ticket)
@@ -49,7 +49,7 @@ def test_a_batch_is_acked_once(lengths):
 
 
 def test_a_ticket_of_before_a_seek_moves_nothing():
-    before, after = OpenBatches(), OpenBatches()
+    before, after = OpenBatches(0), OpenBatches(0)
     old, new = before.push(100), after.push(100)
     assert not after.ack(old)
     assert after.committable is None
@@ -58,7 +58,7 @@ def test_a_ticket_of_before_a_seek_moves_nothing():
 
 
 def test_passing_over_offsets_commits_only_when_nothing_is_open():
-    run = OpenBatches()
+    run = OpenBatches(0)
     run.advance(10)
     assert run.committable == 10
     ticket = run.push(20)
@@ -69,7 +69,7 @@ def test_passing_over_offsets_commits_only_when_nothing_is_open():
 
 
 def test_going_back_without_a_seek_is_refused():
-    run = OpenBatches()
+    run = OpenBatches(0)
     run.push(20)
     with pytest.raises(ValueError, match="delivered after"):
         run.push(20)

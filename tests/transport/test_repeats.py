@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from streams.repeats import Repeats
+from streams.repeats import MOST_MESSAGES, Repeats
 
 
 def test_a_message_passes_once_per_period_and_says_how_many_were_held_back():
@@ -26,3 +26,11 @@ def test_a_message_passes_once_per_period_and_says_how_many_were_held_back():
     logger.error("no node %s", 2)
     logger.error("no node %s", 3)
     assert texts == ["no node 1", "another message", "no node 2 (99 more since the last one)"]
+
+
+def test_messages_that_never_repeat_are_forgotten():
+    repeats = Repeats(10.0, clock=lambda: 0.0)
+    for number in range(3 * MOST_MESSAGES):
+        record = logging.makeLogRecord({"name": "aiokafka", "msg": f"no node {number}"})
+        assert repeats.filter(record)
+    assert len(repeats._passed) == MOST_MESSAGES

@@ -1,4 +1,4 @@
-"""A Faust worker with one folded topic, in this process or, as a script, in its own.
+"""A Faust worker that reads one topic in batches, in this process or, as a script, in its own.
 
 As a script: `worker.py BOOTSTRAP TOPIC GROUP` prints one line per acked batch and never commits.
 """
@@ -15,15 +15,14 @@ from typing import Any
 
 import faust
 import mode
-from faust.types import TP, EventT
+from aiokafka import TopicPartition
 
-from streams.batches import RecordBatch
-from streams.transport import batches, declare_batch_topic, install
+from streams.transport import Delivery, Group, RecordBatch, batches, install
 
-Handler = Callable[[EventT[RecordBatch]], Awaitable[None]]
+Handler = Callable[[Delivery], Awaitable[None]]
 
 
-async def ack(event: EventT[RecordBatch]) -> None:
+async def ack(event: Delivery) -> None:
     event.ack()
 
 
@@ -38,36 +37,31 @@ class Worker:
         handle: Handler = ack,
         *,
         queue_size: int = 4,
-        settings: dict[str, Any] | None = None,
-        **options: Any,
+        prepare: Callable[[set[int]], Awaitable[None]] | None = None,
+        **group_options: Any,
     ) -> None:
         self.topic = topic
         self.group = group
         self.seen: list[RecordBatch] = []
-        self.app = faust.App(
-            group,
-            broker=f"kafka://{bootstrap}",
-            web_enabled=False,
-            topic_disable_leader=True,
-            store="memory://",
-            datadir=tempfile.mkdtemp(),
-            **{
-                "broker_session_timeout": 6.0,
-                "broker_heartbeat_interval": 0.5,
-                "broker_rebalance_timeout": 20.0,
-                "broker_commit_interval": 0.5,
-                **(settings or {}),
-            },
+        self.app = faust.App(group, web_enabled=False, datadir=tempfile.mkdtemp())
+        options = {
+            "session_timeout_s": 6.0,
+            "heartbeat_s": 0.5,
+            "rebalance_timeout_s": 20.0,
+            "commit_s": 0.5,
+            **group_options,
+        }
+        client = {"bootstrap_servers": bootstrap}
+        self.consumer, channel = install(
+            self.app, topic, client, Group(group, **options), queue_size=queue_size, prepare=prepare
         )
-        install(self.app, fold={topic}, **options)
-        declared = declare_batch_topic(self.app, topic, queue_size=queue_size)
 
         async def work(stream: Any) -> None:
             async for event in batches(stream):
                 self.seen.append(event.value)
                 await handle(event)
 
-        self.app.agent(declared, supervisor_strategy=mode.CrashingSupervisor)(work)
+        self.app.agent(channel, supervisor_strategy=mode.CrashingSupervisor)(work)
 
     @property
     def values(self) -> list[int]:
@@ -75,15 +69,9 @@ class Worker:
         return [int(value) for batch in self.seen for value in batch.values if value is not None]
 
     @property
-    def consumer(self) -> Any:
-        return self.app.consumer
-
-    @property
-    def assigned(self) -> set[TP]:
+    def assigned(self) -> set[TopicPartition]:
         """What the worker may read now: empty before it is ready and while it rebalances."""
-        if not self.app.started or self.app.rebalancing or not self.consumer.flow_active:
-            return set()
-        return {tp for tp in self.consumer._get_active_partitions() if tp.topic == self.topic}
+        return self.consumer.client.assignment() if self.consumer.flowing else set()
 
     async def start(self) -> None:
         self.app.finalize()
@@ -103,11 +91,11 @@ async def running(worker: Worker) -> AsyncIterator[Worker]:
 
 
 async def _main(bootstrap: str, topic: str, group: str) -> None:
-    async def report(event: EventT[RecordBatch]) -> None:
+    async def report(event: Delivery) -> None:
         event.ack()
         print(event.value.last_offset, flush=True)  # noqa: T201 - what the parent waits for
 
-    worker = Worker(bootstrap, topic, group, report, settings={"broker_commit_interval": 3600.0})
+    worker = Worker(bootstrap, topic, group, report, commit_s=3600.0)
     async with running(worker):
         await asyncio.sleep(3600)
 

@@ -25,13 +25,15 @@ def a_busy_minute(metrics: Metrics, now_s: float = NOW_S, seed: int = 0) -> None
     """Report 60 batches of 1,000 records of two partitions."""
     rng = np.random.default_rng(seed)
     metrics.set_model("5f3a9c01", "onnx", loaded_at_s=now_s - 600, trained_at_s=now_s - 3600)
+    metrics.set_settings("hark", "5e77")
     metrics.count_rebalance()
     metrics.count_restored(5_000)
     for _ in range(60):
         a_batch(metrics, int(now_s * 1000), rng)
     metrics.set_partitions({0: PartitionLag(12, 0.02, 30_000), 1: PartitionLag(0, 0.0, 29_000)})
     metrics.set_state(users=12_000, items=3_000, state_bytes=19_000_000)
-    metrics.count_evicted(7)
+    metrics.count_evicted({0: 3, 1: 0})
+    metrics.count_evicted({0: 8, 1: 2})
     for partition in (0, 1):
         metrics.checkpoints.as_of(partition, now_s - 12)
         metrics.checkpoints.written(4_000, 5_000_000)

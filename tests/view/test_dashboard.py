@@ -49,7 +49,7 @@ def busy_worker() -> Iterator[int]:
             offset += 1_000
             a_batch(metrics, int(time() * 1000), rng)
             metrics.set_partitions({0: PartitionLag(12, 0.02, offset)})
-            metrics.count_evicted(1)
+            metrics.count_evicted({0: offset // 1_000})
 
     thread = Thread(target=work)
     thread.start()

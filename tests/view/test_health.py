@@ -45,6 +45,16 @@ def get(server: HealthServer, path: str) -> tuple[int, str]:
     return answer.status, body
 
 
+def test_not_ready_says_why(server: HealthServer) -> None:
+    assert get(server, "/readyz") == (503, "starting or draining\n")
+    server.set_ready(False, "topic events is gone")
+    assert get(server, "/readyz") == (503, "topic events is gone\n")
+    server.set_ready(True)
+    assert get(server, "/readyz")[0] == 200
+    server.set_ready(False)
+    assert get(server, "/readyz") == (503, "starting or draining\n")
+
+
 def test_metrics_are_served_as_text(server: HealthServer) -> None:
     status, body = get(server, "/metrics")
     assert status == 200

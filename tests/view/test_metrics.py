@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
@@ -86,6 +89,47 @@ def test_partitions_given_up_disappear() -> None:
     assert value(metrics, "hark_lag_records", partition="1") == 3
     assert value(metrics, "hark_lag_seconds", partition="1") == 0.1
     assert value(metrics, "hark_committed_offset", partition="1") == 9
+
+
+def test_a_scrape_finds_what_stays_whenever_it_comes() -> None:
+    metrics, names = Metrics(), ("hark_lag_records", "hark_lag_seconds", "hark_committed_offset")
+    metrics.set_partitions({0: PartitionLag(1, 1.0, 1), 1: PartitionLag(1, 1.0, 1)})
+    metrics.set_model("a" * 8, "onnx", loaded_at_s=1.0)
+    shown = {("hark_model_info", "1"), *((name, "1") for name in names)}
+
+    def scrape() -> bool:
+        found = {
+            (metric.name, sample.labels.get("partition", "1"))
+            for metric in metrics.registry.collect()
+            for sample in metric.samples
+        }
+        return shown <= found
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            scrapes = [pool.submit(scrape) for _ in range(12)]
+            while not scrapes[-1].done():
+                metrics.set_partitions({1: PartitionLag(2, 2.0, 2)})
+                metrics.set_model("a" * 8, "onnx", loaded_at_s=1.0)
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(done.result() for done in scrapes)
+
+
+def test_users_dropped_are_counted_once_wherever_their_partition_goes() -> None:
+    metrics, shown = Metrics(), lambda: value(metrics, "hark_evicted_users_total")
+    metrics.count_evicted({0: 100, 1: 7})  # of before: they came with the states
+    assert shown() == 0
+    metrics.count_evicted({0: 103, 1: 7})
+    assert shown() == 3
+    metrics.count_evicted({1: 8})  # 0 is given up
+    assert shown() == 4
+    metrics.count_evicted({0: 500, 1: 8})  # and comes back
+    assert shown() == 4
+    metrics.count_evicted({0: 501, 1: 8})
+    assert shown() == 5
 
 
 def test_a_stage_that_raises_is_timed_too() -> None:

@@ -8,17 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import onnxruntime
 import pytest
 import structlog
 
 from models import aliases, artefact, export
+from models.engines import EngineFactory, open_onnx
 from models.registry import Model
 from schemas.codec import EventDecoder
-from streams.champion import Champion
+from streams.champion import MOST_WAIT_S, Champion
 from streams.items import ItemTable
 from streams.metrics import Metrics
 from streams.plan import Plan
+from streams.recommend import COUNTERS
 from streams.scoring import Scorer
 from streams.settings import Settings
 from tests.models import world
@@ -40,27 +44,40 @@ class Follower:
     root: Path
     metrics: Metrics = field(default_factory=Metrics)
     swaps: list[str] = field(default_factory=list)
+    engine: EngineFactory | None = None
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         settings = Settings()
         decoder = EventDecoder(settings.product_contract())
-        scorer = Scorer(Plan.from_settings(settings), decoder, ItemTable(), self.metrics)
+        self.scorer = Scorer(Plan.from_settings(settings), decoder, ItemTable(), self.metrics)
 
         async def swap(model: Model) -> None:
-            scorer.use(model)
+            self.scorer.use(model)
             self.swaps.append(model.version)
 
-        champion = Champion(self.root, "champion", swap, self.metrics, poll_s=0.02)
+        champion = Champion(
+            self.root, "champion", swap, lambda: self.scorer.model_version, self.metrics,
+            poll_s=0.02,
+        )  # fmt: skip
+        if self.engine is not None:
+            champion._engine = self.engine
         await champion.start()
         try:
             yield
         finally:
             await champion.stop()
 
+    def fail(self) -> None:
+        """What an engine error on a batch does."""
+        self.scorer.use(None)
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
     @property
     def refused(self) -> float:
-        return self.metrics.registry.get_sample_value("hark_refused_models_total") or 0.0
+        return self.value("hark_refused_models_total")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -194,3 +211,114 @@ async def test_a_model_that_the_worker_cannot_use_leaves_the_one_before_whole(
         point(tmp_path, "champion", bad)
         await until(lambda: follower.refused == 1)
         assert follower.swaps == [one]
+
+
+async def test_a_model_whose_engine_failed_answers_again(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    version = store(tmp_path, files, seed=1, heads=HEADS)
+    aliases.promote(tmp_path, version)
+    follower = Follower(tmp_path)
+    with structlog.testing.capture_logs() as logs:
+        async with follower.following():
+            for times in (1, 2):
+                follower.fail()
+                assert follower.scorer.model_version == COUNTERS
+                await until(lambda: follower.scorer.model_version == version)
+                assert follower.value("hark_failed_models_total") == times
+    assert follower.swaps == [version] * 3
+    assert follower.refused == 0
+    retries = [line for line in logs if line["event"] == "model.retry"]
+    assert [(line["version"], line["failures"]) for line in retries] == [(version, 1), (version, 2)]
+    assert retries[1]["in_s"] == pytest.approx(2 * retries[0]["in_s"], rel=0.5), "later each time"
+
+
+async def test_a_failed_model_is_not_shown_as_the_one_that_answers(
+    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aliases.promote(tmp_path, store(tmp_path, files, seed=1, heads=HEADS))
+    follower = Follower(tmp_path)
+    async with follower.following():
+        follower.metrics.set_model(follower.swaps[0], "onnx", loaded_at_s=1, trained_at_s=1)
+        monkeypatch.setattr("streams.champion._now_s", lambda: 0.0)  # no wait ever ends
+        follower.fail()
+        await until(lambda: follower.value("hark_model_info", version=COUNTERS, engine="none") == 1)
+        assert follower.value("hark_model_trained_timestamp_seconds") == 0
+
+
+class Failing:
+    """ONNX Runtime under another name, as TensorRT would be."""
+
+    def __init__(self, *catalogue: Any) -> None:
+        self._engine = open_onnx(*catalogue)
+        self.backend, self.tolerance = "tensorrt", self._engine.tolerance
+        self.score = self._engine.score
+
+
+async def test_an_engine_that_fails_three_times_gives_way_to_onnx_runtime(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    version = store(tmp_path, files, seed=1, heads=HEADS)
+    aliases.promote(tmp_path, version)
+    follower = Follower(tmp_path, engine=Failing)
+    with structlog.testing.capture_logs() as logs:
+        async with follower.following():
+            for _ in range(3):
+                follower.fail()
+                await until(lambda: follower.scorer.model_version == version)
+    loaded = [line["engine"] for line in logs if line["event"] == "model.loaded"]
+    assert loaded == ["tensorrt", "tensorrt", "tensorrt", "onnx"]
+
+
+async def test_failures_far_apart_do_not_add_up(
+    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = store(tmp_path, files, seed=1, heads=HEADS)
+    aliases.promote(tmp_path, version)
+    now_s = 0.0
+    monkeypatch.setattr("streams.champion._now_s", lambda: now_s)
+    follower = Follower(tmp_path)
+    with structlog.testing.capture_logs() as logs:
+        async with follower.following():
+            for times in (1, 2):
+                now_s += MOST_WAIT_S + 1
+                follower.fail()
+                await until(lambda n=times: follower.value("hark_failed_models_total") == n)  # type: ignore[misc]
+                now_s += 1
+                await until(lambda: follower.scorer.model_version == version)
+    assert [line["failures"] for line in logs if line["event"] == "model.retry"] == [1, 1]
+
+
+async def test_a_version_that_the_machine_cannot_open_now_is_tried_again(
+    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = store(tmp_path, files, seed=1, heads=HEADS)
+    aliases.promote(tmp_path, version)
+    real, left = onnxruntime.InferenceSession, [3]
+
+    def short_of_memory(*arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise RuntimeError("bad allocation")
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", short_of_memory)
+    follower = Follower(tmp_path)
+    async with follower.following():
+        await until(lambda: follower.swaps == [version])
+    assert follower.refused == 1, "it is said once"
+
+
+async def test_only_a_worker_that_had_a_champion_misses_it(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    follower = Follower(tmp_path)
+    async with follower.following():
+        await asyncio.sleep(0.1)
+        assert follower.value("hark_champion_named") == 0
+        aliases.promote(tmp_path, store(tmp_path, files, seed=1, heads=HEADS))
+        await until(lambda: len(follower.swaps) == 1)
+        assert follower.value("hark_champion_named") == 1
+        (tmp_path / "champion").unlink()
+        await asyncio.sleep(0.1)
+        assert follower.value("hark_champion_named") == 1

@@ -1,0 +1,66 @@
+"""Rows of columns: choosing and joining them, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import chain
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Columns:
+    """A dataclass of columns of equal length: arrays, lists, data frames, or such classes again.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True, slots=True)
+    ... class Visits(Columns):
+    ...     users: list[str]
+    ...     times_s: npt.NDArray[np.int64]
+    >>> visits = Visits(["ann", "bob", "cid"], np.array([3, 5, 8]))
+    >>> visits.take(np.array([True, False, True]))
+    Visits(users=['ann', 'cid'], times_s=array([3, 8]))
+    >>> Visits.concat([visits.take(np.array([2])), visits]).users
+    ['cid', 'ann', 'bob', 'cid']
+    """
+
+    __slots__ = ()
+
+    def take(self, rows: npt.NDArray[Any]) -> Self:
+        """The rows `rows` (int indices, or a bool mask of as many as there are), order kept."""
+        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return type(self)(**{name: _pick(getattr(self, name), index) for name in _names(self)})
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """The rows of all `parts`, at least one, in order."""
+        return cls(**{name: _join([getattr(part, name) for part in parts]) for name in _names(cls)})
+
+
+def _names(columns: Any) -> list[str]:
+    return [field.name for field in fields(columns)]
+
+
+def _pick(column: Any, index: npt.NDArray[Any]) -> Any:
+    if isinstance(column, Columns):
+        return column.take(index)
+    if isinstance(column, list):
+        return [column[row] for row in index.tolist()]
+    return column[index]
+
+
+def _join(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, Columns):
+        return type(first).concat(parts)
+    if isinstance(first, list):
+        return list(chain.from_iterable(parts))
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    import polars as pl
+
+    return pl.concat(parts)
