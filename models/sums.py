@@ -105,7 +105,8 @@ def _dot(one: Floats, other: Floats, parts: Floats) -> np.float32:
     for k in range(len(one) - 8 * whole):
         parts[k] += one[8 * whole + k] * other[8 * whole + k]
     even = (parts[0] + parts[4]) + (parts[2] + parts[6])
-    return even + ((parts[1] + parts[5]) + (parts[3] + parts[7]))
+    whole_sum: np.float32 = even + ((parts[1] + parts[5]) + (parts[3] + parts[7]))
+    return whole_sum
 
 
 @kernel

@@ -36,7 +36,7 @@ from streams.scoring import Scorer
 from streams.settings import AlertRule, Alerts, Recommend, Settings
 from tests.life.snapshot import snapshot
 
-SIZE, ITEMS = 400, 2_500
+SIZE, ITEMS, TOGETHER = 400, 2_500, 60
 CUTS = 1, 2, 3, 7, 64, SIZE
 NOW_MS = 1_790_000_000_000
 Array = npt.NDArray[Any]
@@ -135,6 +135,8 @@ def inner(bound: BoundModel, windows: Windows, suggestions: Suggestions) -> dict
 def differing(bound: BoundModel, windows: Windows, suggestions: Suggestions) -> list[str]:
     """Which numbers of a decision depend on the company it is made in, or on the place there."""
     rng = np.random.default_rng(0)
+    few = rng.permutation(len(windows))[:TOGETHER]
+    windows, suggestions = windows.take(few), suggestions.take(few)
     whole = inner(bound, windows, suggestions)
     bad = set()
     for size in CUTS:

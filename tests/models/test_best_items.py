@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.best_items import BLOCK, BestItems
+from models.best_items import BestItems
+from models.sums import BLOCK, item_logits
 
 
 @given(
@@ -41,6 +42,27 @@ def test_any_number_of_queries_is_answered(rows: int) -> None:
     found, scores = BestItems(table, np.zeros(501, np.float32), 10).of(queries)
     assert found.shape == scores.shape == (rows, 10)
     assert np.allclose(scores, np.einsum("bd,bkd->bk", queries, table[found]), atol=1e-4)
+
+
+@pytest.mark.parametrize("d", [3, 16, 50])
+@pytest.mark.parametrize("n_items", [70, 2_500])
+def test_a_row_has_the_same_bits_in_any_company(n_items: int, d: int) -> None:
+    rng = np.random.default_rng(2)
+    table = rng.normal(size=(n_items + 1, d)).astype(np.float32)
+    table[-20:] = table[1:21]  # equals, which the row decides
+    bias = np.zeros(n_items + 1, np.float32)
+    queries = rng.normal(size=(100, d)).astype(np.float32)
+    best = BestItems(table, bias, 64)
+    found, scores = best.of(queries)
+    for size in (1, 2, 3, 7, 64):
+        parts = [best.of(queries[begin : begin + size]) for begin in range(0, 100, size)]
+        assert np.array_equal(np.concatenate([rows for rows, _ in parts]), found)
+        assert np.array_equal(np.concatenate([logits for _, logits in parts]), scores)
+    every = np.tile(np.arange(1, n_items + 1), (100, 1))
+    logits = item_logits(queries, every, table, bias)
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :64]
+    assert np.array_equal(found, order + 1)
+    assert np.array_equal(scores, np.take_along_axis(logits, order, axis=1))
 
 
 def test_without_items_the_lists_are_empty() -> None:
