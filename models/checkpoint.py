@@ -96,7 +96,7 @@ class Run(Protocol):
     learner: Learner
     best: dict[str, Tensor]
     start: str
-    optimiser: torch.optim.Optimizer
+    optimiser: torch.optim.AdamW
     position: Position
     settings: Settings
     corpus: Corpus

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.loop import Settings
+from models.checkpoint import Settings
 from models.loss import for_catalogue
 
 

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from models import heads, loss
+from models.checkpoint import Epoch, Settings
 from models.corpus import Corpus
 from models.dataset import Goals, one_pass
 from models.export import UNKNOWN_ITEM
 from models.learner import Learner
-from models.loop import Epoch, Loop, Progress, Settings
+from models.loop import Loop, Progress
 from models.network import Network, NetworkConfig
 from models.processes import joined
 from models.splits import Split

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -175,6 +176,12 @@ def _ml_100k(file: EventFile, path: Path) -> Source:
 
 def _online_retail(file: EventFile, _path: Path) -> Source:
     cancelled = pl.col("InvoiceNo").str.starts_with("C")
+    properties: dict[str, Any] = {
+        "properties.product_id": pl.col("StockCode"),
+        "properties.price": file.numbers("UnitPrice"),
+        "properties.quantity": file.numbers("Quantity").abs(),
+        "properties.order_id": pl.col("InvoiceNo"),
+    }
     events = file.table.select(
         ROW,
         user_id=pl.col("CustomerID").str.strip_suffix(".0"),
@@ -182,12 +189,7 @@ def _online_retail(file: EventFile, _path: Path) -> Source:
         event=pl.when(cancelled)
         .then(pl.lit("Order Cancelled"))
         .otherwise(pl.lit("Order Completed")),
-        **{
-            "properties.product_id": pl.col("StockCode"),
-            "properties.price": file.numbers("UnitPrice"),
-            "properties.quantity": file.numbers("Quantity").abs(),
-            "properties.order_id": pl.col("InvoiceNo"),
-        },
+        **properties,
     )
     known = events.filter(pl.col("user_id").is_not_null())
     catalogue = (
@@ -200,17 +202,18 @@ def _online_retail(file: EventFile, _path: Path) -> Source:
 
 
 def _fraud_handbook(file: EventFile, path: Path) -> Source:
+    properties: dict[str, Any] = {
+        "properties.amount": file.numbers("TX_AMOUNT"),
+        "properties.terminal_id": pl.col("TERMINAL_ID"),
+        "properties.payment_id": pl.lit(None, pl.String),
+    }
     payments = file.table.select(
         ROW,
         user_id=pl.col("CUSTOMER_ID"),
         time_ms=file.times_ms("TX_DATETIME"),
         event=pl.lit("Payment Made"),
         suffix=pl.lit(""),
-        **{
-            "properties.amount": file.numbers("TX_AMOUNT"),
-            "properties.terminal_id": pl.col("TERMINAL_ID"),
-            "properties.payment_id": pl.lit(None, pl.String),
-        },
+        **properties,
     )
     confirmed = payments.filter(file.table["TX_FRAUD"] == "1").with_columns(
         (pl.lit(f"{path.name}:") + pl.col(ROW).cast(pl.String)).alias("properties.payment_id"),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -121,7 +122,7 @@ def _names(names: Iterable[str]) -> list[str]:
 def _fields(text: Path | BytesIO, separator: str, width: int, *, quoted: bool) -> Iterator[int]:
     """How many fields each row has, the header included; an empty one too many doesn't count."""
     csv.field_size_limit(_NO_LIMIT)
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     with content(text) as file, TextIOWrapper(file, "utf-8-sig", newline="") as lines:
         for row in csv.reader(lines, delimiter=separator, quoting=quoting):
             yield len(row) - (len(row) == width + 1 and not row[-1])

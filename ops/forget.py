@@ -99,7 +99,9 @@ def _clean(settings: Settings, topic: str, archive: Path) -> Erased | None:
     kept = window(archive, topic, settings.train) if settings.train.prune_archive else None
     client = settings.kafka.client()
     asyncio.run(
-        archive_topic(client, topic, archive, erased=erased, since_ms=kept and kept.kept_ms)
+        archive_topic(
+            client, topic, archive, erased=erased, since_ms=kept.kept_ms if kept else None
+        )
     )
     return erased
 

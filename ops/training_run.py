@@ -251,14 +251,14 @@ def _rerun(job: Job, plan: Plan, stages: Stages) -> tuple[Samples, Asked | None,
 
     records = archived_records(job.archive, job.topics[1])
     train, span = job.settings.train, plan.window
-    bounds = Bounds(train.max_events, train.max_points, span and span.begin_ms)
+    bounds = Bounds(train.max_events, train.max_points, span.begin_ms if span else None)
     state, steps = rerun(
         job.archive,
         job.settings,
         lambda done: stages.show(done / max(records, 1), f"{done:,} records"),
         ends=plan.ends,
         before_ms=plan.before_ms,
-        since_ms=span and span.read_ms,
+        since_ms=span.read_ms if span else None,
     )
     taught = (1 - job.settings.gate.window) * (1 - VALIDATION_SHARE)
     keeper = Keeper(1 - taught, QUESTIONS)

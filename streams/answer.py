@@ -206,7 +206,9 @@ class BoundModel:
         counters' score.
         """
         if self.model.ranker is not None:
-            ranked = self.model.ranker.score(candidate_features(pool, windows))
+            ranked: npt.NDArray[np.floating] = self.model.ranker.score(
+                candidate_features(pool, windows)
+            )
         else:
             more = pool.items.shape[1] - suggestions.scores.shape[1]
             counted = np.pad(suggestions.scores, ((0, 0), (0, more)))

@@ -91,7 +91,7 @@ class Covisits:
     @property
     def width(self) -> int:
         """K, most neighbours kept per item."""
-        return self._neighbours.shape[1]
+        return int(self._neighbours.shape[1])
 
     @property
     def nbytes(self) -> int:

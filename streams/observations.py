@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,7 @@ class BatchCounts:
             for each in fields(BatchCounts)
             if each.name not in ("dead_letters", "kinds", "ignored", "left_out")
         }
-        by_name: dict[str, Counter[str]] = {
+        by_name: dict[str, Any] = {
             name: sum((Counter(getattr(part, name)) for part in parts), Counter())
             for name in ("dead_letters", "ignored", "left_out")
         }

@@ -126,7 +126,7 @@ def _in_record(
     i = first
     while items[i] != item and not ends[i]:
         i += 1
-    return items[i] == item
+    return bool(items[i] == item)
 
 
 @kernel

@@ -42,7 +42,7 @@ from faust.app.base import BootStrategy
 from faust.types import AppT, ChannelT, StreamT
 
 from streams.batches import RecordBatch
-from streams.consumer import BatchConsumer, Delivery, Group
+from streams.consumer import BatchConsumer, Delivery, Group, Put
 
 __all__ = ["BatchConsumer", "Delivery", "Group", "RecordBatch", "batches", "install"]
 
@@ -72,7 +72,7 @@ def install(
     """
     app.boot_strategy = BootStrategy(app, enable_kafka=False)
     channel = app.channel(maxsize=queue_size)
-    consumer = BatchConsumer(topic, client, group, channel.put, **options)
+    consumer = BatchConsumer(topic, client, group, cast("Put", channel.put), **options)
     app.service(consumer)
     app.flow_control.resume()  # Faust's own consumer would; it starts suspended
     return consumer, channel

@@ -7,7 +7,7 @@ import io
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from models.loop import Epoch
+from models.checkpoint import Epoch
 
 
 def picture(curve: list[Epoch], name: str) -> bytes:
