@@ -5,7 +5,7 @@ Co-visitation counts how often an item came within a few events after another, n
 user's last items vote for what usually followed them. Looking forward only matters: counted both
 ways, the same votes lose a tenth of their quality (docs/lab-notes.md).
 
-The worker counts co-visitation itself (`streams/covisits.py`) and must: it keeps a bounded number
+The worker counts co-visitation itself (`streams/counters/item_counts.py`) and must: it keeps a bounded number
 of neighbours per item in compiled arrays, decays them and can undo a batch. These keep every
 pair, which no worker could: baselines, not the worker's counters.
 """
@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from models import metrics
-from models.covisitation import WINDOW, forward_counts
+from models.evaluation import metrics
+from models.ranking.covisitation import WINDOW, forward_counts
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

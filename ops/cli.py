@@ -29,27 +29,35 @@ class Entry:
 
 
 COMMANDS = {
-    "broker": Entry("ops.broker:broker", "A real local Kafka: start, stop, status."),
-    "topics": Entry("ops.topics:topics", "Create, check and list Hark's topics."),
-    "worker": Entry("ops.worker:worker", "Read events, publish recommendations and alerts."),
-    "train": Entry("ops.train:train", "Train a model version from the event log."),
-    "trainer": Entry("ops.trainer:trainer", "Train every day, with metrics."),
+    "broker": Entry("ops.local_kafka.broker:broker", "A real local Kafka: start, stop, status."),
+    "topics": Entry("ops.topics.command:topics", "Create, check and list Hark's topics."),
+    "worker": Entry(
+        "ops.worker_command:worker", "Read events, publish recommendations and alerts."
+    ),
+    "train": Entry("ops.training.train_command:train", "Train a model version from the event log."),
+    "trainer": Entry("ops.training.trainer_command:trainer", "Train every day, with metrics."),
     "evaluate": Entry(
-        "ops.evaluate:evaluate", "Measure Hark against simpler methods on a data set."
+        "ops.evaluation.command:evaluate", "Measure Hark against simpler methods on a data set."
     ),
-    "models": Entry("ops.models_cli:models", "List, show, promote, roll back and prune versions."),
-    "simulate": Entry("ops.simulate:simulate", "Publish the events of a synthetic shop."),
-    "replay": Entry("ops.replay:replay", "Publish a file's events."),
-    "tail": Entry("ops.tail:tail", "Print recommendations, alerts or dead letters."),
+    "models": Entry(
+        "ops.training.models_command:models", "List, show, promote, roll back and prune versions."
+    ),
+    "simulate": Entry("ops.simulator.command:simulate", "Publish the events of a synthetic shop."),
+    "replay": Entry("ops.publish.replay_command:replay", "Publish a file's events."),
+    "tail": Entry("ops.tail_command:tail", "Print recommendations, alerts or dead letters."),
     "dead-letters": Entry(
-        "ops.dead_letters:dead_letters", "List, show and replay what was refused."
+        "ops.dead_letters.command:dead_letters", "List, show and replay what was refused."
     ),
-    "pseudonym": Entry("ops.pseudonym:pseudonym", "What a user is called where ids are renamed."),
-    "forget": Entry("ops.forget:forget", "Erase a user, leave a tombstone, print a receipt."),
-    "demo": Entry("ops.demo:demo", "Everything at once, with a summary."),
-    "bench": Entry("ops.bench:bench", "Measure this machine."),
+    "pseudonym": Entry(
+        "ops.privacy.pseudonym_command:pseudonym", "What a user is called where ids are renamed."
+    ),
+    "forget": Entry(
+        "ops.privacy.forget_command:forget", "Erase a user, leave a tombstone, print a receipt."
+    ),
+    "demo": Entry("ops.demo.command:demo", "Everything at once, with a summary."),
+    "bench": Entry("ops.benchmarks.command:bench", "Measure this machine."),
     "schemas": Entry(
-        "ops.schemas_cli:schemas", "Write or check the JSON Schema and AsyncAPI files."
+        "ops.schemas_command:schemas", "Write or check the JSON Schema and AsyncAPI files."
     ),
 }
 

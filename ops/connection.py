@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ops.access import Access
-from ops.broker_state import read_state
-from streams.kafka_settings import Kafka
+from ops.local_kafka.access import Access
+from ops.local_kafka.state import read_state
+from streams.kafka.settings import Kafka
 from streams.settings import Settings, load_settings
 
 

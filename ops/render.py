@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from schemas.outputs import Alert, Recommendation
-from streams.log import Record
+from streams.kafka.log import Record
 
 _SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _FIRST_BYTES = 120

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from schemas.errors import ConfigError, RejectedRecord
-from schemas.tolerant import TolerantDecoder
+from schemas.events.tolerant import TolerantDecoder
 
 HEADER = "hark-control"
 FORGET = b"forget"

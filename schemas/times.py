@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
 
-from schemas.contract import LATEST_MS, OLDEST_MS
 from schemas.errors import Reason, RejectedRecord
+from schemas.events.contract import LATEST_MS, OLDEST_MS
 
 Unit = Literal["s", "ms", "us", "ns"]
 

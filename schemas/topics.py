@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from msgspec import Struct
 
-from schemas.events import Event, ItemUpsert
+from schemas.events.messages import Event, ItemUpsert
 from schemas.outputs import Alert, Recommendation
 
 _HOUR_MS = 3_600_000

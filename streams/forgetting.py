@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from schemas.codec import encode
 from schemas.control import HEADER, forgotten
-from schemas.kinds import Kind
+from schemas.events.codec import encode
+from schemas.events.kinds import Kind
 from schemas.outputs import Alert
-from streams.alerts import source
-from streams.batches import RecordBatch
-from streams.observations import BatchCounts
-from streams.outputs import Headers
+from streams.alerts.book import source
+from streams.kafka.producer import Headers
+from streams.monitoring.batch_counts import BatchCounts
 from streams.partition import PartitionState
+from streams.transport.record_batch import RecordBatch
 
 
 def pieces(batch: RecordBatch) -> Iterator[tuple[RecordBatch, str | None]]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from schemas.columns import EventColumns
+from schemas.events.columns import EventColumns
 from schemas.outputs import Alert
-from streams import counter_parts
-from streams.alerts import AlertBook
-from streams.capture import Captured, Marker, Shape
-from streams.counters import Counters
-from streams.histories import Applied, Histories
-from streams.pages import Written
-from streams.recommend import SentLists
-from streams.row_bytes import pack
+from streams.alerts.book import AlertBook
+from streams.checkpoints import counter_records
+from streams.checkpoints.capture import Captured, Marker, Shape
+from streams.checkpoints.pages import Written
+from streams.checkpoints.user_row_bytes import pack
+from streams.counters.counters import Counters
+from streams.histories.histories import Applied, Histories
+from streams.histories.user_index import NO_SLOT
+from streams.histories.user_rows import Departure
+from streams.recommendations.sent_lists import SentLists
 from streams.undo import Undo
-from streams.user_index import NO_SLOT
-from streams.user_rows import Departure
 
 
 class PartitionState:
@@ -97,7 +97,7 @@ class PartitionState:
         """A copy of what was touched since the last capture, for a checkpoint."""
         users = self.histories.user_rows
         slots, ids, leavers = users.capture()
-        tables, rest = counter_parts.capture(self.counters)
+        tables, rest = counter_records.capture(self.counters)
         return Captured(
             users=ids,
             rows=pack(users.rows, slots, self.sent.of(slots, users.owners[slots])),

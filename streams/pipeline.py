@@ -16,15 +16,15 @@ from typing import Any, TypeAlias, TypeVar
 
 import structlog
 
-from streams.batches import RecordBatch
-from streams.brake import Brake
-from streams.consumer import Delivery
-from streams.metrics import Metrics
-from streams.outputs import OutputProducer
+from streams.ingest.brake import Brake
+from streams.ingest.unmapped_names import UnmappedNames
+from streams.kafka.producer import OutputProducer
+from streams.monitoring.metrics import Metrics
 from streams.partition import PartitionState
-from streams.recommend import COUNTERS
+from streams.recommendations.sent_lists import COUNTERS
 from streams.scoring import Scored, Scorer
-from streams.unmapped_names import UnmappedNames
+from streams.transport.consumer import Delivery
+from streams.transport.record_batch import RecordBatch
 
 log = structlog.get_logger(__name__)
 MAX_CONFIRMING = 4

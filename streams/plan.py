@@ -7,17 +7,17 @@ from importlib.metadata import version
 from typing import Self
 
 from schemas.errors import ConfigError
-from schemas.kinds import Kind
+from schemas.events.kinds import Kind
 from schemas.topics import ALERTS, DEAD_LETTERS, RECOMMENDATIONS
-from streams.alerts import AlertBook
-from streams.counters import Counters
-from streams.histories import Histories
-from streams.items import ItemTable
+from streams.alerts.book import AlertBook
+from streams.alerts.thresholds import AlertPolicy
+from streams.counters.counters import Counters
+from streams.histories.decision_points import PointPolicy
+from streams.histories.histories import Histories
+from streams.histories.item_table import ItemTable
 from streams.partition import PartitionState
-from streams.points import PointPolicy
-from streams.recommend import Policy
+from streams.recommendations.sent_lists import Policy
 from streams.settings import AlertRule, Settings
-from streams.thresholds import AlertPolicy
 from streams.undo import Undo
 
 
@@ -102,7 +102,7 @@ def _kind(name: str) -> Kind:
     try:
         return Kind[name.upper()]
     except KeyError:
-        raise ConfigError(f"alerts.watch: no kind {name!r} (see schemas/kinds.py)") from None
+        raise ConfigError(f"alerts.watch: no kind {name!r} (see schemas/events/kinds.py)") from None
 
 
 def _policy(kind: str, rule: AlertRule) -> AlertPolicy:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import structlog
 
 from schemas.errors import HarkError
-from streams.app import Worker
 from streams.settings import Settings
+from streams.worker import Worker
 
 log = structlog.get_logger(__name__)
 Stopping = Callable[[float, Callable[[], str]], None]

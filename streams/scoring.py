@@ -13,26 +13,26 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from models.registry import Model
-from schemas.codec import EventDecoder
-from schemas.columns import EventColumns
+from models.registry.registry import Model
 from schemas.errors import EngineError, Reason
-from schemas.kinds import Kind
+from schemas.events.codec import EventDecoder
+from schemas.events.columns import EventColumns
+from schemas.events.kinds import Kind
 from streams import forgetting
-from streams.batches import RecordBatch
-from streams.dead_letter import dead_letter
-from streams.decide import Decider, Decisions, Record
-from streams.histories import Applied
-from streams.ingest import BatchDecoder, Decoded, Rejection
-from streams.isolate import Isolation, place
-from streams.items import ItemTable
-from streams.metrics import Metrics
-from streams.observations import BatchCounts
-from streams.outputs import Output
+from streams.decisions import Decider, Decisions, Record
+from streams.histories.decision_points import Task
+from streams.histories.histories import Applied
+from streams.histories.item_table import ItemTable
+from streams.ingest.dead_letters import dead_letter
+from streams.ingest.decode import BatchDecoder, Decoded, Rejection
+from streams.ingest.isolation import Isolation, place
+from streams.kafka.producer import Output
+from streams.monitoring.batch_counts import BatchCounts
+from streams.monitoring.metrics import Metrics
 from streams.partition import PartitionState
 from streams.plan import Plan
-from streams.points import Task
-from streams.recommend import COUNTERS
+from streams.recommendations.sent_lists import COUNTERS
+from streams.transport.record_batch import RecordBatch
 
 _LATE = "older than the user's newest event by more than state.late_s"
 _RANK = np.array([3, 1, 2], np.int8)  # by Outcome: a record is accepted if any of its rows is

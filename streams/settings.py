@@ -19,9 +19,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from schemas.contract import Contract, contract_from_names
-from streams.kafka_settings import Kafka
-from streams.section import Section
+from schemas.events.contract import Contract, contract_from_names
+from streams.kafka.section import Section
+from streams.kafka.settings import Kafka
 from streams.settings_errors import (
     CONFIG_FILE_VARIABLE,
     check_variables,
@@ -108,7 +108,7 @@ class Model(Section):
 
 
 class Gate(Section):
-    """When a new version may answer instead of the champion (`models/gate.py`).
+    """When a new version may answer instead of the champion (`models/evaluation/gate.py`).
 
     `window` is the newest share of the log's events, which judges and doesn't teach. Margins:
     `ranking` and `precision` are shares of the champion's figure, `ece` is absolute.

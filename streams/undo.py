@@ -4,7 +4,7 @@ Code that changes state records before each change what the state was; a failure
 back, the latest first. So undoing a batch costs what the batch touched, never what the partition
 holds.
 
-Three rules keep it right; `tests/state/test_stateful_classes.py` checks them on every class that
+Three rules keep it right; `tests/streams/test_stateful_classes.py` checks them on every class that
 takes an `Undo`, with bounds so small that every branch is reached.
 
 1. Record each attribute, each entry and each row before it changes, in the function that changes

@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from models import calibration, evaluation, labels
-from models.calibration import Calibration, sigmoid
-from models.evaluation import Figure
-from models.feature_table import NAMES
-from models.sequences import scale
-from models.stack import Mix, Stack
-from models.trees import Trees
-from ops import adapters
-from ops.adapters import Source
+from models.evaluation import intervals
+from models.evaluation.intervals import Figure
+from models.features.model_inputs import scale
+from models.features.table import NAMES
+from models.heads import calibration
+from models.heads.calibration import Calibration, sigmoid
+from models.heads.stack import Mix, Stack
+from models.heads.trees import Trees
+from models.training import labels
 from ops.evaluation.file_log import rerun_file
-from ops.evaluation.reliability import diagram
+from ops.evaluation.pictures import diagram
 from ops.evaluation.report import HARK, Report, Row
+from ops.event_files import adapters
+from ops.event_files.adapters import Source
 from schemas.column_rows import Columns
 from streams.settings import Settings
 
@@ -232,9 +234,9 @@ def _recency(training: Cuts, asked: Cuts, _seed: int) -> Floats:
 
 
 def _figures(said: Floats, asked: Cuts) -> dict[str, Figure]:
-    found = evaluation.probabilities(said, asked.churned, asked.users)
-    return found | evaluation.at_budget(said, asked.churned, asked.users, BUDGET)
+    found = intervals.probabilities(said, asked.churned, asked.users)
+    return found | intervals.at_budget(said, asked.churned, asked.users, BUDGET)
 
 
 def _ece(said: Floats, asked: Cuts) -> Figure:
-    return evaluation.probabilities(said, asked.churned, asked.users)["ece"]
+    return intervals.probabilities(said, asked.churned, asked.users)["ece"]

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ops.adapters import Source
-from ops.feed import catalogue_records
-from ops.rerun import BATCH_RECORDS, Rerun, Step
-from ops.segment import records
+from ops.archive.rerun import BATCH_RECORDS, Rerun, Step
+from ops.event_files.adapters import Source
+from ops.publish.feed import catalogue_records
+from ops.publish.segment import records
 from schemas.topics import EVENTS, ITEMS
 from streams.settings import Settings
 

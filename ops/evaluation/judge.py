@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from models import metrics
-from models.candidates import Pool, candidate_features
-from models.engine import Scores
-from models.ranker import Ranker
+from models.engines.engine import Scores
+from models.evaluation import metrics
+from models.ranking.candidates import Pool, candidate_features
+from models.ranking.ranker import Ranker
 from ops.evaluation.report import HARK
-from ops.questions import Asked
-from ops.ranks import SIMPLE, ranks_by, ranks_of
-from streams.answer import BoundModel
-from streams.candidates import Source, Suggestions
-from streams.parts import Part
-from streams.suggest import suggest
+from ops.training.questions import Asked
+from ops.training.ranks import SIMPLE, ranks_by, ranks_of
+from streams.counters.item_view import Part
+from streams.counters.suggest import suggest
+from streams.counters.suggestions import Source, Suggestions
+from streams.serving.bound_model import BoundModel
 
 Ints = npt.NDArray[np.int64]
 BATCH = 256
@@ -27,7 +27,7 @@ SOURCES = {
     "popularity": Source.POPULAR,
     "own items": Source.OWN_RECENT,
 }
-"""Which candidates nobody but a part of `models.candidates.PARTS` proposed."""
+"""Which candidates nobody but a part of `models.ranking.candidates.PARTS` proposed."""
 
 
 @dataclass(slots=True)

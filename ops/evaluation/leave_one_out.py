@@ -17,23 +17,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models import covisitation, evaluation, export, metrics, recipe, train
-from models.candidates import Pool, candidate_features
-from models.features import FEATURE_SET_HASH, NAMES
-from models.network import NetworkConfig
-from models.onnx_engine import OnnxEngine
-from models.ranker import Ranker
-from models.registry import Model
-from models.sequences import N_GAPS, N_HOURS, ModelInputs
-from models.splits import Split, split_items
-from models.train import Fitted
+from models.engines.onnx import OnnxEngine
+from models.evaluation import intervals, metrics
+from models.features.features import FEATURE_SET_HASH, NAMES
+from models.features.model_inputs import N_GAPS, N_HOURS, ModelInputs
+from models.network import export
+from models.network.network import NetworkConfig
+from models.ranking import covisitation
+from models.ranking.candidates import Pool, candidate_features
+from models.ranking.ranker import Ranker
+from models.registry.registry import Model
+from models.training import recipe, train
+from models.training.splits import Split, split_items
+from models.training.train import Fitted
 from ops.baselines import Neighbours
-from ops.evaluation import orders, training_curve
+from ops.evaluation import order_file, training_curve
+from ops.evaluation.order_file import Orders
 from ops.evaluation.order_log import Asker, Moment, OrderLog
-from ops.evaluation.orders import Orders
 from ops.evaluation.report import HARK, Report, Row, Show, Task
-from ops.ranking import Lessons, Ranking, choose
-from schemas.kinds import N_KINDS
+from ops.training.ranking import Lessons, Ranking, choose
+from schemas.events.kinds import N_KINDS
 from streams.settings import Settings, load_settings
 
 Ints = npt.NDArray[np.int64]
@@ -62,7 +65,7 @@ def beauty(task: Task, show: Show) -> Report:
 
 def leave_one_out(name: str, task: Task, show: Show) -> Report:
     """Train on all but two items of each user, choose on the second last, test on the last."""
-    everything = orders.read(task.file)
+    everything = order_file.read(task.file)
     known, training = everything.without_last(1), everything.without_last(2)
     started = time.monotonic()
     fitted, chosen = fit(known, training, task.seed, show)
@@ -113,7 +116,7 @@ def settled() -> Settings:
 def fit(known: Orders, training: Orders, seed: int, show: Show) -> tuple[Fitted, recipe.Recipe]:
     """Train the network the nightly way; the second last items of all users validate."""
     chosen = recipe.choose(len(training), training.n_items, seed=seed)
-    corpus = orders.corpus(known)
+    corpus = order_file.corpus(known)
     rows, _, _ = split_items(corpus, 0)
     held = known.from_end() == 1  # asks for the validation item
     nobody = np.zeros(len(corpus), dtype=np.bool_)
@@ -203,9 +206,9 @@ class Ranked:
     coverage: dict[str, float]
     reached: float
 
-    def figures(self, method: str, users: slice | Ints) -> dict[str, evaluation.Figure]:
+    def figures(self, method: str, users: slice | Ints) -> dict[str, intervals.Figure]:
         ranks = self.ranks[method]
-        return evaluation.ranking(ranks[users], np.arange(len(ranks))[users])
+        return intervals.ranking(ranks[users], np.arange(len(ranks))[users])
 
 
 def rank(

@@ -9,25 +9,25 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models.candidates import Pool, candidate_features
-from models.engine import Scores
-from models.ranker import Ranker
-from models.registry import Model
-from models.sequences import EPOCH_HOUR, HOUR_S, WEEK_HOURS, ModelInputs
-from models.windows import Windows
-from ops.evaluation.orders import Orders
+from models.engines.engine import Scores
+from models.features.model_inputs import EPOCH_HOUR, HOUR_S, WEEK_HOURS, ModelInputs
+from models.features.windows import Windows
+from models.ranking.candidates import Pool, candidate_features
+from models.ranking.ranker import Ranker
+from models.registry.registry import Model
+from ops.archive.rerun import BATCH_RECORDS, Rerun
+from ops.evaluation.order_file import Orders
 from ops.evaluation.timeline import ITEM
-from ops.rerun import BATCH_RECORDS, Rerun
-from ops.segment import records
+from ops.publish.segment import records
 from schemas.topics import EVENTS
-from streams.answer import BoundModel
-from streams.candidates import Suggestions
-from streams.counters import CANDIDATES
-from streams.items import ItemTable
-from streams.parts import Part
-from streams.points import PointPolicy
+from streams.counters.counters import CANDIDATES
+from streams.counters.item_view import Part
+from streams.counters.suggest import LEADERS, suggest
+from streams.counters.suggestions import Suggestions
+from streams.histories.decision_points import PointPolicy
+from streams.histories.item_table import ItemTable
+from streams.serving.bound_model import BoundModel
 from streams.settings import Settings
-from streams.suggest import LEADERS, suggest
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

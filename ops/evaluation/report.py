@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.evaluation import Figure
-from ops.event_file import AS_IT_STANDS, HowToRead
+from models.evaluation.intervals import Figure
+from ops.event_files.event_file import AS_IT_STANDS, HowToRead
 
 HARK = "hark"
 """The row of what the worker would have said."""

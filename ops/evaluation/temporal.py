@@ -18,22 +18,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models import build, registry
-from models.candidates import PARTS
-from models.labels import UNKNOWN
-from models.recipe import Recipe
-from ops import ranking
-from ops.adapters import Source
+from models.ranking.candidates import PARTS
+from models.registry import registry
+from models.training import build
+from models.training.labels import UNKNOWN
+from models.training.recipe import Recipe
+from ops.archive.rerun import Rerun, Step
 from ops.evaluation.file_log import rerun_file
 from ops.evaluation.judge import Judge
 from ops.evaluation.timeline import ITEM, Ints, Timeline
-from ops.questions import Asked, Keeper
-from ops.rerun import Rerun, Step
-from ops.samples import LabelRules, Samples, collect
+from ops.event_files.adapters import Source
+from ops.training import ranking
+from ops.training.questions import Asked, Keeper
+from ops.training.samples import LabelRules, Samples, collect
 from schemas.errors import ConfigError
-from schemas.kinds import Kind
-from streams.answer import BoundModel
-from streams.points import PointPolicy, Task
+from schemas.events.kinds import Kind
+from streams.histories.decision_points import PointPolicy, Task
+from streams.serving.bound_model import BoundModel
 from streams.settings import Settings
 
 EVERY_EVENT = PointPolicy(watch=frozenset(), ask=frozenset(Kind))

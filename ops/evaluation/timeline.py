@@ -54,7 +54,7 @@ class Timeline:
 
     @classmethod
     def of(cls, events: pl.DataFrame) -> Self:
-        """The timeline of an event frame (`ops.adapters.Source.events`)."""
+        """The timeline of an event frame (`ops.event_files.adapters.Source.events`)."""
         if ITEM not in events.columns:
             raise ConfigError("lists need items: name their column with --map item=...")
         users, items = _numbers(events["user_id"]), _numbers(events[ITEM])

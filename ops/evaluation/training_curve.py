@@ -7,7 +7,7 @@ import io
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from models.checkpoint import Epoch
+from models.training.checkpoint import Epoch
 
 
 def picture(curve: list[Epoch], name: str) -> bytes:

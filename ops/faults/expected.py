@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ops.faults.evidence import Evidence, evidence
-from schemas.codec import EventDecoder
-from streams.batches import FetchedRecord, fold
-from streams.items import ItemTable
-from streams.metrics import Metrics
+from schemas.events.codec import EventDecoder
+from streams.histories.item_table import ItemTable
+from streams.monitoring.metrics import Metrics
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.scoring import Scorer
 from streams.settings import Settings
+from streams.transport.record_batch import FetchedRecord, fold
 
 
 class Expected:

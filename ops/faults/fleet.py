@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from ops.child import Child
+from ops.child_process import Child
 from schemas.errors import TransientError
 from streams.settings import Settings
 

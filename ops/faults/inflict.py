@@ -14,7 +14,7 @@ from ops.faults.log_reader import in_sync
 from ops.faults.producer import Background
 from ops.faults.relay import Relay
 from ops.faults.script import ENDS, TO_A_BROKER, Action, Step
-from ops.local_kafka import LocalKafka
+from ops.local_kafka.cluster import LocalKafka
 
 Tell = Callable[[str, float], None]
 """Told what happens, and the share of the script that is done."""

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ops.faults.audit import digest
-from ops.pace import Pace, at_rate
-from ops.publish import Publisher
-from ops.segment import Records
+from ops.publish.pace import Pace, at_rate
+from ops.publish.publisher import Publisher
+from ops.publish.segment import Records
 from schemas.errors import TransientError
 
 T = TypeVar("T")

@@ -8,13 +8,13 @@ import numpy as np
 
 from ops.faults.expected import Expected
 from schemas.topics import topics
-from streams.app import Worker
-from streams.histories import Histories
-from streams.items import NO_ITEM, ItemTable
+from streams.histories.histories import Histories
+from streams.histories.item_table import NO_ITEM, ItemTable
+from streams.histories.user_rows import Rows
+from streams.kafka.cluster_check import check_cluster
 from streams.partition import PartitionState
 from streams.settings import Settings
-from streams.startup import check_cluster
-from streams.user_rows import Rows
+from streams.worker import Worker
 
 
 async def recover(settings: Settings, partitions: int) -> dict[int, PartitionState]:

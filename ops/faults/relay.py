@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from ops.kafka_config import HOST, Node
+from ops.local_kafka.config import HOST, Node
 
 _CHUNK = 65_536
 

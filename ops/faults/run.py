@@ -17,11 +17,11 @@ from ops.faults.producer import Background, Ledger, produce
 from ops.faults.relay import Relay
 from ops.faults.script import script
 from ops.faults.workload import Workload
-from ops.local_kafka import LocalKafka
-from ops.topic_admin import create_topics
+from ops.kafka_admin.topics import create_topics
+from ops.local_kafka.cluster import LocalKafka
 from schemas.errors import TransientError
 from schemas.topics import EVENTS, TopicSpec, topics
-from streams.kafka_settings import Kafka
+from streams.kafka.settings import Kafka
 from streams.settings import Http, Model, Recommend, Settings, State
 
 BROKERS = 3

@@ -15,8 +15,8 @@ from itertools import count
 
 import numpy as np
 
-from ops.segment import Records
-from ops.simulation import START_MS
+from ops.publish.segment import Records
+from ops.simulator.simulation import START_MS
 
 STEP_MS = 1_000
 _LATE_MS = 8 * 86_400_000

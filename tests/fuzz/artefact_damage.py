@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from models import artefact
-from models.features import FEATURE_SET_HASH
+from models.features.features import FEATURE_SET_HASH
+from models.storage import artefact
 
 Files = dict[str, bytes]
 _SCALARS: list[Any] = [

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models import registry
-from models.stack import HEADS
+from models.heads.stack import HEADS
+from models.registry import registry
 from schemas.errors import ArtefactError, EngineError
 from tests.fuzz.artefact_damage import Files, damage
 
@@ -55,7 +55,7 @@ def check(rng: random.Random, root: Path, one: Files, other: Files) -> str:
 
 def _answers(model: registry.Model) -> str:
     """Whether a version that was taken answers as its golden outputs say, and sanely."""
-    from models import golden
+    from models.engines import golden
 
     inputs, wanted = golden.from_bytes((model.directory / "golden.npz").read_bytes())
     scores = model.engine.score(inputs)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import xxhash
 
-from schemas.contract import Contract
 from schemas.errors import Reason
-from schemas.kinds import Kind
+from schemas.events.contract import Contract
+from schemas.events.kinds import Kind
 from tests.fuzz.plain_values import Refused, number_of, time_ms_of
 
 DEEP = 150

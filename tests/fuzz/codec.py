@@ -8,11 +8,11 @@ from itertools import groupby
 
 import numpy as np
 
-from schemas.codec import EventDecoder
-from schemas.columns import EventColumns
-from schemas.contract import Contract
-from schemas.kinds import N_KINDS
-from streams.ingest import BatchDecoder, Decoded, decode_batch
+from schemas.events.codec import EventDecoder
+from schemas.events.columns import EventColumns
+from schemas.events.contract import Contract
+from schemas.events.kinds import N_KINDS
+from streams.ingest.decode import BatchDecoder, Decoded, decode_batch
 from tests.fuzz.by_the_book import Row, Unsure, read
 from tests.fuzz.codec_inputs import Batch, make_batch
 from tests.fuzz.plain_values import Refused

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas import examples
+from schemas.documents import examples
 
 NOW_MS = 1_790_000_000_000
 _VALID = list(examples.valid("events").values())

@@ -13,7 +13,7 @@ import sys
 
 import atheris
 
-from schemas import examples
+from schemas.documents import examples
 
 with atheris.instrument_imports(include=["schemas", "streams"]):
     from tests.fuzz import codec

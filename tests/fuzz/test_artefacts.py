@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import artefact, registry, tree_text
-from models.arrays import from_npy, from_npz
-from models.calibration import Calibration
-from models.feature_table import NAMES
+from models.features.table import NAMES
+from models.heads import tree_text
+from models.heads.calibration import Calibration
+from models.registry import registry
+from models.storage import artefact
+from models.storage.arrays import from_npy, from_npz
 from schemas.errors import ArtefactError
 from tests.fuzz import artefacts
 from tests.fuzz.isolated import hunt

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas import examples
+from schemas.documents import examples
 from tests.fuzz import codec
 from tests.fuzz.codec_inputs import NOW_MS, Batch, make_batch
 from tests.fuzz.isolated import hunt

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import torch
 
-from models import artefact, export, golden
-from models.calibration import Calibration
-from models.features import FEATURE_SET_HASH
-from models.onnx_engine import OnnxEngine
-from models.stack import Mix, Stack
+from models.engines import golden
+from models.engines.onnx import OnnxEngine
+from models.features.features import FEATURE_SET_HASH
+from models.heads.calibration import Calibration
+from models.heads.stack import Mix, Stack
+from models.network import export
+from models.storage import artefact
 from tests.models import world
 
 

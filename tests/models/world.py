@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from models.corpus import Corpus, Points
-from models.feature_table import FEATURES
-from models.network import Network, NetworkConfig
-from models.sequences import N_GAPS, N_HOURS, ModelInputs, gap_buckets, scale
-from models.trees import Trees
-from schemas.kinds import N_KINDS
+from models.features.model_inputs import N_GAPS, N_HOURS, ModelInputs, gap_buckets, scale
+from models.features.table import FEATURES
+from models.heads.trees import Trees
+from models.network.network import Network, NetworkConfig
+from models.training.corpus import Corpus, Points
+from schemas.events.kinds import N_KINDS
 
 N_FEATURES = len(FEATURES)
 DAY_S = 86_400

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from schemas.codec import EventDecoder
-from schemas.contract import Contract
+from schemas.documents.json_schema import schema_files
 from schemas.errors import Reason, RejectedRecord
-from schemas.json_schema import schema_files
+from schemas.events.codec import EventDecoder
+from schemas.events.contract import Contract
 
 CHECK = Draft202012Validator(json.loads(schema_files()["events.v1.schema.json"]))
 DECODER = EventDecoder(Contract())

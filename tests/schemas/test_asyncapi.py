@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.asyncapi import document
+from schemas.documents.asyncapi import document
 from schemas.topics import CONTRACT
 
 DOCUMENT = document()

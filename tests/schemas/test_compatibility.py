@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ops.schemas_cli import schemas
-from schemas import asyncapi, json_schema
-from schemas.compatibility import Comparison, Direction
+from ops.schemas_command import schemas
+from schemas.documents import asyncapi, json_schema
+from schemas.documents.compatibility import Comparison, Direction
 
 RELEASED = Path(__file__).parent / "released"
 Change = Callable[[dict[str, Any]], object]

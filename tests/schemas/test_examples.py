@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from schemas import examples
-from schemas.codec import EventDecoder, encode
-from schemas.contract import Contract
+from schemas.documents import examples
+from schemas.documents.json_schema import schema_files
 from schemas.errors import Reason
-from schemas.json_schema import schema_files
-from schemas.kinds import Kind
+from schemas.events.codec import EventDecoder, encode
+from schemas.events.contract import Contract
+from schemas.events.kinds import Kind
 from schemas.topics import CONTRACT, EVENTS, ITEMS
-from streams.ingest import decode_batch
+from streams.ingest.decode import decode_batch
 
 BROKER_MS = 1_791_000_000_000
 WITH_VALUE = [spec for spec in CONTRACT if spec.value]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.access import Access
-from ops.local_kafka import LocalKafka
+from ops.local_kafka.access import Access
+from ops.local_kafka.cluster import LocalKafka
 from tests.security.roles import Roles
 
 

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ops.access import ADMIN, Access
-from ops.acls import Binding, grant
-from ops.topic_admin import create_topics
+from ops.kafka_admin.acls import Binding, grant
+from ops.kafka_admin.topics import create_topics
+from ops.local_kafka.access import ADMIN, Access
 from schemas.roles import rights
 from schemas.topics import topics
-from streams.kafka_settings import Kafka
-from streams.reach import reached
+from streams.kafka.connect import reached
+from streams.kafka.settings import Kafka
 
 ROOT = Path(__file__).parents[2]
 

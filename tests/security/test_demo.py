@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ops.access import Access
-from ops.acls import Binding, held
-from streams.kafka_settings import Kafka
-from streams.reach import reached
+from ops.kafka_admin.acls import Binding, held
+from ops.local_kafka.access import Access
+from streams.kafka.connect import reached
+from streams.kafka.settings import Kafka
 
 pytest.importorskip("torch", reason="the demo trains: pip install 'hark[train]'")
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from ops.access import Access
-from ops.local_kafka import LocalKafka
-from ops.ports import free_ports
+from ops.local_kafka.access import Access
+from ops.local_kafka.cluster import LocalKafka
+from ops.local_kafka.ports import free_ports
 from schemas.errors import ConfigError, TransientError
-from streams.kafka_settings import Kafka
-from streams.reach import reached
+from streams.kafka.connect import reached
+from streams.kafka.settings import Kafka
 from tests.security.roles import Roles, hark
 
 WRONG = "not-the-password-4711"

@@ -19,11 +19,11 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.fetch import FetchRequest
 
-from ops.topic_admin import create_topics, find_differences
+from ops.kafka_admin.topics import create_topics, find_differences
 from schemas.errors import ConfigError
 from schemas.roles import ROLES, reader_groups, rights, unknown_roles
 from schemas.topics import TOPICS, state_transaction, topics
-from streams.reach import reached
+from streams.kafka.connect import reached
 from tests.security.roles import Roles
 
 WRITES = {

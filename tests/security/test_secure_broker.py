@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 
-from ops.access import Access
-from ops.certificates import Authority
 from ops.cli import hark
+from ops.local_kafka.access import Access
+from ops.local_kafka.certificates import Authority
 from schemas.errors import ConfigError
 from schemas.roles import ROLES
 
@@ -85,7 +85,7 @@ def test_certificates_are_kept_until_they_end_soon(
     assert access.certificate_file("worker").read_bytes() == first
     certificate = x509.load_pem_x509_certificate(first)
     left = certificate.not_valid_after_utc - dt.datetime.now(dt.UTC)
-    monkeypatch.setattr("ops.certificates.RENEWED_BEFORE", left + dt.timedelta(hours=1))
+    monkeypatch.setattr("ops.local_kafka.certificates.RENEWED_BEFORE", left + dt.timedelta(hours=1))
     access.create()
     assert access.certificate_file("worker").read_bytes() != first
 

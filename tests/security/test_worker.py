@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ops.acls import Binding, revoke
-from ops.feed import feed
-from ops.publish import Publisher
-from ops.simulation import simulate_events
+from ops.kafka_admin.acls import Binding, revoke
+from ops.publish.feed import feed
+from ops.publish.publisher import Publisher
+from ops.simulator.simulation import simulate_events
 from schemas.roles import Operation, Resource, Right
 from schemas.topics import ALERTS, RECOMMENDATIONS, topics
-from streams.reach import reached
-from tests.clients.worker import worker
+from streams.kafka.connect import reached
+from tests.end_to_end.test_group import outcomes, until
+from tests.end_to_end.worker import worker
 from tests.security.roles import Roles, hark
-from tests.worker.test_group import outcomes, until
 
 EVENTS = 1_000
 

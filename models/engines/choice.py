@@ -1,0 +1,93 @@
+"""Which engine runs a model version here: TensorRT where it works, else ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from models.engines import golden
+from models.engines.engine import Engine
+from models.engines.gpu_probe import Gpu, probe
+from models.engines.onnx import OnnxEngine
+from schemas.errors import ArtefactError, EngineError
+
+Choice = Literal["auto", "onnx", "tensorrt"]
+EngineFactory = Callable[
+    [Mapping[str, bytes], npt.NDArray[np.float32], npt.NDArray[np.float32]], Engine
+]
+"""From the artefact's files, item table and item bias to an engine that is ready."""
+
+
+def open_onnx(
+    files: Mapping[str, bytes],
+    item_table: npt.NDArray[np.float32],
+    item_bias: npt.NDArray[np.float32],
+) -> OnnxEngine:
+    """ONNX Runtime on the CPU."""
+    return OnnxEngine(files["model.onnx"], item_table, item_bias)
+
+
+def opener(
+    choice: Choice,
+    plans: Path,
+    tell: Callable[[str], None],
+    *,
+    look: Callable[[], Gpu] = probe,
+) -> EngineFactory:
+    """What opens engines as `choice` says; `auto` and `tensorrt` both fall back.
+
+    Parameters
+    ----------
+    plans
+        Directory of the plan cache.
+    tell
+        Called with the reason, once for each new one, when TensorRT was wanted and isn't used.
+    look
+        Finds the GPU, or says why not.
+    """
+    if choice == "onnx":
+        return open_onnx
+    told: set[str] = set()
+
+    def open_engine(
+        files: Mapping[str, bytes],
+        item_table: npt.NDArray[np.float32],
+        item_bias: npt.NDArray[np.float32],
+    ) -> Engine:
+        try:
+            return _open_tensorrt(files, item_table, item_bias, look(), plans)
+        except (EngineError, ArtefactError) as error:
+            why = str(error)
+        if why not in told:
+            told.add(why)
+            tell(why)
+        return open_onnx(files, item_table, item_bias)
+
+    return open_engine
+
+
+def _open_tensorrt(
+    files: Mapping[str, bytes],
+    item_table: npt.NDArray[np.float32],
+    item_bias: npt.NDArray[np.float32],
+    gpu: Gpu,
+    plans: Path,
+) -> Engine:
+    from models.engines.tensorrt import TensorRTEngine
+
+    stored = files["golden.npz"]
+    inputs, _ = golden.from_bytes(stored)
+    engine = TensorRTEngine(
+        files["model.fp16.onnx"],
+        item_table,
+        item_bias,
+        n_features=inputs.features.shape[1],
+        gpu=gpu,
+        plans=plans,
+    )
+    golden.check_golden(stored, engine, {}, "on TensorRT")
+    return engine

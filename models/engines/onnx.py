@@ -1,0 +1,125 @@
+"""The CPU engine: ONNX Runtime on one thread, short histories in short arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from models.engines.best_items import BestItems
+from models.engines.engine import FP32, MAX_CANDIDATES, Scores
+from models.features.model_inputs import ModelInputs
+from schemas.errors import EngineError
+
+# Unless it is told before it loads, it sends usage events to its maker over the network.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
+
+TOKENS = 512
+"""Events at once: what a layer makes of them stays in the processor's own memory, which halves
+the time of long histories (docs/lab-notes.md)."""
+LENGTHS = np.array([8, 16, 32, 48, 64])
+"""Histories are padded to one of these, by their own length alone."""
+OUTPUTS = ("candidates", "scores", "queries", "churn_logit", "risk_logit")
+_ENCODED = ["queries", "churn_logit", "risk_logit"]
+
+
+class OnnxEngine:
+    """Runs an exported network (`models/network/export.py`) on ONNX Runtime, one thread at a time.
+
+    Here the graph is given no candidates to choose from: they are selected beside it, for all
+    rows at once, where the table is read once and in the order that suits it.
+
+    Parameters
+    ----------
+    onnx_model
+        The serialised graph.
+    item_table, item_bias
+        float32 (N + 1, d) and (N + 1,): inputs, not weights, so that a catalogue can grow without
+        another graph. Row 0 is the unknown item and is never a candidate.
+    """
+
+    backend = "onnx"
+    tolerance = FP32
+
+    def __init__(
+        self,
+        onnx_model: bytes,
+        item_table: npt.NDArray[np.float32],
+        item_bias: npt.NDArray[np.float32],
+    ) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(
+                onnx_model, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime refuses the model: {_line(error)}") from error
+        self._d = item_table.shape[1]
+        catalogue = {
+            "item_table": np.ascontiguousarray(item_table),
+            "candidate_table": np.zeros((MAX_CANDIDATES, self._d), np.float32),
+            "candidate_bias": np.zeros(MAX_CANDIDATES, np.float32),
+        }
+        self._catalogue = {
+            name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in catalogue.items()
+        }
+        self._best = BestItems(item_table, item_bias, MAX_CANDIDATES)
+
+    def score(self, inputs: ModelInputs) -> Scores:
+        """Answer every row, few at a time.
+
+        Raises
+        ------
+        EngineError
+            When ONNX Runtime fails; nothing is half answered.
+        """
+        queries = np.zeros((len(inputs), self._d), np.float32)
+        churn, risk = np.zeros((2, len(inputs)), np.float32)
+        for rows, length in _chunks(inputs.lengths):
+            queries[rows], churn[rows], risk[rows] = self._encode(inputs, rows, length)
+        return Scores(*self._best.of(queries), queries, churn, risk)
+
+    def _encode(
+        self, inputs: ModelInputs, rows: npt.NDArray[np.int64], length: int
+    ) -> list[npt.NDArray[np.float32]]:
+        feeds = {
+            "item_rows": inputs.item_rows[rows, :length],
+            "kinds": inputs.kinds[rows, :length],
+            "gaps": inputs.gaps[rows, :length],
+            "hours": inputs.hours[rows, :length],
+            "amounts": inputs.amounts[rows, :length],
+            "features": inputs.features[rows],
+            "lengths": inputs.lengths[rows],
+        }
+        values = {
+            name: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+            for name, array in feeds.items()
+        }
+        try:
+            answers = self._session.run_with_ort_values(_ENCODED, values | self._catalogue)
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed on {len(rows)} rows: {_line(error)}") from error
+        return [answer.numpy() for answer in answers]
+
+
+def _line(error: Exception) -> str:
+    return f"{' '.join(str(error).split()):.300}"
+
+
+def _chunks(lengths: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+    """Row indices by padded length, about `TOKENS` events at a time, with that length."""
+    if len(lengths) and int(lengths.max()) > LENGTHS[-1]:
+        raise EngineError(f"a history of {int(lengths.max())} events; at most {LENGTHS[-1]} fit")
+    padded = LENGTHS[np.searchsorted(LENGTHS, lengths)]
+    for length in LENGTHS.tolist():
+        rows = np.flatnonzero(padded == length)
+        step = TOKENS // length
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step], length

@@ -1,0 +1,154 @@
+"""The network as it is served: one answer per history, arranged for speed.
+
+The same function as `Network.encode` and `Network.answer`, by the same weights, as ONNX Runtime
+runs it fastest: all tokens in one flat array, so that every dense layer is one product with its
+bias and its ReLU inside; the attention's scale inside the query's weights; keys and values by
+weights of their own, so that nothing is cut apart. Every export is compared with the network.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own idiom
+
+from models.network.network import MASKED, Head, Layer, Network
+
+UNSEEN = -60.0
+"""What `MASKED` becomes. exp() of it is below 1e-26 of the rest: nothing in fp32. exp() of
+`MASKED` itself ends in denormal numbers, at which processors take seven times as long."""
+
+
+class Served(nn.Module):
+    """Histories in, answers at the newest event out; the catalogue is an input.
+
+    It comes in twice, for reading events and for choosing candidates, so that who chooses
+    elsewhere (`OnnxEngine`) need not pay for it here.
+
+    Parameters
+    ----------
+    network
+        Trained.
+    candidates
+        K.
+    dtype
+        Of the encoder and the heads: fp16 for a GPU. Inputs and outputs are fp32 all the same,
+        and so is the choice among items: fp16 would make ties of close ones.
+    """
+
+    def __init__(
+        self, network: Network, candidates: int, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).to(dtype)
+        # Features span more than fp16 holds until they are standardised.
+        self.network.feature_mean = network.feature_mean
+        self.network.feature_scale = network.feature_scale
+        self.candidates = candidates
+        self.dtype = dtype
+
+    def forward(
+        self,
+        item_rows: Tensor,
+        kinds: Tensor,
+        gaps: Tensor,
+        hours: Tensor,
+        amounts: Tensor,
+        features: Tensor,
+        lengths: Tensor,
+        item_table: Tensor,
+        candidate_table: Tensor,
+        candidate_bias: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        net = self.network
+        b, length = item_rows.shape
+        before = torch.cat([torch.zeros_like(gaps[:, :1]), gaps[:, :-1]], dim=1)
+        x = (
+            F.embedding(item_rows.reshape(-1), item_table.to(self.dtype))
+            + net.kind(kinds.reshape(-1))
+            + net.gap(before.reshape(-1))
+            + net.hour(hours.reshape(-1))
+            + net.amount(amounts.reshape(-1, 1).to(self.dtype))
+        )  # (B * L, d)
+        for layer in net.below:
+            assert isinstance(layer, Layer)
+            x = _layer(layer, x, b, _mask(layer)[:, :length, :length])
+        newest = lengths - 1  # (B,)
+        known = net.standardise(features).to(self.dtype)
+        since = gaps.gather(1, newest.unsqueeze(1)).reshape(-1)
+        asking = x[torch.arange(b, device=x.device) * length + newest]
+        asking = asking + net.features(known) + net.since(since)  # (B, d)
+        seen = _mask(net.last).transpose(0, 1)[newest][:, :, :length]  # (B, h, L)
+        state = net.norm(_newest(net.last, asking, x, b, seen))
+        queries = net.item(state).float()
+        logits = F.linear(queries, candidate_table, candidate_bias)
+        scores, candidates = logits.topk(self.candidates, dim=1)
+        return (
+            candidates,
+            scores,
+            queries,
+            _logit(net.churn, state, known),
+            _logit(net.risk, state, known),
+        )
+
+
+def _layer(layer: Layer, events: Tensor, b: int, mask: Tensor) -> Tensor:
+    """`Layer.forward` over flat tokens `events` (B * L, d), all of which ask."""
+    d = layer.query.out_features  # of the weights, not of the tensor: a constant of the graph
+    scale = (d // layer.heads) ** -0.5
+    seen = layer.norm_attention(events)
+    (key, value), (key_bias, value_bias) = (
+        layer.key_value.weight.chunk(2),
+        layer.key_value.bias.chunk(2),
+    )
+
+    def heads(x: Tensor) -> Tensor:
+        return x.view(b, -1, layer.heads, d // layer.heads)
+
+    query = heads(F.linear(seen, layer.query.weight * scale, layer.query.bias * scale))
+    keys = heads(F.linear(seen, key, key_bias)).permute(0, 2, 3, 1)  # (B, h, d / h, L)
+    values = heads(F.linear(seen, value, value_bias)).transpose(1, 2)
+    weights = (query.transpose(1, 2) @ keys + mask).softmax(dim=-1)
+    mixed = (weights @ values).transpose(1, 2).reshape(-1, d)
+    return _mlp(layer, events + layer.out(mixed))
+
+
+def _newest(layer: Layer, asking: Tensor, events: Tensor, b: int, mask: Tensor) -> Tensor:
+    """`Layer.forward` with one query per history: `asking` (B, d), `events` (B * L, d).
+
+    No key or value is computed: a query is turned by the key's weights once, instead of every
+    event, and the value's weights are applied to what was mixed. A key's bias adds the same to
+    all events of a history, which softmax leaves out; a value's bias is added to any mixture.
+    """
+    d, h = layer.query.out_features, layer.heads
+    key, value = (part.view(h, -1, d) for part in layer.key_value.weight.chunk(2))  # (h, d / h, d)
+    turn = key.transpose(1, 2) * (d // h) ** -0.5
+    turned = F.linear(
+        layer.norm_attention(asking),
+        (turn @ layer.query.weight.view(h, -1, d)).reshape(-1, d),
+        (turn @ layer.query.bias.view(h, -1, 1)).reshape(-1),
+    ).view(b, h, d)
+    seen = layer.norm_attention(events).view(b, -1, d)
+    weights = (turned @ seen.transpose(1, 2) + mask).softmax(dim=-1)  # (B, h, L)
+    mixed = (weights @ seen).view(b, -1)  # (B, h * d)
+    out = layer.out.weight.view(d, h, -1).transpose(0, 1) @ value  # (h, d, d)
+    bias = layer.out(layer.key_value.bias.chunk(2)[1])
+    return _mlp(layer, asking + F.linear(mixed, out.transpose(0, 1).reshape(d, -1), bias))
+
+
+def _mlp(layer: Layer, x: Tensor) -> Tensor:
+    after: Tensor = x + layer.down(torch.relu(layer.up(layer.norm_mlp(x))))
+    return after
+
+
+def _mask(layer: Layer) -> Tensor:
+    mask = layer.mask()
+    return torch.where(mask == MASKED, torch.full_like(mask, UNSEEN), mask)
+
+
+def _logit(head: Head, state: Tensor, known: Tensor) -> Tensor:
+    hidden = torch.relu(head.hidden(torch.cat([state, known], dim=-1)))
+    logit: Tensor = head.out(hidden).float().reshape(-1)
+    return logit

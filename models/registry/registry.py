@@ -1,0 +1,223 @@
+"""Model versions on disk, verified before they are opened. `models/registry/aliases.py` names them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.engines.choice import EngineFactory, open_onnx
+from models.engines.engine import Engine, Scores
+from models.engines.golden import check_golden
+from models.features.features import FEATURE_SET_HASH
+from models.heads.stack import HEADS, Stack
+from models.ranking.ranker import Ranker
+from models.registry import aliases
+from models.registry.aliases import CHAMPION, is_version, resolve
+from models.storage import artefact, lock
+from models.storage.arrays import from_npy
+from schemas.errors import ArtefactError, EngineError
+
+TRAINING_LOCK = ".training.lock"
+"""Held in a registry by whoever writes versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded, verified model version.
+
+    Attributes
+    ----------
+    item_ids
+        Row r of the item table is `item_ids[r - 1]`; row 0 is the unknown item.
+    item_table, item_bias
+        float32 (N + 1, d), (N + 1,): with `Scores.queries` they score any item.
+    ranker
+        Orders candidates; None if this version has none, then the engine's order stands.
+    heads
+        By name, "churn" and "risk"; one without labels to learn from isn't shipped.
+    """
+
+    version: str
+    directory: Path
+    engine: Engine
+    item_ids: list[str]
+    item_table: npt.NDArray[np.float32]
+    item_bias: npt.NDArray[np.float32]
+    ranker: Ranker | None
+    heads: dict[str, Stack]
+    feature_set_hash: str
+    manifest: dict[str, Any]
+
+    def ships(self, head: str) -> bool:
+        """Whether the version answers "churn" or "risk"."""
+        return head in self.heads
+
+    def logit(
+        self, head: str, scores: Scores, features: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Log-odds (B,) before calibration: what an explanation takes apart.
+
+        Parameters
+        ----------
+        scores, features
+            The engine's answers and `ModelInputs.features` of the same B decision points.
+        """
+        return self._head(head).logit(scores.logit(head), features)
+
+    def probability(
+        self, head: str, scores: Scores, features: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Calibrated probability (B,): of silence for the horizon of
+        `manifest["labels"]` (churn), of a label event that confirms the risk (risk).
+        """
+        return self._head(head).probability(scores.logit(head), features)
+
+    def _head(self, name: str) -> Stack:
+        if name not in self.heads:
+            raise ArtefactError(f"model {self.version} ships no {name} head: look at ships() first")
+        return self.heads[name]
+
+
+def versions(root: Path) -> list[str]:
+    """Versions on disk, oldest first."""
+    if not root.is_dir():
+        return []
+    found = [path.name for path in root.iterdir() if path.is_dir() and is_version(path.name)]
+    found.sort(key=lambda version: (stored_at_s(root, version), version))
+    return found
+
+
+def stored_at_s(root: Path, version: str) -> float:
+    """Unix time at which a version was stored, 0 if it has lost its manifest.
+
+    Not in the manifest, which is a function of data and seed.
+    """
+    try:
+        return (root / version / artefact.MANIFEST).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx) -> Model:
+    """Verify and open a version: hashes, feature set, then its golden answers.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no such version, it is corrupt, was made for another feature set, or the
+        engine doesn't repeat its golden outputs.
+    EngineError
+        If the runtime can't open or run the graph.
+    """
+    version = resolve(root, name)
+    if version is None:
+        raise ArtefactError(f"no model {name!r} in {root}; train one: hark train")
+    directory = root / version
+    try:
+        return _open(directory, engine)
+    except (ArtefactError, EngineError):
+        raise
+    except Exception as error:
+        raise ArtefactError(
+            f"model {version} is not what this code reads: {type(error).__name__}: "
+            f"{' '.join(str(error).split()):.300}"
+        ) from error
+
+
+def prune(root: Path, keep: int) -> list[str]:
+    """Delete old versions -> which. Kept: the newest `keep` and whatever an alias names.
+
+    Raises
+    ------
+    BusyError
+        A training goes on: what it has just written has no name yet.
+    """
+    with lock.held(root / TRAINING_LOCK, "hark models prune"), aliases.changing(root):
+        artefact.sweep(root)
+        named = set(aliases.named(root).values())
+        found = versions(root)
+        gone = [version for version in found[: len(found) - keep] if version not in named]
+        for version in gone:
+            artefact.remove(root, version)
+        return gone
+
+
+def _open(directory: Path, engine: EngineFactory) -> Model:
+    version, manifest = directory.name, artefact.read_manifest(directory)
+    if manifest["feature_set_hash"] != FEATURE_SET_HASH:
+        raise ArtefactError(
+            f"model {version} was trained on feature set {manifest['feature_set_hash'][:12]}, "
+            f"this code computes {FEATURE_SET_HASH[:12]}: train again"
+        )
+    _check_facts(manifest)
+    files = artefact.read_files(directory, manifest)
+    item_table, item_bias, item_ids = _catalogue(files)
+    runner = engine(files, item_table, item_bias)
+    heads = _heads(files)
+    check_golden(files["golden.npz"], runner, heads, version)
+    weights = json.loads(files["ranker.json"])
+    return Model(
+        version=version,
+        directory=directory,
+        engine=runner,
+        item_ids=item_ids,
+        item_table=item_table,
+        item_bias=item_bias,
+        ranker=None if weights is None else Ranker.from_json(weights),
+        heads=heads,
+        feature_set_hash=manifest["feature_set_hash"],
+        manifest=manifest,
+    )
+
+
+def _check_facts(manifest: dict[str, Any]) -> None:
+    """What a worker reads of a manifest beside the hashes: medians, and quantiles by head."""
+    heads = manifest.get("heads", {})
+    tables = [manifest.get("feature_medians", {})]
+    if isinstance(heads, dict):
+        tables += [one.get("quantiles", {}) if isinstance(one, dict) else one
+                   for one in heads.values()]  # fmt: skip
+    numbers = [
+        value if isinstance(value, int | float) else math.nan
+        for table in tables
+        for value in (table.values() if isinstance(table, dict) else [math.nan])
+    ]
+    if not isinstance(heads, dict) or not all(map(math.isfinite, numbers)):
+        raise ArtefactError("manifest.json: feature_medians or heads are not what they must be")
+
+
+def _catalogue(
+    files: dict[str, bytes],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], list[str]]:
+    """Item table (N + 1, d), bias (N + 1,) and N ids, which fit one another."""
+    table = from_npy(files["item_table.npy"], "item_table.npy")
+    bias = from_npy(files["item_bias.npy"], "item_bias.npy")
+    ids = json.loads(files["items.json"])
+    if not isinstance(ids, list) or not all(type(one) is str for one in ids):
+        raise ArtefactError("items.json isn't a list of item ids")
+    if len(set(ids)) < len(ids):
+        raise ArtefactError("items.json names an item twice")
+    fits = table.ndim == 2 and table.shape[1] > 0 and len(table) == len(ids) + 1
+    if not fits or bias.shape != table.shape[:1]:
+        raise ArtefactError(
+            f"items.json ({len(ids)} items), item_table.npy {table.shape} and item_bias.npy "
+            f"{bias.shape} don't fit one another"
+        )
+    if table.dtype != np.float32 or bias.dtype != np.float32:
+        raise ArtefactError("item_table.npy and item_bias.npy must be float32")
+    return table, bias, ids
+
+
+def _heads(files: dict[str, bytes]) -> dict[str, Stack]:
+    stored = json.loads(files["heads.json"])
+    return {
+        name: Stack.from_json(stored[name], files[f"trees_{name}.txt"].decode())
+        for name in HEADS
+        if stored[name] is not None
+    }

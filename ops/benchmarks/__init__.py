@@ -1,0 +1,5 @@
+"""`hark bench`: measures this machine.
+
+Begin at `command.py`; each benchmark is a file, and `*_process.py` what it runs in a process of its
+own.
+"""

@@ -1,0 +1,122 @@
+"""A command that the demo runs beside itself: started, watched, stopped, its log kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ops.local_kafka.process import stop_child
+from schemas.errors import TransientError
+
+_STOP_TIMEOUT_S = 30
+_TAIL_LINES = 15
+_TAIL_WIDTH = 400  # a traceback inside a JSON line would fill the screen
+
+
+class Child:
+    """`hark ...` as a process of its own, in a session of its own.
+
+    Ctrl-C reaches only the demo, which then stops its children in order; where Linux can, a
+    killed demo takes its children with it.
+
+    Parameters
+    ----------
+    arguments
+        After `hark`: `["worker"]`.
+    folder
+        Where it runs and where its log and its temporary files go.
+    environment
+        Settings, added to `inherited`.
+    inherited
+        This process's own environment, if nothing else is said.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        inherited: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.name = f"hark {' '.join(arguments)}"
+        self.log = folder / f"{arguments[0]}.log"
+        setpriv = shutil.which("setpriv")
+        tied = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*tied, sys.executable, "-m", "ops.cli", *arguments],
+                cwd=folder,
+                env=_with_our_packages({**inherited, "TMPDIR": str(folder), **environment}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        self._process.send_signal(number)
+
+    def check(self) -> bool:
+        """Whether it ended well; False while it runs.
+
+        Raises
+        ------
+        TransientError
+            It failed: its exit code and the end of its log.
+        """
+        code = self._process.poll()
+        if code is None:
+            return False
+        if code != 0:
+            raise TransientError(
+                f"{self.name} ended with {code}; the end of its log:\n{self.tail()}"
+            )
+        return True
+
+    def tail(self, lines: int = _TAIL_LINES) -> str:
+        """The last lines of its log."""
+        text = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(line[:_TAIL_WIDTH] for line in text) or "(it wrote nothing)"
+
+    def answer(self) -> dict[str, Any]:
+        """The JSON object that it printed last, `{}` if there is none."""
+        for line in reversed(self.log.read_bytes().splitlines()):
+            if line.startswith(b"{"):
+                found = json.loads(line)
+                return found if isinstance(found, dict) else {}
+        return {}
+
+    def stop(self) -> int:
+        """SIGTERM, wait, then SIGKILL; returns the exit code."""
+        return stop_child(self._process, _STOP_TIMEOUT_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _with_our_packages(environment: dict[str, str]) -> dict[str, str]:
+    """Let the child find the packages this process runs, wherever it runs itself."""
+    ours = str(Path(__file__).resolve().parent.parent)
+    there = environment.get("PYTHONPATH")
+    return {**environment, "PYTHONPATH": f"{ours}{os.pathsep}{there}" if there else ours}

@@ -1,0 +1,116 @@
+"""`hark topics`: create, check and list the topics of the reviewed table."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from ops.connection import connected_settings
+from ops.kafka_admin.topics import Difference, create_topics, find_differences
+from ops.topics.acls_command import acls
+from schemas.topics import TopicSpec
+from schemas.topics import topics as all_topics
+from streams.kafka.settings import Kafka
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+
+
+@click.group()
+def topics() -> None:
+    """Create, check and list Hark's topics."""
+    # The one-line error says it; aiokafka's own log lines would say it again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+topics.add_command(acls)
+
+
+@topics.command()
+@_JSON
+def create(as_json: bool) -> None:
+    """Create the topics that are missing, with as many partitions for the state as `events` has.
+
+    Those that exist stay as they are, but for state topics that have fewer partitions than
+    `events`: these get the rest.
+    """
+    kafka, specs = _settings()
+    made = asyncio.run(create_topics(kafka.client(), specs, kafka.replication_factor))
+    if as_json:
+        rows = [{"name": spec.name, "created": spec.name in made} for spec in specs]
+        click.echo(msgspec.json.encode(rows))
+        return
+    for spec in specs:
+        click.echo(f"{spec.name}: {'created' if spec.name in made else 'exists'}")
+
+
+@topics.command()
+@_JSON
+@click.pass_context
+def check(context: click.Context, as_json: bool) -> None:
+    """Compare the cluster's topics with the table; exits with 1 if they differ."""
+    kafka, specs = _settings()
+    found = asyncio.run(find_differences(kafka.client(), specs))
+    if as_json:
+        click.echo(msgspec.json.encode({"ok": not found, "differences": found}))
+    else:
+        _print_differences(specs, found)
+    context.exit(1 if found else 0)
+
+
+@topics.command(name="list")
+@_JSON
+def list_(as_json: bool) -> None:
+    """Show the table; needs no broker."""
+    _kafka, specs = _settings()
+    rows = [_row(spec) for spec in specs]
+    if as_json:
+        click.echo(msgspec.json.encode(rows))
+        return
+    table = Table("name", "key", "value", "parts", "kept", "written by", "read by", box=None)
+    table.columns[0].no_wrap = table.columns[2].no_wrap = True  # whole on 80 columns
+    for spec, row in zip(specs, rows, strict=True):
+        table.add_row(
+            *(spec.name, spec.key, str(row["value"]), str(spec.partitions), _kept(spec)),
+            *(", ".join(spec.producers), ", ".join(spec.consumers)),
+        )
+    Console().print(table)
+
+
+def _settings() -> tuple[Kafka, tuple[TopicSpec, ...]]:
+    kafka = connected_settings("admin").kafka
+    return kafka, all_topics(kafka.topic_prefix)
+
+
+def _row(spec: TopicSpec) -> dict[str, str | int | tuple[str, ...]]:
+    return {
+        "name": spec.name,
+        "key": spec.key,
+        "value": spec.value.__name__ if spec.value else "bytes",
+        "partitions": spec.partitions,
+        "retention_ms": spec.retention_ms,
+        "cleanup": spec.cleanup,
+        "max_message_bytes": spec.max_message_bytes,
+        "producers": spec.producers,
+        "consumers": spec.consumers,
+    }
+
+
+def _kept(spec: TopicSpec) -> str:
+    if spec.cleanup == "compact":
+        return "newest per key"
+    return f"{spec.retention_ms / 86_400_000:g} d"
+
+
+def _print_differences(specs: Sequence[TopicSpec], found: Sequence[Difference]) -> None:
+    different = {each.topic for each in found}
+    for spec in specs:
+        if spec.name not in different:
+            click.echo(f"{spec.name}: as it should be")
+    for each in found:
+        click.echo(f"{each.topic}: {each.setting} is {each.found}, expected {each.expected}")

@@ -1,0 +1,79 @@
+"""`hark trainer`: train every night, and show how that goes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+
+from ops.connection import connected_settings
+from schemas.errors import ConfigError
+from streams.monitoring import logs
+from streams.monitoring.health import HealthServer
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--cron",
+    default="0 2 * * *",
+    show_default=True,
+    help="When to train: minute, hour, day, month, weekday (by name), UTC.",
+)
+@click.option(
+    "--every-s", type=click.FloatRange(min=60), help="Instead: from one due time to the next."
+)
+@click.option(
+    "--misfire-grace-s",
+    type=click.IntRange(min=1),
+    default=6 * 3_600,
+    show_default=True,
+    help="A run that couldn't start on time (a sleeping machine) still starts so much later.",
+)
+@click.option("--registry", type=click.Path(path_type=Path), help="Default: the setting.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def trainer(
+    cron: str,
+    every_s: float | None,
+    misfire_grace_s: int,
+    registry: Path | None,
+    arguments: tuple[str, ...],
+) -> None:
+    """Run `hark train --as-of DUE ARGUMENTS` whenever it is due, until SIGTERM or Ctrl-C.
+
+    If the last run that ended well is older than the last due time, or there was none, it runs at
+    once. A run that fails is counted, not fatal: the model that answers goes on answering. Serves
+    /metrics, /healthz and /readyz at `http.port`, as a worker does.
+    """
+    try:
+        from ops.training.schedule import Marker, Trainer, TrainerMetrics, trigger
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is missing: pip install 'hark[train]'") from error
+    logs.configure("INFO")
+    settings = connected_settings("trainer")
+    root = registry or settings.model.registry
+    metrics = TrainerMetrics()
+
+    def command(due: datetime) -> list[str]:
+        as_of = f"{due:%Y-%m-%dT%H:%M:%S}"
+        fixed = ["train", "--registry", str(root), "--as-of", as_of]
+        return [sys.executable, "-m", "ops.cli", *fixed, *arguments]
+
+    training = Trainer(
+        command,
+        trigger(cron if every_s is None else timedelta(seconds=every_s)),
+        metrics,
+        Marker(root / "runs" / "last-success.json"),
+        misfire_grace_s=misfire_grace_s,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: training.stop())
+    server = HealthServer(metrics.registry, lambda: "", settings.http.host, settings.http.port)
+    server.start()
+    server.set_ready(True)
+    try:
+        training.run()
+    finally:
+        server.stop()

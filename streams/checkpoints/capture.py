@@ -1,0 +1,197 @@
+"""What a checkpoint holds: a copy of what was touched since the last one, then its records.
+
+Two kinds of records, for two compacted topics: one per user (`row_bytes`), and the parts: items
+by number, tables of counters in pages, the rest of them, incidents, and last of all the marker.
+The latest record of each key, up to a marker, is the whole state as it stood at the marker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import xxhash
+
+from schemas.errors import StateError
+from streams.alerts.book import Incident
+from streams.checkpoints import counter_records
+from streams.checkpoints.user_row_bytes import VERSION, PackedRows
+from streams.counters.counters import Counters
+from streams.histories.user_rows import row_type
+
+MARKER = "marker"
+INCIDENTS = "incidents/"
+"""What the keys of incidents begin with; then come the kind of alert, a slash, and the user id."""
+
+Records = list[tuple[bytes, bytes | None]]
+"""Key and value; None = tombstone."""
+
+
+class Shape(msgspec.Struct):
+    """What state must have in common with the bytes it is restored from.
+
+    Attributes
+    ----------
+    row, tables
+        Hashes of the layouts of a user's row and of the counters' tables.
+    length
+        L, events per user.
+    entities
+        E, entities per event.
+    neighbours, layouts
+        K, neighbours per item, and by table the hash of its layout without E and K; 0 and nothing
+        in a checkpoint of version 0.1.
+    """
+
+    row: str
+    tables: str
+    length: int
+    entities: int
+    version: int = VERSION
+    neighbours: int = 0
+    layouts: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, length: int, counters: Counters) -> Shape:
+        """The shape of histories of `length` events and these counters."""
+        tables = counter_records.layout(counters)
+        entities = counters.queue.entities
+        return cls(
+            _hash(str(row_type(length).descr)),
+            _hash(tables),
+            length,
+            entities,
+            neighbours=counters.covisits.width,
+            layouts={name: _hash(text) for name, text in counter_records.layouts(counters).items()},
+        )
+
+    def tables_as(self, kept: Shape) -> counter_records.Saved | None:
+        """How the tables differ from those of a worker that keeps `kept`, None if they don't.
+
+        Raises
+        ------
+        StateError
+            Rows of users differ, or nobody knows how the tables do.
+        """
+        rows = self.row, self.length, self.version
+        if rows != (kept.row, kept.length, kept.version):
+            raise StateError(f"the saved rows are of {self}, this worker keeps {kept}")
+        if self.tables == kept.tables:
+            return None
+        if not self.layouts:
+            raise StateError(f"the saved tables are of {self}, this worker keeps {kept}")
+        unknown = frozenset(
+            name for name, layout in kept.layouts.items() if self.layouts.get(name) != layout
+        )
+        return counter_records.Saved(self.neighbours, self.entities, unknown)
+
+
+class Marker(msgspec.Struct):
+    """The record that says what the others add up to.
+
+    Attributes
+    ----------
+    offset
+        The next one to apply.
+    broker_ms
+        Of the last record applied.
+    users, items
+        How many there are.
+    evicted
+        Users dropped so far because of the bound.
+    """
+
+    offset: int
+    broker_ms: int
+    users: int
+    items: int
+    evicted: int
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The records of one checkpoint.
+
+    Attributes
+    ----------
+    offset
+        The next one to apply as of the capture.
+    rows
+        By user id: tombstones first.
+    parts
+        By name: the marker last.
+    """
+
+    offset: int
+    rows: Records
+    parts: Records
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A copy of what was touched, as of one moment between two batches.
+
+    Attributes
+    ----------
+    users, rows
+        Ids of touched users and their packed rows.
+    leavers
+        Ids of users who are known no longer.
+    items
+        Pages of item ids by number.
+    tables, rest
+        Of the counters: pages that changed (None = is no more), and the rest.
+    incidents
+        By kind of alert: those that changed (None = is no more), by user id.
+    marker
+        Where in the log that was.
+    """
+
+    users: list[str]
+    rows: PackedRows
+    leavers: list[str]
+    items: list[tuple[int, list[str]]]
+    tables: list[tuple[str, bytes | None]]
+    rest: counter_records.Rest
+    incidents: dict[str, list[tuple[str, Incident | None]]]
+    marker: Marker
+
+    @property
+    def offset(self) -> int:
+        """The next offset to apply as of the capture."""
+        return self.marker.offset
+
+    def encode(self) -> Saved:
+        """The records to write; may run in any thread."""
+        gone: Records = [(user_id.encode(), None) for user_id in self.leavers]
+        keys = [user_id.encode() for user_id in self.users]
+        parts: Records = [
+            (f"items/{number}".encode(), msgspec.msgpack.encode(ids)) for number, ids in self.items
+        ]
+        parts += [(name.encode(), data) for name, data in self.tables]
+        parts += [
+            (f"{INCIDENTS}{kind}/{user}".encode(), _encode(incident))
+            for kind, incidents in self.incidents.items()
+            for user, incident in incidents
+        ]
+        parts.append((counter_records.REST.encode(), counter_records.encode(self.rest)))
+        parts.append((MARKER.encode(), msgspec.json.encode(self.marker)))
+        return Saved(self.offset, [*gone, *zip(keys, self.rows.values(), strict=True)], parts)
+
+
+def _hash(text: str) -> str:
+    return xxhash.xxh3_64_hexdigest(text.encode())
+
+
+def _encode(incident: Incident | None) -> bytes | None:
+    return None if incident is None else msgspec.msgpack.encode(incident)
+
+
+def decode_incident(key: str, value: bytes) -> tuple[str, str, Incident]:
+    """Kind, user id and incident of a record; raises `StateError` where it is none."""
+    kind, _, user = key.removeprefix(INCIDENTS).partition("/")
+    try:
+        return kind, user, msgspec.msgpack.decode(value, type=Incident)
+    except msgspec.DecodeError as error:
+        raise StateError(f"counters: an incident of {kind} can't be read: {error}") from None

@@ -1,0 +1,196 @@
+"""Which partitions a worker owns, and how their states come to it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+
+from schemas.errors import StateError
+from streams.checkpoints.reader import CheckpointReader
+from streams.checkpoints.restore import (
+    accept,
+    committed_offsets,
+    read_alerts,
+    replay,
+    restore_checkpoint,
+)
+from streams.checkpoints.restore_progress import RestoreProgress
+from streams.checkpoints.schedule import Checkpoints
+from streams.ingest.refusals import read_refusals
+from streams.kafka.retry import retried
+from streams.monitoring.memory import give_memory_back
+from streams.monitoring.metrics import Metrics
+from streams.partition import PartitionState
+from streams.pipeline import Pipeline
+
+log = structlog.get_logger(__name__)
+
+
+class Ownership:
+    """Brings the states of assigned partitions to where the group goes on.
+
+    Parameters
+    ----------
+    client
+        Keyword arguments of the aiokafka client.
+    group
+        The worker's consumer group.
+    events
+        Topic name on the wire.
+    pipeline
+        Holds the states.
+    checkpoints
+        Where states are restored from, and who writes them from then on.
+    metrics
+        Told about each rebalance.
+    retry_s
+        How long a broker that fails is asked again.
+    """
+
+    def __init__(
+        self,
+        client: dict[str, Any],
+        group: str,
+        events: str,
+        pipeline: Pipeline,
+        checkpoints: Checkpoints,
+        metrics: Metrics,
+        retry_s: float,
+    ) -> None:
+        self._client = client
+        self._group = group
+        self._events = events
+        self._retry_s = retry_s
+        self._pipeline = pipeline
+        self._checkpoints = checkpoints
+        self._metrics = metrics
+        self.progress: RestoreProgress | None = None  # of the latest rebalance
+
+    async def take(self, assigned: set[int]) -> None:
+        """Bring the state of every assigned partition to its committed offset."""
+        # Batches in hand, and what an interrupted take still applies, come first.
+        await self._pipeline.in_scorer(lambda: None)
+        states = self._pipeline.states
+        for gone in set(states) - assigned:
+            del states[gone]
+            await self._checkpoints.disown(gone)
+        progress = RestoreProgress(self._metrics.checkpoints)
+        mine = [TopicPartition(self._events, number) for number in sorted(assigned)]
+        committed = (
+            await retried(
+                "reading committed offsets",
+                lambda: committed_offsets(self._client, self._group, mine),
+                self._retry_s,
+            )
+            if mine
+            else {}
+        )
+
+        async def bring(tp: TopicPartition) -> None:
+            await retried(
+                f"restoring partition {tp.partition}",
+                lambda: self._bring(tp, committed.get(tp, 0), progress),
+                self._retry_s,
+            )
+
+        await asyncio.gather(*map(bring, mine))
+        await asyncio.to_thread(give_memory_back)
+        seconds = progress.finish()
+        self._metrics.count_rebalance()
+        self.progress = progress
+        log.info(
+            "rebalanced",
+            partitions=sorted(assigned),
+            seconds=round(seconds, 2),
+            alerts=progress.alerts,
+            letters=progress.letters,
+        )
+
+    async def _bring(
+        self,
+        tp: TopicPartition,
+        committed: int,
+        progress: RestoreProgress,
+    ) -> None:
+        """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
+        states, number = self._pipeline.states, tp.partition
+        state = states.get(number)
+        kept = (
+            state is not None
+            and state.next_offset <= committed
+            and self._checkpoints.writes(number)
+        )
+        if state is None or not kept:
+            states.pop(number, None)  # another attempt must not take it for one that was kept
+            state = await self._restored(number, committed, progress)
+        if not kept or state.next_offset < committed:
+            await self._catch_up(tp, state, committed, progress)
+        states[number] = state
+
+    async def _catch_up(
+        self, tp: TopicPartition, state: PartitionState, committed: int, progress: RestoreProgress
+    ) -> None:
+        """Replay the log from where the state stands; read back what was published about it."""
+        number, saved = tp.partition, state.next_offset
+        alerts, letters = self._checkpoints.ends.outputs(number)
+        alerts_from, letters_from = self._checkpoints.outputs_from(number)
+        state.refused, n_letters = await read_refusals(
+            self._client, letters, letters_from, tp, saved, committed
+        )
+        events = await replay(
+            self._client,
+            tp,
+            saved or None,
+            committed,
+            lambda batch: self._pipeline.apply(state, batch),
+            progress,
+        )
+        state.refused = frozenset()
+        # A checkpoint without incidents (version 0.1) says nothing about any event.
+        since = saved if alerts_from >= 0 else 0
+        found, n_alerts = await read_alerts(self._client, alerts, alerts_from, since, committed)
+        await self._pipeline.in_scorer(partial(state.recall, found))
+        progress.read_back(n_alerts, n_letters)
+        self._metrics.count_restored(events)
+        log.info(
+            "state.restored",
+            partition=number,
+            saved=saved,
+            events=events,
+            alerts=n_alerts,
+            letters=n_letters,
+            users=state.users,
+        )
+
+    async def _restored(
+        self, number: int, committed: int, progress: RestoreProgress
+    ) -> PartitionState:
+        """The state as of the newest checkpoint, or an empty one: replay goes on from there."""
+        checkpoints, new_state = self._checkpoints, self._pipeline.scorer.new_state
+        if not checkpoints.on:
+            return new_state(number)
+        await checkpoints.own(number)
+        async with CheckpointReader(self._client, checkpoints.topics, number) as reader:
+            found = await reader.find()
+            state = new_state(number)
+            if found.head is not None:
+                try:
+                    head = accept(found.head, self._group, committed)
+                    await restore_checkpoint(reader, found, head, state, self._pipeline, progress)
+                except StateError as error:
+                    log.warning(
+                        "state.checkpoint_ignored",
+                        partition=number,
+                        why=str(error),
+                        instead="the whole log is replayed",
+                    )
+                    state = new_state(number)
+                else:
+                    checkpoints.go_on(number, found.head, head)
+                    return state
+        checkpoints.begin(number, found.head, found.rows_end, found.parts_end)
+        return state

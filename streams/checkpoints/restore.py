@@ -1,0 +1,175 @@
+"""Restore: a partition's state comes from its checkpoint, then from its own log.
+
+Both are read without joining a group, up to where the group goes on, before the first new batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.errors import StateError
+from schemas.outputs import Alert
+from streams.alerts.book import source_offset
+from streams.checkpoints.head import Head
+from streams.checkpoints.reader import CheckpointReader, Found
+from streams.checkpoints.rebuild import Restoring
+from streams.checkpoints.restore_progress import RestoreProgress
+from streams.kafka.log import Record, groupless_consumer, read_from, read_range
+from streams.partition import PartitionState
+from streams.pipeline import Pipeline
+from streams.transport.record_batch import RecordBatch, fold
+
+log = structlog.get_logger(__name__)
+
+
+async def committed_offsets(
+    client: dict[str, Any], group: str, partitions: list[TopicPartition] | None = None
+) -> dict[TopicPartition, int]:
+    """Where `group` would go on reading, of all partitions or these; those without are left out."""
+    admin = AIOKafkaAdminClient(**client)
+    try:
+        await admin.start()
+        found = await admin.list_consumer_group_offsets(group, partitions=partitions)
+    finally:
+        await admin.close()
+    return {tp: at.offset for tp, at in found.items() if at is not None and at.offset >= 0}
+
+
+async def restore_checkpoint(
+    reader: CheckpointReader,
+    found: Found,
+    head: Head,
+    state: PartitionState,
+    pipeline: Pipeline,
+    progress: RestoreProgress,
+) -> None:
+    """Fill an empty state from the checkpoint of this head.
+
+    Raises
+    ------
+    StateError
+        The checkpoint is incomplete or of another layout; the state is of no use then.
+    """
+    restoring = Restoring(state)
+
+    async def parts(keys: Sequence[bytes], values: Sequence[bytes | None], read: int) -> None:
+        restoring.parts(keys, values)
+        progress.advance(read)
+
+    async def rows(keys: Sequence[bytes], values: Sequence[bytes | None], read: int) -> None:
+        await pipeline.in_scorer(partial(restoring.rows, keys, values))
+        progress.advance(read)
+
+    progress.expect(found.rows_end - head.rows_from + found.parts_end - head.parts_from)
+    await reader.read_parts(head.parts_from, found.parts_end, parts)
+    await reader.read_rows(head.rows_from, found.rows_end, rows)
+    offset = await pipeline.in_scorer(restoring.finish)
+    if offset != head.offset:
+        raise StateError(f"counters: the marker is at {offset}, the head says {head.offset}")
+
+
+def accept(value: bytes, group: str, committed: int) -> Head:
+    """The head of a checkpoint that `group` can go on from; raises `StateError` if it can't."""
+    head = Head.decode(value)
+    if head.group != group:
+        raise StateError(f"it is of group {head.group!r}: give every group a prefix of its own")
+    if head.offset > committed:
+        raise StateError(f"it is at offset {head.offset}, the group goes on at {committed}")
+    return head
+
+
+async def replay(
+    client: dict[str, Any],
+    partition: TopicPartition,
+    begin: int | None,
+    end: int,
+    apply: Callable[[RecordBatch], Awaitable[int]],
+    progress: RestoreProgress | None = None,
+) -> int:
+    """Apply the log of one partition from `begin` (None: its start) to `end`, without output.
+
+    Parameters
+    ----------
+    apply
+        Takes a record batch, returns how many events it applied.
+
+    Returns
+    -------
+    int
+        Events applied.
+    """
+    consumer = groupless_consumer(client, max_partition_fetch_bytes=4 << 20)
+    applied = 0
+    try:
+        await consumer.start()
+        consumer.assign([partition])
+        first = (await consumer.beginning_offsets([partition]))[partition]
+        if begin is not None and begin < first:
+            log.error(
+                "state.incomplete",
+                partition=partition.partition,
+                why=f"offsets {begin} to {first - 1} of {partition.topic} are no longer kept, and "
+                "came after the last checkpoint",
+            )
+        at = max(begin or 0, first)
+        if progress is not None:
+            progress.expect(end - at)
+        consumer.seek(partition, at)
+        async for records in read_range(consumer, partition, end):
+            applied += await apply(fold(partition.topic, partition.partition, records))
+            if progress is not None:
+                progress.advance(records[-1].offset + 1 - at)
+            at = records[-1].offset + 1
+    finally:
+        await consumer.stop()
+    return applied
+
+
+async def read_alerts(
+    client: dict[str, Any], partition: TopicPartition, begin: int, since: int, until: int
+) -> tuple[list[Alert], int]:
+    """What one partition of the alerts topic, from offset `begin` on, says about some events.
+
+    Parameters
+    ----------
+    since, until
+        Offsets of the events, `until` not included.
+
+    Returns
+    -------
+    The alerts in the order of their events, and how many records were read.
+    """
+    if until <= since:
+        return [], 0
+    found: list[Record] = []
+    read = 0
+    async for records in read_from(client, partition, begin):
+        read += len(records)
+        found += [r for r in records if not since or source_offset(r.headers) >= since]
+    return alerts_until(until, found), read
+
+
+def alerts_until(until: int, records: Sequence[Record]) -> list[Alert]:
+    """The alerts of the events below `until`, in the order of their events.
+
+    A worker that died had published more than it committed: those events come again, and find the
+    book as it was before them. A zombie's repeat comes late, and says nothing new.
+    """
+    decode = msgspec.json.Decoder(Alert).decode
+    found: list[tuple[int, Alert]] = []
+    for record in records:
+        event = source_offset(record.headers)
+        if event >= until:
+            continue
+        try:
+            found.append((event, decode(record.value or b"")))
+        except msgspec.DecodeError:
+            log.warning("alerts.unreadable", offset=record.offset)
+    return [alert for _, alert in sorted(found, key=lambda one: one[0])]

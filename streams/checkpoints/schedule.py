@@ -1,0 +1,350 @@
+"""When the states of a worker's partitions are checkpointed, and by which writer.
+
+A state is captured between two batches, encoded in another thread, and written once the group
+has committed everything it was made of: nothing in a checkpoint is ever scored again. What
+couldn't be written is part of the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas.errors import FencedError, StateError, TransientError
+from schemas.topics import COUNTERS, MAX_MESSAGE_BYTES, USER_STATE, state_transaction
+from streams.checkpoints.capture import Captured
+from streams.checkpoints.head import HEAD, Head
+from streams.checkpoints.output_ends import OutputEnds
+from streams.checkpoints.reader import CheckpointReader, Found
+from streams.checkpoints.writer import CheckpointWriter, StateTopics
+from streams.monitoring.checkpoint_metrics import CheckpointMetrics
+from streams.partition import PartitionState
+from streams.pipeline import Pipeline
+
+log = structlog.get_logger(__name__)
+COMMIT_S = 30.0
+"""How long a captured state waits for the group's commit."""
+FINAL_S = 10.0
+"""How long a revoke or a stop waits for the last checkpoint."""
+_POLL_S = 0.05
+
+
+@dataclass
+class _Owned:
+    """A partition whose state this worker writes.
+
+    Attributes
+    ----------
+    rows_from, parts_from
+        Of the state's head; None until its state is there.
+    saved
+        The offset of the newest checkpoint.
+    alerts_from, letters_from
+        Of the newest checkpoint's head (`Head`), -1 where there is none.
+    known, tried
+        The value of the newest head as it was found or written, and of the latest one of which
+        nobody knows whether it was written.
+    """
+
+    writer: CheckpointWriter
+    rows_from: int | None = None
+    parts_from: int = 0
+    saved: int | None = None
+    alerts_from: int = -1
+    letters_from: int = -1
+    known: bytes | None = None
+    tried: bytes | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def note(self, head: Head) -> None:
+        """A checkpoint with this head is the newest."""
+        self.saved, self.known = head.offset, head.encode()
+        self.alerts_from, self.letters_from = head.alerts_from, head.letters_from
+
+
+class Checkpoints:
+    """The checkpoints of this worker's partitions.
+
+    Parameters
+    ----------
+    client
+        Keyword arguments of the aiokafka client.
+    prefix, group
+        Of the topics' names; the consumer group.
+    interval_s
+        Between two checkpoints of a partition; 0 = none are written or read.
+    pipeline
+        Holds the states and the thread that may touch them.
+    committed
+        The offset that the group has committed of a partition of `events`, None if not known.
+    owns
+        Asks the group whether a partition of `events` is this worker's at this moment.
+    ends
+        Where the outputs of a partition end.
+    metrics
+        Told what was written.
+    """
+
+    def __init__(
+        self,
+        client: dict[str, Any],
+        prefix: str,
+        group: str,
+        interval_s: float,
+        pipeline: Pipeline,
+        committed: Callable[[int], int | None],
+        owns: Callable[[int], Awaitable[bool]],
+        ends: OutputEnds,
+        metrics: CheckpointMetrics,
+    ) -> None:
+        self.topics = StateTopics(prefix + USER_STATE.name, prefix + COUNTERS.name)
+        self.group = group
+        self._client = client
+        self._prefix = prefix
+        self._interval_s = interval_s
+        self._pipeline = pipeline
+        self.committed = committed
+        self._owns = owns
+        self.ends = ends
+        self._metrics = metrics
+        self._owned: dict[int, _Owned] = {}
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether there are any."""
+        return self._interval_s > 0
+
+    def writes(self, partition: int) -> bool:
+        """Whether this worker can still write the state of a partition it has had until now."""
+        owned = self._owned.get(partition)
+        return not self.on or (owned is not None and not owned.writer.fenced)
+
+    def start(self) -> None:
+        """Begin the rounds."""
+        if self.on:
+            self.task = asyncio.create_task(self._rounds(), name="hark-checkpoints")
+
+    async def stop(self) -> None:
+        """End the rounds and close the writers."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait({self.task})
+        await asyncio.gather(*map(self.disown, list(self._owned)))
+        await self.ends.stop()
+
+    async def own(self, partition: int) -> None:
+        """Become the one writer of a partition: what others have in the air is void from now on."""
+        await self.disown(partition)
+        writer = self._writer(partition)
+        await writer.start()
+        self._owned[partition] = _Owned(writer)
+
+    def _writer(self, partition: int) -> CheckpointWriter:
+        return CheckpointWriter(
+            self._client,
+            state_transaction(self._prefix, partition),
+            self.topics,
+            partition,
+            max_message_bytes=MAX_MESSAGE_BYTES,
+        )
+
+    async def disown(self, partition: int) -> None:
+        """Write no more of a partition."""
+        owned = self._owned.pop(partition, None)
+        if owned is not None:
+            async with owned.lock:
+                await owned.writer.stop()
+            self._metrics.forget(partition)
+
+    def begin(self, partition: int, head: bytes | None, rows_from: int, parts_from: int) -> None:
+        """Let a new state of a partition be checkpointed.
+
+        Parameters
+        ----------
+        head
+            The value of the newest head that was found, which the state did not come from.
+        rows_from, parts_from
+            Where the state begins.
+        """
+        owned = self._owned[partition]
+        owned.known, owned.rows_from, owned.parts_from = head, rows_from, parts_from
+        self._metrics.as_of(partition, time.time())
+
+    def go_on(self, partition: int, value: bytes, head: Head) -> None:
+        """Let a restored state be checkpointed, after the checkpoint of this head."""
+        owned = self._owned[partition]
+        owned.note(head)
+        owned.known, owned.rows_from, owned.parts_from = value, head.rows_from, head.parts_from
+        self._metrics.as_of(partition, time.time())
+
+    def outputs_from(self, partition: int) -> tuple[int, int]:
+        """`alerts_from`, `letters_from` of the partition's newest checkpoint, -1 without one."""
+        owned = self._owned.get(partition)
+        return (owned.alerts_from, owned.letters_from) if owned is not None else (-1, -1)
+
+    async def finish(self, deadline_s: float = FINAL_S) -> None:
+        """The last checkpoints before the partitions are given up, after the last commit."""
+        if not self.on:
+            return
+        states = dict(self._pipeline.states)
+        try:
+            async with asyncio.timeout(deadline_s):
+                for number, state in states.items():
+                    await self._checkpoint(number, state, commit_s=0.0, last=True)
+        except TimeoutError:
+            log.warning("checkpoint.last_one_missing", after_s=deadline_s)
+
+    async def _rounds(self) -> None:
+        while True:
+            states: Mapping[int, PartitionState] = dict(self._pipeline.states)
+            # Spread over the interval: the brokers and the scoring thread get small portions.
+            pause_s = self._interval_s / max(1, len(states))
+            if not states:
+                await asyncio.sleep(min(1.0, pause_s))
+            for number in states:
+                await asyncio.sleep(pause_s)
+                state = self._pipeline.states.get(number)
+                if state is not None:
+                    await self._checkpoint(number, state, commit_s=COMMIT_S)
+
+    async def _checkpoint(
+        self, number: int, state: PartitionState, *, commit_s: float, last: bool = False
+    ) -> None:
+        """Checkpoint one partition; an error is logged, counted, and the next round tries again."""
+        owned = self._owned.get(number)
+        if owned is None or owned.rows_from is None:
+            return
+        async with owned.lock:
+            if owned.saved == state.next_offset and not owned.writer.fenced:
+                self._metrics.as_of(number, time.time())  # it still is the newest
+                return
+            try:
+                if owned.writer.fenced and (
+                    last
+                    or not await self._own_again(number, owned, state)
+                    or owned.saved == state.next_offset
+                ):
+                    return
+                outputs_from = await self.ends.of(number)
+            except TransientError as error:
+                self._failed(number, error)
+                return
+            captured: list[Captured] = []
+            written = False
+
+            def retain() -> None:
+                for one in captured:
+                    state.retain(one)
+
+            try:
+                await self._pipeline.in_scorer(lambda: captured.append(state.capture()))
+                await self._write(number, owned, captured[0], outputs_from, commit_s)
+                written = True
+            except (FencedError, TransientError) as error:
+                self._failed(number, error)
+            except Exception:
+                owned.writer.fenced = True  # rather an old checkpoint than a wrong one
+                log.exception("checkpoint.broken", partition=number)
+                self._metrics.failed("failed")
+            finally:
+                if not written:  # after a cancellation too: the thread captures, then does this
+                    await self._pipeline.in_scorer(retain)
+
+    def _failed(self, number: int, error: FencedError | TransientError) -> None:
+        outcome = "fenced" if isinstance(error, FencedError) else "failed"
+        log.warning(f"checkpoint.{outcome}", partition=number, why=str(error))
+        self._metrics.failed(outcome)
+
+    async def _own_again(self, number: int, owned: _Owned, state: PartitionState) -> bool:
+        """Replace a writer that was fenced, if the group says that the partition is ours still.
+
+        The group is asked before and after the new writer fences all others: whoever got the
+        partition in between is not fenced for long, because nothing is written then.
+        """
+        if not await self._owns(number) or await self._of_another_group(number):
+            return False
+        await owned.writer.stop()
+        writer = self._writer(number)
+        await writer.start()
+        try:
+            found = await self._find(number)
+            still = await self._owns(number) and self._owned.get(number) is owned
+        except BaseException:
+            await writer.stop()
+            raise
+        if not still:
+            await writer.stop()
+            return False
+        owned.writer = writer
+        ours = found.head in (owned.known, owned.tried)
+        if ours and found.head is not None and found.head == owned.tried:
+            owned.note(Head.decode(found.head))
+        if not ours:  # by another owner, meanwhile: what it wrote is not known
+            await self._pipeline.in_scorer(state.touch_all)
+            owned.known, owned.saved = found.head, None
+            owned.rows_from, owned.parts_from = found.rows_end, found.parts_end
+        log.warning("checkpoint.owned_again", partition=number, anew=not ours)
+        return True
+
+    async def _find(self, number: int) -> Found:
+        try:
+            async with CheckpointReader(self._client, self.topics, number) as reader:
+                return await reader.find()
+        except (KafkaError, OSError) as error:
+            raise TransientError(f"reading the head: {type(error).__name__}: {error}") from error
+
+    async def _of_another_group(self, number: int) -> bool:
+        """Whether another group, which has the same prefix, writes the checkpoints now."""
+        value = (await self._find(number)).head
+        try:
+            return value is not None and Head.decode(value).group != self.group
+        except StateError:
+            return False
+
+    async def _write(
+        self,
+        number: int,
+        owned: _Owned,
+        captured: Captured,
+        outputs_from: tuple[int, int],
+        commit_s: float,
+    ) -> None:
+        began_s = time.perf_counter()
+        saved = await asyncio.to_thread(captured.encode)
+        await self._until_committed(number, captured.offset, commit_s)
+        now_s = time.time()
+        head = Head(
+            self.group,
+            saved.offset,
+            owned.rows_from or 0,
+            owned.parts_from,
+            int(now_s * 1000),
+            *outputs_from,
+        )
+        owned.tried = head.encode()
+        size = await owned.writer.write(saved.rows, [*saved.parts, (HEAD, owned.tried)])
+        owned.note(head)
+        self._metrics.written(len(saved.rows), size)
+        self._metrics.as_of(number, now_s)
+        log.info(
+            "checkpoint.written",
+            partition=number,
+            offset=saved.offset,
+            rows=len(saved.rows),
+            mib=round(size / 2**20, 1),
+            seconds=round(time.perf_counter() - began_s, 2),
+        )
+
+    async def _until_committed(self, number: int, offset: int, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while (self.committed(number) or 0) < offset:
+            if time.monotonic() >= deadline:
+                raise TransientError(f"offset {offset} was not committed within {timeout_s:.0f} s")
+            await asyncio.sleep(_POLL_S)

@@ -1,0 +1,284 @@
+"""Histories: one partition's users, each with the last L events and a handful of running sums.
+
+State is a pure function of the partition's log: `apply` gives the same answers and leaves the same
+state however the log is cut into batches, because `take` goes event by event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from models.features.windows import C_NAMES, Windows
+from schemas.events.columns import EventColumns
+from schemas.events.kinds import Kind
+from streams.histories.decision_points import PointPolicy, Points
+from streams.histories.item_numbers import ItemNumbers
+from streams.histories.item_table import ItemTable
+from streams.histories.standing import windows_of
+from streams.histories.take import take
+from streams.histories.taken import Events, Outcome, Rules, Taken
+from streams.histories.user_index import NO_SLOT
+from streams.histories.user_rows import MIN_CAPACITY, Departure, Rows, UserRows
+from streams.undo import Undo
+
+BEFORE = 8
+"""How many events before each one `Applied.before` shows: enough for co-visitation's window."""
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one batch of n events.
+
+    Attributes
+    ----------
+    outcomes
+        uint8 (n,): `Outcome`. Label events are always accepted: they enter no history, and
+        `counters` applies each at most once.
+    slots
+        int64 (n,): slot of the user's row, -1 for label events; valid until the next `apply`.
+    owners
+        uint32 (D,): whose row it is that a decision point is about (`UserRows.owners`).
+    items
+        int32 (n,): index into the item table, -1 = none.
+    numbers
+        int32 (n,): the same items' numbers in the partition.
+    before
+        int32 (n, BEFORE): numbers of the items of the user's events just before, newest first,
+        -1 = none.
+    ratios
+        float32 (n,): amount over the user's mean payment before it, 1 where there was none.
+    points
+        The decision points, in log order.
+    windows
+        One per decision point; their context is still zero.
+    numbering
+        The partition's numbers of items.
+    disordered
+        Accepted records older than their user's newest event.
+    departures
+        Who made room for other users, in log order.
+    """
+
+    outcomes: npt.NDArray[np.uint8]
+    slots: Ints
+    owners: npt.NDArray[np.uint32]
+    items: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int32]
+    before: npt.NDArray[np.int32]
+    ratios: npt.NDArray[np.float32]
+    points: Points
+    windows: Windows
+    numbering: ItemNumbers
+    disordered: int = 0
+    departures: tuple[Departure, ...] = ()
+
+    @property
+    def accepted(self) -> Bools:
+        """Bool (n,)."""
+        return np.equal(self.outcomes, Outcome.ACCEPTED)
+
+    @property
+    def duplicate(self) -> Bools:
+        """Bool (n,)."""
+        return np.equal(self.outcomes, Outcome.DUPLICATE)
+
+    @property
+    def late(self) -> Bools:
+        """Bool (n,): these go to the dead letters."""
+        return np.equal(self.outcomes, Outcome.LATE)
+
+    @staticmethod
+    def concat(parts: list[Applied], sizes: list[int]) -> Applied:
+        """The batch whose consecutive pieces of `sizes` events became `parts`."""
+        shift = np.cumsum([0, *sizes[:-1]])
+        return Applied(
+            outcomes=np.concatenate([p.outcomes for p in parts]),
+            slots=np.concatenate([p.slots for p in parts]),
+            owners=np.concatenate([p.owners for p in parts]),
+            items=np.concatenate([p.items for p in parts]),
+            numbers=np.concatenate([p.numbers for p in parts]),
+            before=np.concatenate([p.before for p in parts]),
+            ratios=np.concatenate([p.ratios for p in parts]),
+            points=Points(
+                np.concatenate([p.points.rows + s for p, s in zip(parts, shift, strict=True)]),
+                np.concatenate([p.points.tasks for p in parts]),
+            ),
+            windows=Windows.concat([p.windows for p in parts]),
+            numbering=parts[0].numbering,
+            disordered=sum(p.disordered for p in parts),
+        )
+
+
+class Histories:
+    """The users of one partition.
+
+    Parameters
+    ----------
+    items
+        The worker's item table, shared by its partitions.
+    policy
+        Which events ask for a decision.
+    length
+        L, events kept per user.
+    max_users
+        Bound on users; beyond it the least recently seen go, and are counted.
+    late_s
+        An event older than the user's newest by more than this is late.
+    undo
+        Told of every change.
+    capacity
+        Users and items that there is room for at first.
+    """
+
+    def __init__(
+        self,
+        items: ItemTable,
+        policy: PointPolicy | None = None,
+        *,
+        length: int = 64,
+        max_users: int = 1_000_000,
+        late_s: int = 7 * 86_400,
+        undo: Undo | None = None,
+        capacity: int = MIN_CAPACITY,
+    ) -> None:
+        self.items = items
+        self._undo = undo or Undo()
+        self.numbers = ItemNumbers(items, self._undo, capacity=capacity)
+        self.policy = policy or PointPolicy()
+        self.length = length
+        self.late_s = late_s
+        self.user_rows = UserRows(length, max_users, self._undo, capacity=capacity)
+
+    @property
+    def users(self) -> int:
+        """Users known."""
+        return len(self.user_rows)
+
+    def known(self) -> list[str]:
+        """The ids of all users known."""
+        return self.user_rows.users()
+
+    @property
+    def evicted(self) -> int:
+        """Users forgotten so far because of the bound."""
+        return self.user_rows.evicted
+
+    @property
+    def bytes(self) -> int:
+        """Memory held by rows and index, spare capacity included."""
+        return self.user_rows.nbytes
+
+    def row(self, user_id: str) -> Rows | None:
+        """The user's row (`user_rows.row_type`, a copy of shape (1,)), None if not known.
+
+        Its items are those of the worker's table.
+        """
+        slot = self.user_rows.slot(user_id)
+        return None if slot == NO_SLOT else self._rows([slot])
+
+    def standing(self, user_ids: Sequence[str], now_s: int) -> Windows:
+        """The windows of known users as they stand, asked at `now_s` and not at an event.
+
+        Parameters
+        ----------
+        now_s
+            Epoch seconds, at or after every event taken in.
+        """
+        rows = self._rows([self.user_rows.slot(user) for user in user_ids])
+        return windows_of(rows, self.items, now_s)
+
+    def _rows(self, slots: list[int]) -> Rows:
+        rows = self.user_rows.rows[slots]
+        inside = np.arange(self.length) < rows["length"][:, None]
+        rows["item"] = np.where(inside, self.numbers.indices(rows["item"]), 0)
+        return rows
+
+    def apply(self, columns: EventColumns) -> Applied:
+        """Take in a batch of events, in log order -> what became of each, and the windows."""
+        parts: list[Applied] = []
+        sizes: list[int] = []
+        departures: list[Departure] = []
+        rest = columns
+        while True:
+            slots = self._assign(rest)
+            room = len(slots)
+            whole = room == len(rest)
+            parts.append(self._apply(rest if whole else rest.select(np.arange(room)), slots))
+            sizes.append(room)
+            if whole:
+                if len(parts) == 1:
+                    return parts[0]
+                return replace(Applied.concat(parts, sizes), departures=tuple(departures))
+            offset, broker_ms = int(rest.offsets[room]), int(rest.broker_ms[room])
+            departures.append(Departure(offset, broker_ms, self.user_rows.evict()))
+            rest = rest.select(np.arange(room, len(rest)))
+
+    def _assign(self, columns: EventColumns) -> Ints:
+        """Slots of the leading events, as many as there is room for; `NO_SLOT` for labels."""
+        labels = columns.kinds == Kind.LABEL
+        if not labels.any():
+            return self.user_rows.assign(columns.user_ids)
+        behaviour = np.flatnonzero(~labels)
+        assigned = self.user_rows.assign([columns.user_ids[i] for i in behaviour.tolist()])
+        slots = np.full(len(columns), NO_SLOT, np.int64)
+        slots[behaviour[: len(assigned)]] = assigned
+        return slots if len(assigned) == len(behaviour) else slots[: behaviour[len(assigned)]]
+
+    def _apply(self, columns: EventColumns, slots: Ints) -> Applied:
+        n = len(columns)
+        items = self.items.indices(columns.item_ids)
+        numbers = self.numbers.give(items)
+        primary = columns.entities[:, 0] if columns.entities.shape[1] else np.zeros(n, np.uint64)
+        events = Events(
+            slots=slots,
+            offsets=columns.offsets,
+            times_s=np.maximum(columns.time_ms // 1000, 0),
+            kinds=columns.kinds,
+            items=numbers,
+            amounts=columns.amounts,
+            entities=primary.astype(np.uint32),
+            messages=columns.message_hashes.astype(np.uint32),
+            ends=columns.ends,
+        )
+        policy = self.policy
+        rules = Rules(self.late_s, policy.refresh_s, policy.watched, policy.asking)
+        taken = Taken.room(n, self.length, BEFORE)
+        users = self.user_rows
+        if self._undo.recording:
+            self._undo.rows(users.rows, np.unique(slots[slots != NO_SLOT]))
+        d, disordered = take(users.rows, events, rules, taken)
+        users.touch(slots)
+        seen = self.numbers.indices(taken.items[:d])
+        windows = Windows(
+            items=seen,
+            kinds=taken.kinds[:d],
+            times_s=taken.times_s[:d],
+            amounts=taken.amounts[:d],
+            entities=taken.entities[:d],
+            categories=self.items.category_of(seen),
+            lengths=taken.lengths[:d],
+            now_s=taken.now_s[:d],
+            accumulators=taken.accumulators[:d],
+            context=np.zeros((d, len(C_NAMES)), np.float64),
+        )
+        points = Points(taken.rows[:d], taken.tasks[:d])
+        return Applied(
+            outcomes=taken.outcomes,
+            slots=slots,
+            owners=users.owners[slots[points.rows]],
+            items=items,
+            numbers=numbers,
+            before=taken.before,
+            ratios=taken.ratios,
+            points=points,
+            windows=windows,
+            numbering=self.numbers,
+            disordered=disordered,
+        )

@@ -1,0 +1,242 @@
+"""Record batches to event columns; what breaks the contract goes to the dead letters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import ne
+from typing import Protocol
+
+import numpy as np
+import xxhash
+
+from schemas.errors import Reason, RejectedRecord
+from schemas.events.codec import CLOUDEVENTS, EventDecoder, EventRow
+from schemas.events.columns import EventColumns
+from schemas.events.contract import LATEST_MS
+from schemas.times import epoch_unit
+from streams.ingest.decode_whole import WholeDecoder
+
+
+class Records(Protocol):
+    """What ingest needs of a record batch (`streams.transport.transport.RecordBatch` has it)."""
+
+    @property
+    def offsets(self) -> Sequence[int]: ...
+    @property
+    def timestamps(self) -> Sequence[int]: ...
+    @property
+    def keys(self) -> Sequence[bytes | None]: ...
+    @property
+    def values(self) -> Sequence[bytes | None]: ...
+    @property
+    def headers(self) -> Sequence[Sequence[tuple[str, bytes]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One record for the dead letters: its position in the batch, why, and in words."""
+
+    index: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One record batch, decoded.
+
+    Attributes
+    ----------
+    columns
+        The valid events; a record with several products has several rows.
+    index
+        int32 (n,): position of each row's record in the batch.
+    rejected
+        Records for the dead letters.
+    unknown_names, future, unkeyed
+        Valid events with an unknown name, clamped to the broker's time, not keyed by their user.
+    ignored
+        Accepted calls without effect (`schemas.events.codec.IGNORED`), by name; they have no row.
+    left_out
+        Fields that valid events had and that could not be read, by part (`schemas.events.codec.PARTS`).
+    """
+
+    columns: EventColumns
+    index: np.ndarray[tuple[int], np.dtype[np.int32]]
+    rejected: list[Rejection]
+    unknown_names: int
+    future: int
+    unkeyed: int
+    ignored: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+class BatchDecoder:
+    """Decodes record batches for one contract: whole where it can, else record by record.
+
+    Parameters
+    ----------
+    decoder
+        Compiled for the product's contract.
+    """
+
+    def __init__(self, decoder: EventDecoder) -> None:
+        self._decoder = decoder
+        self._whole = WholeDecoder(decoder)
+
+    def decode(self, batch: Records) -> Decoded:
+        """Decode n records in log order; never raises for bad input."""
+        given = batch.headers if any(batch.headers) else ()
+        if any(name in CLOUDEVENTS for headers in given for name, _ in headers):
+            return decode_batch(batch, self._decoder)
+        whole = self._whole.decode(batch.values)
+        oldest_ms = self._decoder.contract.oldest_ms
+        if whole is None or int(whole.time_ms.min()) < oldest_ms:
+            return decode_batch(batch, self._decoder)
+        n = len(whole.user_ids)
+        broker_ms = np.array(batch.timestamps, np.int64)
+        if int(broker_ms.min()) < oldest_ms or int(broker_ms.max()) > LATEST_MS:
+            return decode_batch(batch, self._decoder)
+        future = whole.time_ms > broker_ms + self._decoder.contract.future_ms
+        columns = EventColumns(
+            offsets=np.array(batch.offsets, np.int64),
+            broker_ms=broker_ms,
+            time_ms=np.where(future, broker_ms, whole.time_ms),
+            user_ids=whole.user_ids,
+            message_ids=whole.message_ids,
+            message_hashes=whole.message_hashes,
+            kinds=whole.kinds,
+            item_ids=whole.item_ids,
+            amounts=whole.amounts,
+            entities=whole.entities,
+            references=whole.references,
+            ends=np.ones(n, np.bool_),
+        )
+        unkeyed = count_unkeyed(batch.keys, whole.user_ids)
+        index = np.arange(n, dtype=np.int32)
+        return Decoded(
+            columns, index, [], whole.unknown_names, int(future.sum()), unkeyed,
+            left_out=Counter(whole.left_out),
+        )  # fmt: skip
+
+
+def count_unkeyed(keys: Sequence[bytes | None], user_ids: Sequence[str]) -> int:
+    """How many of n keys aren't the id of their event's user."""
+    ids = [user_id.encode() for user_id in user_ids]
+    return sum(map(ne, keys, ids))
+
+
+def decode_batch(batch: Records, decoder: EventDecoder) -> Decoded:
+    """Decode a batch record by record; never raises for bad input.
+
+    Parameters
+    ----------
+    batch
+        n records in log order.
+    decoder
+        Compiled for the product's contract.
+    """
+    rejected: list[Rejection] = []
+    rows: list[EventRow] = []
+    at: list[int] = []
+    times: list[int] = []
+    unknown = future = unkeyed = 0
+    ignored: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    decode = decoder.decode
+    oldest_ms, future_ms = decoder.contract.oldest_ms, decoder.contract.future_ms
+    records = zip(batch.values, batch.headers, batch.timestamps, batch.keys, strict=True)
+    for i, (value, headers, broker_ms, key) in enumerate(records):
+        try:
+            row = decode(value, headers)
+            if row.ignored:
+                ignored[row.ignored] += 1
+                continue
+            if not oldest_ms <= broker_ms <= LATEST_MS:
+                raise RejectedRecord(
+                    Reason.INVALID_TIMESTAMP, f"the record's own Kafka timestamp: {broker_ms} ms"
+                )
+            time_ms = broker_ms if row.time_ms is None else row.time_ms
+            if time_ms < oldest_ms:
+                hint = ": seconds, not ms?" if epoch_unit(time_ms) == "s" else ""
+                raise RejectedRecord(
+                    Reason.TIMESTAMP_TOO_OLD, f"{time_ms} ms is before {oldest_ms}{hint}"
+                )
+        except RejectedRecord as error:
+            rejected.append(Rejection(i, error.reason, error.detail))
+            continue
+        if time_ms > broker_ms + future_ms:
+            time_ms = broker_ms
+            future += 1
+        unknown += not row.known_name
+        unkeyed += key != row.user_id.encode()
+        left_out.update(row.left_out)
+        rows.append(row)
+        at.append(i)
+        times.append(time_ms)
+    columns, index = _columns(batch, decoder, rows, at, times)
+    return Decoded(columns, index, rejected, unknown, future, unkeyed, ignored, left_out)
+
+
+def _columns(
+    batch: Records,
+    decoder: EventDecoder,
+    rows: list[EventRow],
+    at: list[int],
+    times: list[int],
+) -> tuple[EventColumns, np.ndarray[tuple[int], np.dtype[np.int32]]]:
+    if any(len(row.items) != 1 for row in rows):
+        rows, at, times, pairs = _expand(rows, at, times)
+    else:
+        pairs = [row.items[0] for row in rows]
+    digest = xxhash.xxh3_64_intdigest
+    n = len(rows)
+    width = len(decoder.contract.entities)
+    index = np.array(at, np.int32)
+    hashes = [
+        0 if entity is None or entity == "" else digest(str(entity).encode(), seed=column)
+        for row in rows
+        for column, entity in enumerate(row.entities)
+    ]
+    ends = np.ones(n, np.bool_)
+    ends[:-1] = index[1:] != index[:-1]
+    columns = EventColumns(
+        offsets=np.array(batch.offsets, np.int64)[index],
+        broker_ms=np.array(batch.timestamps, np.int64)[index],
+        time_ms=np.array(times, np.int64),
+        user_ids=[row.user_id for row in rows],
+        message_ids=[row.message_id for row in rows],
+        message_hashes=np.array([digest(row.message_id.encode()) for row in rows], np.uint64),
+        kinds=np.array([row.kind for row in rows], np.uint8),
+        item_ids=[item for item, _ in pairs],
+        amounts=np.array([amount for _, amount in pairs], np.float32),
+        entities=np.array(hashes, np.uint64).reshape(n, width),
+        references=np.array(
+            [
+                0 if row.reference in (None, "") else digest(str(row.reference).encode())
+                for row in rows
+            ],
+            np.uint64,
+        ),
+        ends=ends,
+    )
+    return columns, index
+
+
+def _expand(
+    rows: list[EventRow], at: list[int], times: list[int]
+) -> tuple[list[EventRow], list[int], list[int], list[tuple[str | None, float]]]:
+    """One row per product of an order."""
+    flat = [
+        (row, i, time, pair)
+        for row, i, time in zip(rows, at, times, strict=True)
+        for pair in row.items
+    ]
+    return (
+        [row for row, _, _, _ in flat],
+        [i for _, i, _, _ in flat],
+        [time for _, _, time, _ in flat],
+        [pair for _, _, _, pair in flat],
+    )

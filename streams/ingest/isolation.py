@@ -1,0 +1,113 @@
+"""Isolation: which records of a batch that fails are to blame, found by halving it.
+
+A batch that raises is taken back and tried in halves, in log order, down to the records that
+raise all alone: those are refused, and everything else is worked on as if they weren't there.
+Decisions don't depend on how a log is cut into batches, so the halves say what the whole would
+have said.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from schemas.errors import HarkError
+from streams.transport.record_batch import RecordBatch
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+_ROOT = Path(__file__).parents[2]
+_OURS = tuple(str(_ROOT / package) for package in ("schemas", "models", "streams"))
+
+
+class TooManyFailuresError(HarkError):
+    """Record after record fails: the code is to blame. The batch stays uncommitted."""
+
+
+class Isolation:
+    """Finds the records that no stage can work on.
+
+    Parameters
+    ----------
+    max_failures
+        Most records in a row that may fail; more say that this worker can't work at all.
+    """
+
+    def __init__(self, max_failures: int) -> None:
+        self._max_failures = max_failures
+        self._run = 0
+
+    def run(
+        self,
+        batch: RecordBatch,
+        attempt: Callable[[RecordBatch], T],
+        refuse: Callable[[RecordBatch, Exception], T],
+    ) -> list[T]:
+        """What `attempt` says of the batch, or of its parts in log order.
+
+        Parameters
+        ----------
+        attempt
+            Works on a batch; leaves everything as it was if it raises.
+        refuse
+            Called with each batch of one record that raises.
+
+        Raises
+        ------
+        TooManyFailuresError
+            More than `max_failures` records in a row raise.
+        MemoryError
+            There is none left, whichever record comes.
+        """
+        done: list[T] = []
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            try:
+                done.append(attempt(part))
+                self._run = 0
+            except MemoryError:
+                raise  # no record is to blame for it: the worker stops, and the batch comes again
+            except Exception as error:  # noqa: BLE001 - whatever a stage raises, its record is to blame
+                if len(part) > 1:
+                    half = len(part) // 2
+                    waiting += [part.part(half, len(part)), part.part(0, half)]
+                    continue
+                self._count(part, error)
+                done.append(refuse(part, error))
+        return done
+
+    def _count(self, part: RecordBatch, error: Exception) -> None:
+        self._run += 1
+        where = {"partition": part.partition, "offset": part.first_offset}
+        log.warning("record.refused", **where, error=type(error).__name__, at=place(error))
+        if self._run > self._max_failures:
+            raise TooManyFailuresError(
+                f"{self._run} records in a row can't be processed (limit {self._max_failures}), "
+                f"the last at {part.topic}/{part.partition}/{part.first_offset}: "
+                f"{type(error).__name__} at {place(error)}; is this version of Hark or its model "
+                "broken? If the records are, raise limits.max_failures"
+            ) from error
+
+
+def place(error: BaseException) -> str:
+    """Where an exception arose: the innermost line of Hark's own code.
+
+    Examples
+    --------
+    >>> try:
+    ...     Isolation.run(None, None, None, None)
+    ... except AttributeError as error:
+    ...     place(error).partition(":")[0], place(error).rpartition(" ")[2]
+    ('streams/ingest/isolation.py', 'run')
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if frame.filename.startswith(_OURS)]
+    if not ours:
+        return "unknown"
+    frame = ours[-1]
+    return f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno} in {frame.name}"

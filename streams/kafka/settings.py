@@ -1,0 +1,130 @@
+"""The section `kafka`: where the brokers are, and as whom every client of Hark talks to them."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from schemas.errors import ConfigError
+from streams.kafka.section import Section
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\],]+)(:(?P<port>[0-9]{1,5}))?")
+AFTER_DRAIN_S = 40.0
+"""For the last commit, the last checkpoints and the way to the brokers and back."""
+
+
+class Kafka(Section):
+    """Where the brokers are and how to talk to them.
+
+    `SASL_SSL` logs in with `username` and a password, from `password_file` or `password`; `SSL`
+    with a certificate (`certificate_file`, `key_file`: PEM), if the brokers ask for one. The
+    brokers' certificates must be signed by `ca_file`, or by an authority that the system trusts.
+    """
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    topic_prefix: str = ""
+    group_id: str = "hark"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
+    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
+    drain_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+    max_fetch_bytes: Annotated[int, Field(gt=0)] = 1_048_576
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _addresses(cls, servers: str) -> str:
+        """What aiokafka would fail at with a traceback."""
+        for server in servers.split(","):
+            found = _ADDRESS.fullmatch(server.strip())
+            if found is None or int(found["port"] or 0) > 65_535:
+                raise ValueError(f"{server.strip()!r} is no host:port (several: h1:9092,h2:9092)")
+        return servers
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """A half-set login is found here, not by a broker that hangs up."""
+        if self.password and self.password_file:
+            raise ValueError("password and password_file are both set: choose one")
+        if self.security_protocol.startswith("SASL"):
+            if not self.username:
+                raise ValueError(f"{self.security_protocol} needs a username")
+            if not (self.password or self.password_file):
+                raise ValueError(f"{self.security_protocol} needs a password or a password_file")
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("certificate_file and key_file belong together: set both or neither")
+        return self
+
+    @property
+    def rebalance_timeout_s(self) -> float:
+        """How long the members of the group wait for each other: a drain and what follows it."""
+        return self.drain_timeout_s + AFTER_DRAIN_S
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """TLS context for the brokers, None without TLS.
+
+        Raises
+        ------
+        ConfigError
+            A file isn't there, or isn't what its setting says.
+        """
+        if "SSL" not in self.security_protocol:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise _unusable("ca_file", self.ca_file, error) from None
+        if self.certificate_file and self.key_file:
+            try:
+                context.load_cert_chain(self.certificate_file, self.key_file)
+            except OSError as error:
+                raise _unusable("certificate_file", self.certificate_file, error) from None
+        return context
+
+    def secret(self) -> str | None:
+        """The password, from where it is set; None if the login is by certificate or by nothing.
+
+        Raises
+        ------
+        ConfigError
+            `password_file` can't be read or is empty.
+        """
+        if not self.security_protocol.startswith("SASL"):
+            return None
+        if self.password_file is None:
+            return self.password.get_secret_value() if self.password else None
+        try:
+            found = self.password_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise _unusable("password_file", self.password_file, error) from None
+        if not found:
+            raise ConfigError(f"kafka.password_file {self.password_file}: it is empty")
+        return found
+
+    def client(self) -> dict[str, Any]:
+        """Keyword arguments that every aiokafka client of Hark takes."""
+        common: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+            "ssl_context": self.ssl_context(),
+        }
+        if self.security_protocol.startswith("SASL"):
+            common["sasl_mechanism"] = self.sasl_mechanism
+            common["sasl_plain_username"] = self.username
+            common["sasl_plain_password"] = self.secret()
+        return common
+
+
+def _unusable(setting: str, file: Path | None, error: Exception) -> ConfigError:
+    why = getattr(error, "strerror", None) or type(error).__name__
+    return ConfigError(f"kafka.{setting} {file}: can't be used ({why})")

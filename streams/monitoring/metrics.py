@@ -1,0 +1,307 @@
+"""What a worker tells Prometheus, updated once per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import Counter, Gauge
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import CollectorRegistry
+
+from schemas.errors import Reason
+from schemas.events.codec import IGNORED, PARTS
+from schemas.events.kinds import Kind
+from streams.monitoring.batch_counts import BatchCounts, PartitionLag
+from streams.monitoring.catalogue_metrics import CatalogueMetrics
+from streams.monitoring.checkpoint_metrics import CheckpointMetrics
+from streams.monitoring.histogram import BatchHistogram, quantile
+
+OTHER = "other"
+STAGES = (
+    "decode", "histories", "features", "sequences", "engine", "heads", "pool", "rank", "filter",
+    "explain", "decide", "encode", "produce", OTHER,
+)  # fmt: skip
+ALERT_KINDS = ("churn", "risk", OTHER)
+SEVERITIES = ("info", "warning", "critical", OTHER)
+STATUSES = ("firing", "resolved", OTHER)
+KINDS = tuple(kind.name.lower() for kind in Kind if kind is not Kind.PAD)
+REASONS = (*(reason.value for reason in Reason), OTHER)
+
+LATENCY_BOUNDS_S = tuple(float(f"{10 ** (step / 10):.3g}") for step in range(-30, 31))
+"""1 ms to 1,000 s, ten per decade: a quantile is off by a few per cent, 13 at the very worst."""
+STAGE_BOUNDS_S = tuple(float(f"{10 ** (step / 5):.3g}") for step in range(-20, 6))
+"""0.1 ms to 10 s, five per decade."""
+BATCH_BOUNDS = tuple(float(2**step) for step in range(15))
+
+
+class Metrics:
+    """All metrics of one worker, in a registry of their own.
+
+    Every label value exists from the start and anything unforeseen counts as `other`, so that
+    the number of series is known, and a rate exists before the first error does.
+    """
+
+    def __init__(self) -> None:
+        self.handled = 0  # records finished so far
+        self._partitions: set[int] = set()
+        self._answers: tuple[str, str] | None = None  # the model shown
+        self._evicted_before: dict[int, int] = {}
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._events = self._counters(
+            "hark_events", "Records by outcome", outcome=("accepted", "duplicate", "dead_letter")
+        )
+        self._by_kind = self._counters("hark_events_by_kind", "Accepted events by kind", kind=KINDS)
+        self._unknown_names = self._counter(
+            "hark_unknown_event_names", "Accepted events whose name is mapped to no kind"
+        )
+        self._future = self._counter(
+            "hark_future_events", "Accepted events dated in the future, clamped to broker time"
+        )
+        self._out_of_order = self._counter(
+            "hark_out_of_order_events", "Accepted events older than the user's newest"
+        )
+        self._unkeyed = self._counter(
+            "hark_unkeyed_events", "Accepted events without the user id as record key"
+        )
+        self._ignored = self._counters(
+            "hark_ignored_calls", "Accepted calls without effect", call=IGNORED
+        )
+        self._left_out = self._counters(
+            "hark_left_out_fields", "Fields of accepted events that could not be read", part=PARTS
+        )
+        self._dead_letters = self._counters(
+            "hark_dead_letters", "Dead letters by reason", reason=REASONS
+        )
+        self._batches = self._counter("hark_batches", "Record batches finished")
+        self._batch_records = BatchHistogram(
+            "hark_batch_records", "Records per batch", BATCH_BOUNDS, registry=registry
+        )
+        self._stage_seconds = BatchHistogram(
+            "hark_stage_seconds", "Seconds of a batch in each stage", STAGE_BOUNDS_S,
+            label="stage", values=STAGES, registry=registry,
+        )  # fmt: skip
+        self._decisions = self._counters(
+            "hark_decisions", "Decision points scored", kind=("recommend", "churn", "risk")
+        )
+        self._recommendations = self._counters(
+            "hark_recommendations", "Recommendation lists by outcome",
+            outcome=("sent", "unchanged", "held", "empty"),
+        )  # fmt: skip
+        alerts = Counter(
+            "hark_alerts", "Alert transitions published", ("kind", "severity", "status"),
+            registry=registry,
+        )  # fmt: skip
+        self._alerts = {
+            (kind, severity, status): alerts.labels(kind, severity, status)
+            for kind in ALERT_KINDS
+            for severity in SEVERITIES
+            for status in STATUSES
+        }
+        self._latency = BatchHistogram(
+            "hark_latency_seconds", "From an event's broker or event time to its confirmed output",
+            LATENCY_BOUNDS_S, label="since", values=("broker", "event"), registry=registry,
+        )  # fmt: skip
+        self._lag_records = self._gauge("hark_lag_records", "Records not read yet", "partition")
+        self._lag_seconds = self._gauge(
+            "hark_lag_seconds", "Broker-time age of the last record read, 0 at the end", "partition"
+        )
+        self._committed = self._gauge("hark_committed_offset", "Committed offset", "partition")
+        self._users = self._gauge("hark_users", "Users held in memory")
+        self._state_bytes = self._gauge("hark_state_bytes", "Bytes of histories and counters")
+        self._items = self._gauge("hark_items", "Items known")
+        self._evicted = self._counter("hark_evicted_users", "Users dropped to keep the bound")
+        self._model = self._gauge(
+            "hark_model_info", "1 for the model that answers", "version", "engine"
+        )
+        self._model_loaded = self._gauge(
+            "hark_model_loaded_timestamp_seconds", "When the model was loaded, 0 without a model"
+        )
+        self._model_trained = self._gauge(
+            "hark_model_trained_timestamp_seconds", "When the model was trained, 0 without a model"
+        )
+        self._refused_models = self._counter(
+            "hark_refused_models", "Versions the alias named that failed a check before the swap"
+        )
+        self._failed_models = self._counter(
+            "hark_failed_models", "Times that the counters took over from a model that failed"
+        )
+        self._champion_named = self._gauge(
+            "hark_champion_named", "1 once the registry's alias has named a version, 0 before"
+        )
+        self._rebalances = self._counter("hark_rebalances", "Rebalances completed")
+        self._restored = self._counter(
+            "hark_restored_events", "Events applied without output to restore state"
+        )
+        self.checkpoints = CheckpointMetrics(registry)
+        self.catalogue = CatalogueMetrics(registry)
+        self._settings = self._gauge(
+            "hark_settings_info", "1 for the settings that decide, hashed", "group", "hash"
+        )
+
+    def observe_batch(self, batch: BatchCounts) -> None:
+        """Count one finished batch, after its outputs were confirmed."""
+        self.handled += batch.records
+        self._batches.inc()
+        self._batch_records.observe(batch.records)
+        self._observe_events(batch)
+        for kind, count in _by_kind(batch.kinds):
+            self._by_kind[kind].inc(count)
+        for kind, count in (
+            ("recommend", batch.recommend), ("churn", batch.churn), ("risk", batch.risk),
+        ):  # fmt: skip
+            self._decisions[kind].inc(count)
+        for outcome, count in (
+            ("sent", batch.sent), ("unchanged", batch.unchanged), ("held", batch.held),
+            ("empty", batch.empty),
+        ):  # fmt: skip
+            self._recommendations[outcome].inc(count)
+
+    def _observe_events(self, batch: BatchCounts) -> None:
+        self._events["accepted"].inc(batch.accepted)
+        self._events["duplicate"].inc(batch.duplicates)
+        for reason, count in batch.dead_letters.items():
+            self._events["dead_letter"].inc(count)
+            self._dead_letters[_fold(reason, REASONS)].inc(count)
+        self._unknown_names.inc(batch.unknown_names)
+        self._future.inc(batch.future)
+        self._out_of_order.inc(batch.out_of_order)
+        self._unkeyed.inc(batch.unkeyed)
+        for call, count in batch.ignored.items():
+            self._ignored[call].inc(count)
+        for part, count in batch.left_out.items():
+            self._left_out[part].inc(count)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage of one batch, also when it raises."""
+        start_s = perf_counter()
+        try:
+            yield
+        finally:
+            self.observe_stage(name, perf_counter() - start_s)
+
+    def observe_stage(self, name: str, seconds: float) -> None:
+        """Count the time of one stage of one batch."""
+        self._stage_seconds.observe(seconds, _fold(name, STAGES))
+
+    def observe_latency(
+        self,
+        confirmed_ms: int,
+        broker_ms: npt.NDArray[np.int64],
+        time_ms: npt.NDArray[np.int64],
+    ) -> None:
+        """Count how old the accepted events of a batch were when its outputs were confirmed.
+
+        Parameters
+        ----------
+        confirmed_ms
+            Wall clock in ms when the broker had confirmed the batch's outputs.
+        broker_ms, time_ms
+            int64 (n,): broker and event time of the accepted events, ms.
+        """
+        for since, at_ms in (("broker", broker_ms), ("event", time_ms)):
+            # Clocks of two machines may differ: an answer is never earlier than its question.
+            self._latency.observe_many(np.maximum(confirmed_ms - at_ms, 0) / 1000, since)
+
+    def latency_quantile(self, q: float, since: str = "broker") -> float:
+        """Seconds below which the fraction `q` of latencies since the start lay; NaN if none."""
+        return quantile(self._latency.buckets(since), q)
+
+    def observe_alert(self, kind: str, severity: str, status: str) -> None:
+        """Count one published alert transition."""
+        key = _fold(kind, ALERT_KINDS), _fold(severity, SEVERITIES), _fold(status, STATUSES)
+        self._alerts[key].inc()
+
+    def set_partitions(self, lags: Mapping[int, PartitionLag]) -> None:
+        """Show the partitions held now; those given up disappear."""
+        gauges = self._lag_records, self._lag_seconds, self._committed
+        for partition, lag in lags.items():
+            for gauge, now in zip(gauges, (lag.records, lag.seconds, lag.committed), strict=True):
+                gauge.labels(partition).set(now)
+        # One by one: a scrape between a clear and a set would find that all of them are gone.
+        for partition in self._partitions - lags.keys():
+            for gauge in gauges:
+                gauge.remove(partition)
+        self._partitions = set(lags)
+
+    def set_state(self, *, users: int, items: int, state_bytes: int) -> None:
+        """Show how much the worker holds in memory."""
+        self._users.set(users)
+        self._items.set(items)
+        self._state_bytes.set(state_bytes)
+
+    def set_model(
+        self, version: str, engine: str, *, loaded_at_s: float, trained_at_s: float = 0.0
+    ) -> None:
+        """Show the model that answers from now on; the one before it disappears."""
+        before, self._answers = self._answers, (version, engine)
+        self._model.labels(version, engine).set(1)
+        if before not in (None, self._answers):
+            self._model.remove(*before)
+        self._model_loaded.set(loaded_at_s)
+        self._model_trained.set(trained_at_s)
+
+    def set_settings(self, group: str, fingerprint: str) -> None:
+        """Show which settings this worker of a group decides by."""
+        self._settings.labels(group, fingerprint).set(1)
+
+    def count_refused_model(self) -> None:
+        self._refused_models.inc()
+
+    def count_failed_model(self) -> None:
+        self._failed_models.inc()
+
+    def set_champion_named(self) -> None:
+        self._champion_named.set(1)
+
+    def count_evicted(self, totals: Mapping[int, int]) -> None:
+        """Count the users dropped since the last call.
+
+        Parameters
+        ----------
+        totals
+            Per partition held now, how many its state has ever dropped; a partition that came
+            with its state, or came back, brings a total of its own.
+        """
+        for partition, total in totals.items():
+            self._evicted.inc(max(0, total - self._evicted_before.get(partition, total)))
+        self._evicted_before = dict(totals)
+
+    def count_rebalance(self) -> None:
+        self._rebalances.inc()
+
+    def count_restored(self, events: int) -> None:
+        self._restored.inc(events)
+
+    def _counter(self, name: str, documentation: str) -> Counter:
+        return Counter(name, documentation, registry=self.registry)
+
+    def _counters(
+        self, name: str, documentation: str, **label: tuple[str, ...]
+    ) -> dict[str, Counter]:
+        ((label_name, values),) = label.items()
+        counter = Counter(name, documentation, (label_name,), registry=self.registry)
+        return {value: counter.labels(value) for value in values}
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+
+def _fold(value: str, known: tuple[str, ...]) -> str:
+    return value if value in known else OTHER
+
+
+def _by_kind(kinds: npt.NDArray[np.uint8]) -> Iterator[tuple[str, int]]:
+    counts = np.bincount(kinds)
+    for number in np.flatnonzero(counts).tolist():
+        known = 0 < number <= len(KINDS)
+        yield KINDS[number - 1] if known else OTHER, int(counts[number])

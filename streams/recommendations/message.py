@@ -1,0 +1,125 @@
+"""Recommendations as JSON, written from pieces.
+
+Nine tenths of a message are the same text in every other: what an item or a reason looks like in
+JSON is encoded once and kept. The result is byte for byte what `encode(Recommendation(...))`
+gives (`tests/streams/recommendations/test_message.py` says so), for a quarter of the price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+
+from schemas.events.codec import encode
+from schemas.outputs import OUTPUT_VERSION, ItemReason, output_id
+from schemas.times import format_time_ms
+from streams.counters.suggestions import Source
+from streams.histories.item_table import ItemTable
+from streams.recommendations.sent_lists import COUNTERS, Trigger
+
+REASONS: dict[int, list[ItemReason]] = {
+    Source.COVISITED: [ItemReason("covisited", "often looked at together with your recent items")],
+    Source.OWN_RECENT: [ItemReason("recently_viewed", "you looked at this recently")],
+    Source.POPULAR: [ItemReason("popular", "popular right now")],
+    Source.MODEL: [ItemReason("next_item_model", "expected next after your recent events")],
+}
+_RANKS = [b',"rank":%d,"score":' % rank for rank in range(1, 101)]
+_REASONS = {source: b',"reasons":%b}' % encode(reasons) for source, reasons in REASONS.items()}
+_PIECES = 4  # of a place: item, rank, score, reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Ranked lists of several messages, one after the other, best first.
+
+    Attributes
+    ----------
+    sizes
+        Places of each list; they add up to the length of the others.
+    items
+        Index into the worker's item table.
+    scores, sources
+        Score and `Source` of each.
+    """
+
+    sizes: Sequence[int]
+    items: Sequence[int]
+    scores: Sequence[float]
+    sources: Sequence[int]
+
+
+class RecommendationWriter:
+    """Writes recommendations.
+
+    Parameters
+    ----------
+    items
+        The worker's item table.
+    ttl_s
+        How long a list is good for.
+    """
+
+    def __init__(self, items: ItemTable, ttl_s: int) -> None:
+        self._items = _ItemPieces(items)
+        self._ttl_ms = ttl_s * 1000
+
+    def write(self, triggers: Sequence[Trigger], lists: Lists, model_version: str) -> list[bytes]:
+        """The message of each trigger, with the list of the same number."""
+        pieces = list(
+            chain.from_iterable(
+                zip(
+                    map(self._items.__getitem__, lists.items),
+                    chain.from_iterable(map(_RANKS.__getitem__, map(slice, lists.sizes))),
+                    encode(lists.scores)[1:-1].split(b",") if lists.scores else (),
+                    map(_REASONS.__getitem__, lists.sources),
+                    strict=True,
+                )
+            )
+        )
+        variant = "model" if model_version != COUNTERS else COUNTERS
+        who = b'],"variant":%b,"model_version":%b' % (encode(variant), encode(model_version))
+        join, ttl_ms = b"".join, self._ttl_ms
+        messages = []
+        begin = 0
+        for trigger, size in zip(triggers, lists.sizes, strict=True):
+            end = begin + _PIECES * size
+            places = join(pieces[begin:end])
+            begin = end
+            messages.append(
+                join(
+                    (
+                        b'{"recommendation_id":"',
+                        output_id("recommendation", trigger.partition, trigger.offset).encode(),
+                        b'","user_id":',
+                        encode(trigger.user_id),
+                        b',"trigger_message_id":',
+                        encode(trigger.message_id),
+                        b',"items":[',
+                        places[1:],  # without the comma before the first
+                        who,
+                        _moments(trigger.broker_ms, ttl_ms),
+                    )
+                )
+            )
+        return messages
+
+
+class _ItemPieces(dict[int, bytes]):
+    """How each item recommended so far begins its place on a list."""
+
+    def __init__(self, items: ItemTable) -> None:
+        self._ids = items.ids
+
+    def __missing__(self, item: int) -> bytes:
+        self[item] = piece = b',{"item_id":' + encode(self._ids[item])
+        return piece
+
+
+@lru_cache(maxsize=4096)
+def _moments(broker_ms: int, ttl_ms: int) -> bytes:
+    return (
+        f',"generated_at":"{format_time_ms(broker_ms)}"'
+        f',"expires_at":"{format_time_ms(broker_ms + ttl_ms)}","version":{OUTPUT_VERSION}}}'
+    ).encode()

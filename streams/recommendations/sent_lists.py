@@ -1,0 +1,177 @@
+"""Recommendations: filter, cut to the top, send only what changed."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streams.undo import Undo
+
+Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint32]
+AnyInts = npt.NDArray[np.integer[Any]]
+COUNTERS = "counters"
+"""`model_version` of answers that no model gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Candidate items of D decision points, any order.
+
+    Attributes
+    ----------
+    items
+        int32 (D, K): index in the worker's item table, -1 = none.
+    scores
+        float32 (D, K): higher is better, comparable within a row.
+    sources
+        uint8 (D, K): `streams.counters.counters.Source`, where the candidate came from.
+    """
+
+    items: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float32]
+    sources: npt.NDArray[np.uint8]
+
+
+class Trigger(msgspec.Struct, gc=False):
+    """The event behind one decision point."""
+
+    user_id: str
+    message_id: str
+    partition: int
+    offset: int
+    broker_ms: int
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What may be shown and how often (`streams.settings.Recommend`)."""
+
+    top_k: int
+    min_interval_s: int
+    ttl_s: int
+    exclude_bought: bool
+
+
+class SentLists:
+    """What each user was last sent and when, so that only news goes out; by history slot.
+
+    Attributes
+    ----------
+    owners
+        Whom the entry of a slot is about (`UserRows.owners`): not whose slot it is by now.
+    lists
+        `list_hashes` of what was sent.
+    sent_s
+        Event time, epoch seconds.
+    """
+
+    def __init__(self, undo: Undo | None = None) -> None:
+        self._undo = undo or Undo()
+        # Arrays of machine integers: read and written one by one, much faster than numpy's.
+        self.owners = array("I")
+        self.lists = array("I")
+        self.sent_s = array("I")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(len(column) * column.itemsize for column in self._columns())
+
+    def admit(self, slot: int, owner: int, time_s: int, shown: int, policy: Policy) -> str:
+        """Whether a list goes out: `sent`, `unchanged`, `held` (too soon) or `empty`.
+
+        Parameters
+        ----------
+        slot, owner
+            Of the user's row at the event; another owner means that the slot was somebody else's.
+        shown
+            The list's hash, 0 = there is nothing on it.
+        """
+        if not shown:
+            return "empty"
+        if slot >= len(self.owners):
+            self.make_room(max(1024, slot + 1, len(self.owners) * 33 // 32))
+        if self.owners[slot] == owner:
+            if self.lists[slot] == shown:
+                return "unchanged"
+            if time_s - self.sent_s[slot] < policy.min_interval_s:
+                return "held"
+        before = slot, self.owners[slot], self.lists[slot], self.sent_s[slot]
+        self._undo.keep(partial(self._set, *before))
+        self._set(slot, owner, shown, time_s)
+        return "sent"
+
+    def _set(self, slot: int, owner: int, shown: int, sent_s: int) -> None:
+        self.owners[slot], self.lists[slot], self.sent_s[slot] = owner, shown, sent_s
+
+    def of(self, slots: Ints, owners: Words) -> Words:
+        """What was sent to the users whose slots and owners (n,) these are.
+
+        Returns
+        -------
+        uint32 (n, 2): list and time, 0 = none.
+        """
+        if not len(slots):
+            return np.zeros((0, 2), np.uint32)
+        self.make_room(int(slots.max()) + 1)
+        entries = [np.frombuffer(column, np.uint32)[slots] for column in self._columns()]
+        return np.where((entries[0] == owners)[:, None], np.stack(entries[1:], axis=1), 0)
+
+    def restore(self, slots: Ints, owners: Words, lists: AnyInts, sent_s: AnyInts) -> None:
+        """Take over what `of` gave, column by column; 0 for a list = none."""
+        if not len(slots):
+            return
+        self.make_room(int(slots.max()) + 1)
+        entries = np.where(lists != 0, owners, 0), lists, sent_s
+        for column, values in zip(self._columns(), entries, strict=True):
+            np.frombuffer(column, np.uint32)[slots] = values
+
+    def clear(self, slot: int) -> None:
+        """Know nothing of a slot."""
+        if slot < len(self.owners):
+            self.owners[slot] = self.lists[slot] = self.sent_s[slot] = 0
+
+    def make_room(self, slots: int) -> None:
+        """Have an entry for each of at least `slots` slots."""
+        for column in self._columns():
+            column.frombytes(bytes(column.itemsize * max(0, slots - len(column))))
+
+    def _columns(self) -> tuple[array[int], array[int], array[int]]:
+        return self.owners, self.lists, self.sent_s
+
+
+def list_hashes(items: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64]) -> Words:
+    """One number for each list, the same in every worker -> uint32 (D,), 0 for an empty one.
+
+    Parameters
+    ----------
+    items
+        int32 (D, K): indices in the worker's item table, best first, -1 after the last.
+    hashes
+        uint64 (items,): of the table.
+
+    Examples
+    --------
+    >>> two = np.array([7, 9], np.uint64)
+    >>> same, other, empty = list_hashes(np.array([[0, 1], [1, 0], [-1, -1]], np.int32), two)
+    >>> bool(same == other), int(empty)
+    (False, 0)
+    """
+    if not len(hashes):
+        return np.zeros(len(items), np.uint32)
+    found = np.where(items >= 0, hashes[items], np.uint64(0))
+    places = _ODD ** np.arange(items.shape[1], dtype=np.uint64)
+    sums: npt.NDArray[np.uint64] = (found * places).sum(axis=1, dtype=np.uint64)
+    listed = (items >= 0).any(axis=1)
+    return np.where(listed, np.maximum(sums >> np.uint64(32), 1), 0).astype(np.uint32)
+
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)

@@ -1,0 +1,395 @@
+"""Reads a topic as a member of its group: in order, in batches, and commits exactly what was acked.
+
+The public API of aiokafka only, and all of it in the event loop. The life of a partition here:
+
+    assigned (paused) -> prepared -> read -> delivered -> acked -> committed -> revoked
+
+A rebalance revokes every partition, also one that comes back: its open batches end with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Any
+
+import mode
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    InconsistentGroupProtocolError,
+    InvalidSessionTimeoutError,
+    KafkaError,
+)
+
+from schemas.errors import ConfigError
+from streams.transport.offsets import OpenBatches, Ticket
+from streams.transport.record_batch import RecordBatch, cut
+
+log = structlog.get_logger(__name__)
+_POLL_S = 0.2
+"""How long one poll waits; also until an aborted transaction at the end of a log is passed."""
+_COMMIT_S = 10.0
+"""How long a commit may take before it is given up until the next one."""
+_DAY_MS = 86_400_000
+_REQUEST_S, _MARGIN_S = 40.0, 10.0
+"""How long any request may take; one to join waits for the slowest member, and a margin more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How a consumer reads and what it is in its group.
+
+    Attributes
+    ----------
+    group_id
+        The consumer group.
+    session_timeout_s, heartbeat_s
+        A member that the group hears nothing of for so long is removed; it speaks this often.
+    drain_timeout_s
+        How long batches in hand may go on when partitions are revoked or the worker stops.
+    rebalance_timeout_s
+        How long members may take to give partitions up: a drain, and what comes after it.
+    commit_s
+        Between two commits.
+    max_fetch_bytes
+        Of one fetch of a partition.
+    max_batch_records
+        A larger fetch is cut: it bounds the work that must end before a rebalance can.
+    fetch_max_wait_ms
+        How long the broker may hold a fetch that finds nothing. While it does, nothing else is
+        fetched from that broker, so this adds to the latency of a busy partition.
+    """
+
+    group_id: str
+    session_timeout_s: float = 10.0
+    heartbeat_s: float = 1.0
+    drain_timeout_s: float = 20.0
+    rebalance_timeout_s: float = 60.0
+    commit_s: float = 1.0
+    max_fetch_bytes: int = 1_048_576
+    max_batch_records: int = 4_000
+    fetch_max_wait_ms: int = 25
+
+
+@dataclass(eq=False, slots=True)
+class Delivery:
+    """A record batch for the agent, which acks it when its outputs are confirmed."""
+
+    value: RecordBatch
+    ticket: Ticket
+    consumer: BatchConsumer
+
+    def ack(self) -> bool:
+        """False if it was acked before, or its partition was given up or sought since."""
+        return self.consumer.ack(self)
+
+
+Prepare = Callable[[set[int]], Awaitable[None]]
+Put = Callable[[Delivery], Awaitable[None]]
+
+
+class BatchConsumer(mode.Service, ConsumerRebalanceListener):
+    """A member of a consumer group that reads one topic.
+
+    Parameters
+    ----------
+    topic
+        Its name on the wire.
+    client
+        Keyword arguments of the aiokafka client.
+    put
+        Awaited with each batch: it holds back the reading while the agent has enough.
+    prepare
+        Awaited with the assigned partitions before anything of them is read.
+    drained
+        Awaited when all is drained and committed, before partitions are given up.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        client: Mapping[str, Any],
+        group: Group,
+        put: Put,
+        prepare: Prepare | None = None,
+        drained: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.topic = topic
+        self.group = group
+        self._client_options = client
+        self._put = put
+        self._prepare = prepare
+        self._drained = drained
+        self._open: dict[TopicPartition, OpenBatches] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._in_hand: set[Delivery] = set()
+        self._progress = asyncio.Event()
+        self._committing, self._letting_go = asyncio.Lock(), asyncio.Lock()
+        self._preparing: asyncio.Task[None] | None = None
+        self.flowing = False
+        """Whether partitions are read: False before they are prepared and in a rebalance."""
+
+    # Start and stop
+
+    def new_client(self) -> AIOKafkaConsumer:
+        """The aiokafka consumer that the settings ask for, not started."""
+        group = self.group
+        request_s = max(_REQUEST_S, group.rebalance_timeout_s + _MARGIN_S)
+        return AIOKafkaConsumer(
+            **self._client_options,
+            group_id=group.group_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=group.max_fetch_bytes,
+            fetch_max_wait_ms=group.fetch_max_wait_ms,
+            session_timeout_ms=round(group.session_timeout_s * 1000),
+            heartbeat_interval_ms=round(group.heartbeat_s * 1000),
+            rebalance_timeout_ms=round(group.rebalance_timeout_s * 1000),
+            request_timeout_ms=round(request_s * 1000),
+            # Whether an agent hangs is asked by the health check, which knows what it waits for.
+            max_poll_interval_ms=_DAY_MS,
+            # A class of its own: the assignor keeps its assignment in the class.
+            partition_assignment_strategy=(type("Sticky", (StickyPartitionAssignor,), {}),),
+        )
+
+    async def on_start(self) -> None:
+        """Connect; what the group decides comes through the listener."""
+        self.client = self.new_client()
+        try:
+            await self.client.start()
+        except BaseException:
+            await self.client.stop()
+            raise
+        self.client.subscribe([self.topic], listener=self)
+
+    async def on_stop(self) -> None:
+        """Give up all partitions as in a rebalance, and leave the group."""
+        await self._let_go()
+        await self.client.stop()
+
+    # Deliver
+
+    @mode.Service.task
+    async def _read(self) -> None:
+        while not self.should_stop:
+            try:
+                await self._deliver(await self.client.getmany(timeout_ms=round(_POLL_S * 1000)))
+            except InvalidSessionTimeoutError:
+                raise ConfigError(
+                    f"kafka.session_timeout_s {self.group.session_timeout_s:g}: the brokers allow "
+                    "only what lies between their group.min and group.max.session.timeout.ms"
+                ) from None
+            except InconsistentGroupProtocolError:
+                raise ConfigError(
+                    f"kafka.group_id {self.group.group_id}: the group has members of another "
+                    "kind; stop them first, or choose another group"
+                ) from None
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                log.warning("consumer.retry", why=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(_POLL_S)
+
+    async def _deliver(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        parts = []
+        for tp in list(self._open):
+            with suppress(IllegalStateError):  # revoked meanwhile
+                position = await self.client.position(tp)
+                if tp in self._open:
+                    parts.append(self._in_order(tp, fetched.get(tp, ()), position))
+        # Partitions take turns.
+        for item in chain.from_iterable(zip_longest(*parts)):
+            if item is None or self._open.get(item[0]) is not item[1]:  # given up or sought since
+                continue
+            tp, run, batch, follows = item
+            if tp in self.client.paused():
+                self.client.seek(tp, run.reached)  # the rest of the fetch comes again
+                continue
+            await self._put(Delivery(batch, run.push(follows), self))
+
+    def _in_order(
+        self, tp: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]], position: int
+    ) -> Iterator[tuple[TopicPartition, OpenBatches, RecordBatch, int]]:
+        """What of a fetch comes next in its partition, in batches, with the offsets that follow."""
+        run = self._open[tp]
+        if position < run.reached:
+            # Nobody sought it: the topic was made anew, or lost records. What is there is new.
+            log.warning("consumer.log_was_cut", partition=tp.partition, end=run.reached)
+            run = self._reopen(tp, records[0].offset if records else position)
+        if records and records[0].offset < run.reached:
+            records = [record for record in records if record.offset >= run.reached]
+        if not records:
+            run.advance(position)
+        limit = self.group.max_batch_records
+        batches = cut(tp.topic, tp.partition, records, position, limit)
+        return ((tp, run, batch, follows) for batch, follows in batches)
+
+    def _reopen(self, tp: TopicPartition, offset: int) -> OpenBatches:
+        """Begin anew at an offset: acks of what was delivered before are refused."""
+        old = self._open.get(tp)
+        if old is not None:
+            old.close()
+        run = self._open[tp] = OpenBatches(offset)
+        return run
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        """Read on at an offset."""
+        self._reopen(tp, offset)
+        self.client.seek(tp, offset)
+
+    def highwater(self, tp: TopicPartition) -> int:
+        """End of what can be read of a partition, as of its last fetch; 0 if not known."""
+        if tp not in self.client.assignment():
+            return 0
+        return self.client.last_stable_offset(tp) or 0
+
+    # Ack and commit
+
+    def take(self, delivery: Delivery) -> bool:
+        """Whether the agent may work on a batch: not if its partition was given up meanwhile."""
+        if not self.flowing or delivery.ticket.run.closed:
+            return False
+        self._in_hand.add(delivery)
+        return True
+
+    def ack(self, delivery: Delivery) -> bool:
+        """Mark a batch as done; see `Delivery.ack`."""
+        self._in_hand.discard(delivery)
+        self._progress.set()
+        return delivery.ticket.run.ack(delivery.ticket)
+
+    def committed(self, partition: int) -> int | None:
+        """The offset that the group has committed of a partition, None if not known."""
+        return self._committed.get(TopicPartition(self.topic, partition))
+
+    @mode.Service.task
+    async def _commit_often(self) -> None:
+        while not self.should_stop:
+            await asyncio.sleep(self.group.commit_s)
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit the acked prefix of every partition; what fails is tried again next time."""
+        async with self._committing:
+            offsets = {
+                tp: run.committable
+                for tp, run in self._open.items()
+                if run.committable is not None and run.committable != self._committed.get(tp)
+            }
+            if not offsets:
+                return
+            try:
+                async with asyncio.timeout(_COMMIT_S):
+                    if not self.flowing:
+                        offsets = await self._not_behind(offsets)
+                    if offsets:
+                        await self.client.commit(offsets)
+            except (CommitFailedError, IllegalStateError, TimeoutError) as error:
+                log.warning("consumer.commit_failed", why=f"{type(error).__name__}: {error}")
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                log.warning("consumer.commit_failed", why=f"{type(error).__name__}: {error}")
+            else:
+                self._committed.update(offsets)
+
+    async def _not_behind(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """What doesn't go back: the group may have removed this member, and others gone on."""
+        found = {tp: await self.client.committed(tp) for tp in offsets}
+        return {
+            tp: at
+            for tp, at in offsets.items()
+            if found[tp] == self._committed.get(tp) or (found[tp] or 0) < at
+        }
+
+    async def confirm(self, partition: int) -> bool:
+        """Whether the group takes a commit of this partition now: then it is this member's."""
+        tp = TopicPartition(self.topic, partition)
+        async with self._committing:
+            run = self._open.get(tp)
+            offset = None if run is None else run.committable
+            if offset is None:
+                offset = self._committed.get(tp)
+            if offset is None or tp not in self.client.assignment():
+                return False
+            try:
+                async with asyncio.timeout(_COMMIT_S):
+                    await self.client.commit({tp: offset})
+            except (KafkaError, TimeoutError):
+                return False
+            self._committed[tp] = offset
+            return True
+
+    # Rebalance
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Finish what is in hand, commit it, and give everything up; heartbeats go on."""
+        try:
+            await self._let_go()
+        except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on
+            await self.crash(error)
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Prepare in a task: heartbeats begin when this returns."""
+        if self.should_stop:
+            return
+        self.client.pause(*assigned)
+        self._preparing = asyncio.create_task(self._begin(assigned), name="hark-prepare")
+
+    async def _begin(self, assigned: set[TopicPartition]) -> None:
+        try:
+            if self._prepare is not None:
+                await self._prepare({tp.partition for tp in assigned})
+            for tp in assigned:
+                at = await self.client.committed(tp)
+                if at is not None:
+                    self._committed[tp] = at
+                self._open[tp] = OpenBatches(await self.client.position(tp))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must stop the worker
+            await self.crash(error)
+            return
+        self.flowing = True
+        self.client.resume(*assigned)
+
+    async def _let_go(self) -> None:
+        async with self._letting_go:
+            self.flowing = False
+            if self._preparing is not None:
+                self._preparing.cancel()
+                await asyncio.wait({self._preparing})
+                self._preparing = None
+            if self._open:
+                if not await self._drain():
+                    log.warning("consumer.unfinished", after_s=self.group.drain_timeout_s)
+                await self.commit()
+                if self._drained is not None:
+                    await self._drained()
+            for run in self._open.values():
+                run.close()
+            self._open.clear()
+            self._in_hand.clear()
+            self._committed.clear()
+
+    async def _drain(self) -> bool:
+        """Wait for the batches in hand; False if some are left after the time-out."""
+        try:
+            async with asyncio.timeout(self.group.drain_timeout_s):
+                while any(not delivery.ticket.run.closed for delivery in self._in_hand):
+                    if self.crashed:  # a crashed agent never acks
+                        return True
+                    self._progress.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._progress.wait(), timeout=0.1)
+        except TimeoutError:
+            return False
+        return True

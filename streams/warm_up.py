@@ -1,0 +1,60 @@
+"""Compile the kernels before the first batch, which must not wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+
+from models.engines.engine import Scores
+from models.features.windows import Windows
+from models.ranking.candidates import candidate_features
+from schemas.events.codec import EventDecoder
+from streams.counters.counters import BLOCK_OFFSETS
+from streams.counters.suggestions import Suggestions
+from streams.histories.item_table import ItemTable
+from streams.monitoring.metrics import Metrics
+from streams.plan import Plan
+from streams.recommendations.pool import gather
+from streams.scoring import Scorer
+from streams.transport.record_batch import RecordBatch
+
+_EVENT = (
+    b'{"messageId":"warm-%d","type":"track","userId":"nobody","event":"Product Viewed",'
+    b'"timestamp":"2026-01-01T00:%02d:00Z","properties":{"product_id":"thing-%d"}}'
+)
+
+
+def warm(plan: Plan, decoder: EventDecoder) -> None:
+    """Score made-up events in a state that is thrown away: seconds at first, then a moment."""
+    scorer = Scorer(plan, decoder, ItemTable(), Metrics(), max_failures=0)
+    state = scorer.new_state(0)
+    for number in range(3):  # the second block takes in the first, the third answers from it
+        offset = number * BLOCK_OFFSETS
+        value = _EVENT % (number, 10 * number, number)
+        batch = RecordBatch(
+            "events", 0, offset, offset,
+            [offset], [1_800_000_000_000], [b"nobody"], [value], [()],
+        )  # fmt: skip
+        scorer.score_batch(state, batch)
+    _warm_candidates()
+
+
+def _warm_candidates() -> None:
+    """The loops over a model's candidates, which no made-up event reaches without a model."""
+    none = Windows.empty(2)  # of nothing an array's layout isn't what it is otherwise: take one
+    columns = {field.name: getattr(none, field.name) for field in fields(none)}
+    windows = Windows(
+        **{name: np.ones((1, *column.shape[1:]), column.dtype) for name, column in columns.items()}
+    )
+    one = np.zeros((1, 2), np.float32)
+    pool = gather(
+        windows,
+        Suggestions.none(1, 2),
+        Scores(np.zeros((1, 2), np.int64), one, one, one[:, 0], one[:, 0]),
+        indices=np.full(1, -1, np.int32),
+        rows=np.zeros(1, np.int64),
+        item_table=one,
+        item_bias=one[0],
+    )
+    candidate_features(pool, windows)

@@ -1,0 +1,331 @@
+"""The worker's composition root: settings in, a Faust app that runs the pipeline out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from tempfile import TemporaryDirectory
+
+import faust
+import mode
+import structlog
+from aiokafka import TopicPartition
+from faust.types import StreamT
+
+from models.registry.registry import Model, stored_at_s
+from schemas.errors import ConfigError
+from schemas.events.codec import EventDecoder
+from schemas.roles import catalogue_group
+from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
+from schemas.topics import topics as topic_specs
+from streams.catalogue.catalogue import Catalogue
+from streams.catalogue.letters import CatalogueLetters
+from streams.checkpoints.output_ends import OutputEnds
+from streams.checkpoints.ownership import Ownership
+from streams.checkpoints.schedule import Checkpoints
+from streams.decisions import Record
+from streams.group_settings import fingerprint, settings_assignor
+from streams.histories.item_table import ItemTable
+from streams.ingest.brake import Brake
+from streams.kafka.cluster_check import check_cluster, check_state_topics, count_partitions
+from streams.kafka.producer import OutputProducer
+from streams.kafka.retry import retried
+from streams.kafka.settings import Kafka
+from streams.kafka.topic_settings import check_settings
+from streams.monitoring.batch_counts import PartitionLag
+from streams.monitoring.health import HealthServer
+from streams.monitoring.memory import settle_garbage
+from streams.monitoring.metrics import Metrics
+from streams.monitoring.stuck import Stuck
+from streams.partition import PartitionState
+from streams.pipeline import Pipeline
+from streams.plan import Plan
+from streams.scoring import Scorer
+from streams.serving.champion import Champion
+from streams.settings import Settings
+from streams.transport.transport import Delivery, Group, batches, install
+from streams.warm_up import warm
+
+log = structlog.get_logger(__name__)
+REPORT_EVERY_S = 1.0
+
+
+class Worker:
+    """One worker process.
+
+    Parameters
+    ----------
+    settings
+        Validated settings.
+    record
+        Shown the decisions of every batch.
+    """
+
+    def __init__(self, settings: Settings, record: Record | None = None) -> None:
+        self.settings = settings
+        kafka = settings.kafka
+        self._client = kafka.client()
+        prefix = kafka.topic_prefix
+        self.topic = prefix + EVENTS.name
+        self._items_topic = prefix + ITEMS.name
+        self.partitions: dict[str, int] = {}
+        self.metrics = Metrics()
+        self.items = ItemTable()
+        self._decoder = EventDecoder(settings.product_contract())
+        plan = Plan.from_settings(settings)
+        self.scorer = Scorer(
+            plan,
+            self._decoder,
+            self.items,
+            self.metrics,
+            record,
+            max_failures=settings.limits.max_failures,
+        )
+        self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
+        self.pipeline = Pipeline(
+            self.scorer,
+            self.producer,
+            self.metrics,
+            Brake(
+                max_share=settings.limits.dead_letter_share,
+                window=settings.limits.dead_letter_window,
+                max_consecutive=settings.limits.max_consecutive,
+            ),
+        )
+        self.checkpoints = Checkpoints(
+            self._client,
+            prefix,
+            kafka.group_id,
+            settings.state.checkpoint_s,
+            self.pipeline,
+            self._committed,
+            self._owns,
+            OutputEnds(self._client, self._outputs),
+            self.metrics.checkpoints,
+        )
+        self.ownership = Ownership(
+            self._client,
+            kafka.group_id,
+            self.topic,
+            self.pipeline,
+            self.checkpoints,
+            self.metrics,
+            settings.limits.retry_s,
+        )
+        self._stuck = Stuck(settings.limits.stuck_s, self.pipeline.doing)
+        self.catalogue = Catalogue(
+            self._client, self._items_topic, self.items, self.pipeline.in_scorer
+        )
+        self.catalogue_letters = CatalogueLetters(
+            self._client,
+            catalogue_group(kafka.group_id),
+            self._items_topic,
+            plan.dead_letters,
+            self.producer,
+            self.metrics,
+            plan.code_version,
+            settings.limits.retry_s,
+            settings_assignor(settings, f"{socket.gethostname()}:{os.getpid()}"),
+        )
+        self.metrics.set_settings(kafka.group_id, fingerprint(settings))
+        model = settings.model
+        self.champion = Champion(
+            model.registry,
+            model.alias,
+            self._swap,
+            lambda: self.scorer.model_version,
+            self.metrics,
+            engine=model.engine,
+            plans=model.plans,
+        )
+        self.health = HealthServer(
+            self.metrics.registry, self._check, settings.http.host, settings.http.port
+        )
+        # Faust makes folders for tables, of which there are none.
+        self._folder = TemporaryDirectory(prefix="hark-", ignore_cleanup_errors=True)
+        self.app = self._faust_app(kafka)
+
+    def _faust_app(self, kafka: Kafka) -> faust.App:
+        app = _App(kafka.group_id, web_enabled=False, store="memory://", datadir=self._folder.name)
+        app.worker = self
+        self.consumer, channel = install(
+            app,
+            self.topic,
+            self._client,
+            Group(
+                kafka.group_id,
+                session_timeout_s=kafka.session_timeout_s,
+                drain_timeout_s=kafka.drain_timeout_s,
+                rebalance_timeout_s=kafka.rebalance_timeout_s,
+                max_fetch_bytes=kafka.max_fetch_bytes,
+            ),
+            prepare=self._prepare,
+            drained=self.checkpoints.finish,
+        )
+
+        async def score(stream: StreamT[Delivery]) -> None:
+            await self.pipeline.consume(batches(stream))
+
+        app.agent(channel, supervisor_strategy=mode.CrashingSupervisor)(score)
+        return app
+
+    async def check(self) -> None:
+        """Refuse to start on a cluster that can't work; raises `ConfigError`."""
+        kafka = self.settings.kafka
+        specs = topic_specs(kafka.topic_prefix)
+        self.partitions = await check_cluster(
+            self._client,
+            specs,
+            role="worker",
+            prefix=kafka.topic_prefix,
+            group=kafka.group_id,
+        )
+        check_state_topics(self.partitions, kafka.topic_prefix)
+        await check_settings(self._client, specs)
+
+    async def _look_again(self) -> str:
+        """Count the topics' partitions anew; returns why nothing can be read, if so.
+
+        Raises
+        ------
+        ConfigError
+            `events` was widened, and what must be as wide wasn't.
+        """
+        found = await retried(
+            "counting partitions",
+            lambda: count_partitions(self._client, list(self.partitions)),
+            self.settings.limits.retry_s,
+        )
+        if not found[self.topic]:
+            return f"topic {self.topic} is gone"
+        check_state_topics(found, self.settings.kafka.topic_prefix)
+        self.partitions = {name: found[name] or count for name, count in self.partitions.items()}
+        return ""
+
+    async def start(self) -> None:
+        """Everything the agent needs, before the first batch; called by the app."""
+        settle_garbage()
+        self._serve_health()
+        log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
+        self.metrics.set_model("counters", "none", loaded_at_s=time.time())
+        await asyncio.to_thread(warm, self.scorer.plan, self._decoder)
+        retry_s = self.settings.limits.retry_s
+        await retried("starting the output producer", self.producer.start, retry_s)
+        await self.catalogue.start(self.partitions[self._items_topic])
+        self.catalogue_letters.start()
+        await self.champion.start()
+        self.checkpoints.start()
+
+    def _serve_health(self) -> None:
+        """Listen on the port that is set; on any other where the default one is taken."""
+        try:
+            self.health.start()
+        except ConfigError:
+            if "port" in self.settings.http.model_fields_set:
+                raise
+            self.health.port = 0
+            self.health.start()
+
+    async def stop(self) -> None:
+        """The reverse, after the app has drained and committed."""
+        await self.champion.stop()
+        await self.catalogue_letters.stop()
+        await self.catalogue.stop()
+        await self.checkpoints.stop()
+        await self.producer.stop()
+        self.health.stop()
+        self._folder.cleanup()
+
+    async def _swap(self, model: Model) -> None:
+        await self.pipeline.in_scorer(lambda: self.scorer.use(model))
+        self.metrics.set_model(
+            model.version,
+            model.engine.backend,
+            loaded_at_s=time.time(),
+            trained_at_s=stored_at_s(model.directory.parent, model.version),
+        )
+
+    async def _prepare(self, assigned: set[int]) -> None:
+        problem = await self._look_again()
+        await self.ownership.take(set() if problem else assigned)
+        if problem:
+            log.error("topic.gone", why=problem)
+        self.health.set_ready(not problem, problem)
+
+    def _committed(self, number: int) -> int | None:
+        return self.consumer.committed(number)
+
+    async def _owns(self, number: int) -> bool:
+        return await self.consumer.confirm(number)
+
+    def _outputs(self, number: int) -> tuple[TopicPartition, TopicPartition]:
+        """The partitions of `alerts` and `dead-letters` that a partition's outputs go to."""
+        prefix = self.settings.kafka.topic_prefix
+        names = prefix + ALERTS.name, prefix + DEAD_LETTERS.name
+        alerts, letters = (TopicPartition(name, number % self.partitions[name]) for name in names)
+        return alerts, letters
+
+    async def report(self) -> None:
+        """Refresh the gauges until cancelled."""
+        while True:
+            await asyncio.sleep(REPORT_EVERY_S)
+            states = dict(self.pipeline.states)
+            lags = {}
+            for number, state in states.items():
+                records = self._behind(number, state)
+                age_s = max(0.0, time.time() - state.last_broker_ms / 1000) if records else 0.0
+                lags[number] = PartitionLag(records, age_s, self._committed(number) or 0)
+            self.metrics.set_partitions(lags)
+            waiting = {number: self._uncommitted(number, lags[number]) for number in lags}
+            self._stuck.observe(waiting, time.monotonic())
+            self.metrics.set_state(
+                users=sum(state.users for state in states.values()),
+                items=len(self.items),
+                state_bytes=sum(state.nbytes for state in states.values()),
+            )
+            self.metrics.count_evicted(
+                {number: state.histories.evicted for number, state in states.items()}
+            )
+
+    def _behind(self, number: int, state: PartitionState) -> int:
+        """Records of a partition that no batch has brought yet."""
+        high = self.consumer.highwater(TopicPartition(self.topic, number))
+        return max(0, high - state.next_offset)
+
+    def _uncommitted(self, number: int, lag: PartitionLag) -> PartitionLag:
+        """The same, with the records that aren't committed: those in hand wait as well."""
+        high = self.consumer.highwater(TopicPartition(self.topic, number))
+        records = max(0, high - lag.committed) if lag.committed else lag.records
+        return PartitionLag(records, lag.seconds, lag.committed)
+
+    def _check(self) -> str:
+        return self._stuck.problem(time.monotonic())
+
+    def background(self) -> list[asyncio.Task[None]]:
+        """What must run for as long as the worker does."""
+        tasks = (
+            self.catalogue.task,
+            self.catalogue_letters.task,
+            self.champion.task,
+            self.checkpoints.task,
+        )
+        return [task for task in tasks if task is not None]
+
+
+class _App(faust.App):
+    worker: Worker
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        await self.worker.start()
+
+    async def on_stop(self) -> None:
+        self.worker.health.set_ready(False)
+        await super().on_stop()
+
+    async def on_shutdown(self) -> None:
+        """The consumer has drained, and the agent has ended."""
+        await super().on_shutdown()
+        await self.worker.stop()
