@@ -24,7 +24,7 @@ lint: $(STAMP) ## ruff, mypy strict, import layers, no circles
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python .ci/no_cycles schemas models ops
+	$(BIN)/python .ci/no_cycles schemas models streams ops
 
 format: $(STAMP) ## let ruff format and fix what it can
 	$(BIN)/ruff format .

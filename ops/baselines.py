@@ -5,9 +5,9 @@ Co-visitation counts how often an item came within a few events after another, n
 user's last items vote for what usually followed them. Looking forward only matters: counted both
 ways, the same votes lose a tenth of their quality (docs/lab-notes.md).
 
-The worker counts co-visitation itself (`streams/counters/item_counts.py`) and must: it keeps a bounded number
-of neighbours per item in compiled arrays, decays them and can undo a batch. These keep every
-pair, which no worker could: baselines, not the worker's counters.
+The worker counts co-visitation itself (`streams/counters/item_counts.py`) and must: it keeps a
+bounded number of neighbours per item in compiled arrays, decays them and can undo a batch. These
+keep every pair, which no worker could: baselines, not the worker's counters.
 """
 
 from __future__ import annotations

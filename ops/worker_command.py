@@ -11,7 +11,7 @@ import click
 
 from ops.connection import connected_settings
 from streams.monitoring import logs
-from streams.run import run
+from streams.worker import run
 
 
 @click.command()

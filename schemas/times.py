@@ -13,8 +13,11 @@ from functools import lru_cache
 from typing import Literal
 
 from schemas.errors import Reason, RejectedRecord
-from schemas.events.contract import LATEST_MS, OLDEST_MS
 
+OLDEST_MS = 631_152_000_000
+"""1990-01-01: an event dated earlier is a clock error or seconds sent as milliseconds."""
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01: no broker's clock says so."""
 Unit = Literal["s", "ms", "us", "ns"]
 
 _PER_S: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from schemas.control import HEADER, forgotten
 from schemas.events.codec import encode
+from schemas.events.control import HEADER, forgotten
 from schemas.events.kinds import Kind
 from schemas.outputs import Alert
 from streams.alerts.book import source

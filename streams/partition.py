@@ -8,11 +8,8 @@ from dataclasses import replace
 from schemas.events.columns import EventColumns
 from schemas.outputs import Alert
 from streams.alerts.book import AlertBook
-from streams.checkpoints import counter_records
-from streams.checkpoints.capture import Captured, Marker, Shape
-from streams.checkpoints.pages import Written
-from streams.checkpoints.user_row_bytes import pack
 from streams.counters.counters import Counters
+from streams.counters.pages import Written
 from streams.histories.histories import Applied, Histories
 from streams.histories.user_index import NO_SLOT
 from streams.histories.user_rows import Departure
@@ -92,50 +89,6 @@ class PartitionState:
         first = Departure(int(columns.offsets[0]), int(columns.broker_ms[0]), self.orphans)
         self.orphans = []
         return replace(applied, departures=(first, *applied.departures))
-
-    def capture(self) -> Captured:
-        """A copy of what was touched since the last capture, for a checkpoint."""
-        users = self.histories.user_rows
-        slots, ids, leavers = users.capture()
-        tables, rest = counter_records.capture(self.counters)
-        return Captured(
-            users=ids,
-            rows=pack(users.rows, slots, self.sent.of(slots, users.owners[slots])),
-            leavers=leavers,
-            items=self.histories.numbers.capture(),
-            tables=self.written.changes(tables),
-            rest=rest,
-            incidents={kind: book.capture() for kind, book in self.books.items()},
-            marker=Marker(
-                self.next_offset,
-                self.last_broker_ms,
-                users=len(users),
-                items=len(self.histories.numbers),
-                evicted=users.evicted,
-                shape=Shape.of(self.histories.length, self.counters),
-            ),
-        )
-
-    def retain(self, captured: Captured) -> None:
-        """Let the next capture hold all that this one does: it was not written."""
-        users = self.histories.user_rows
-        users.touch_users(captured.users)
-        users.touch_users(captured.leavers)
-        self.written.retain(name for name, _ in captured.tables)
-        for kind, incidents in captured.incidents.items():
-            self.books[kind].touch(subject for subject, _ in incidents)
-        for page, _ in captured.items:
-            self.histories.numbers.touch(page)
-
-    def touch_all(self) -> None:
-        """Let the next capture hold the whole state, as one that nothing was written of yet."""
-        users = self.histories.user_rows
-        users.touch_users(users.users())
-        users.leavers.clear()
-        self.written = Written()
-        self.histories.numbers.touch(0)
-        for book in self.books.values():
-            book.touch(book.subjects)
 
     def forget(self, user_id: str) -> None:
         """Keep nothing of this user; the next capture holds a tombstone, known or not."""

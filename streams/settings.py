@@ -20,8 +20,7 @@ from pydantic_settings import (
 )
 
 from schemas.events.contract import Contract, contract_from_names
-from streams.kafka.section import Section
-from streams.kafka.settings import Kafka
+from streams.kafka.settings import Kafka, Section
 from streams.settings_errors import (
     CONFIG_FILE_VARIABLE,
     check_variables,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from ops.local_kafka.cluster import LocalKafka
-from ops.local_kafka.places import cache_dir
+from ops.local_kafka.state import cache_dir
 
 # Said to the tests, not to Hark.
 NOT_SETTINGS = {"HARK_TEST_BOOTSTRAP", "HARK_DATA"}

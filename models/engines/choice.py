@@ -13,7 +13,38 @@ from models.engines import golden
 from models.engines.engine import Engine
 from models.engines.gpu_probe import Gpu, probe
 from models.engines.onnx import OnnxEngine
+from models.features.features import NAMES
+from models.features.model_inputs import BUCKETS, ModelInputs
 from schemas.errors import ArtefactError, EngineError
+
+ROWS = (1, 16, 256)
+
+
+def warm(engine: Engine) -> None:
+    """Score empty decisions of every bucket's length, few and many.
+
+    Raises
+    ------
+    EngineError
+        The runtime fails on one of them.
+    """
+    for length in BUCKETS:
+        for rows in ROWS:
+            engine.score(_inputs(rows, length))
+
+
+def _inputs(rows: int, length: int) -> ModelInputs:
+    tokens = np.zeros((rows, BUCKETS[-1]), np.int64)
+    return ModelInputs(
+        item_rows=tokens,
+        kinds=tokens,
+        gaps=tokens,
+        hours=tokens,
+        amounts=tokens.astype(np.float32),
+        features=np.zeros((rows, len(NAMES)), np.float32),
+        lengths=np.full(rows, length, np.int64),
+    )
+
 
 Choice = Literal["auto", "onnx", "tensorrt"]
 EngineFactory = Callable[

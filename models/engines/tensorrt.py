@@ -17,8 +17,7 @@ from models.engines.cuda import Memory, Stream, cuda_runtime
 from models.engines.engine import Scores, Tolerance
 from models.engines.gpu_probe import Gpu, tensorrt_module
 from models.engines.gpu_shapes import SHAPES, Shape, padded_catalogue, pieces
-from models.engines.plan_cache import PlanCache
-from models.engines.tensorrt_plan import CATALOGUE, TOKENS, cached_plan, input_shapes
+from models.engines.tensorrt_plan import CATALOGUE, TOKENS, PlanCache, cached_plan, input_shapes
 from models.features.model_inputs import ModelInputs
 from schemas.errors import EngineError
 

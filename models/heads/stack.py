@@ -1,6 +1,7 @@
 """A head of a model version: the network's logit and the trees', weighed and calibrated.
 
-Either part may be missing: what doesn't pay in validation isn't shipped (`models/training/fit_heads.py`).
+Either part may be missing: what doesn't pay in validation isn't shipped
+(`models/training/fit_heads.py`).
 """
 
 from __future__ import annotations

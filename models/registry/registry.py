@@ -1,4 +1,4 @@
-"""Model versions on disk, verified before they are opened. `models/registry/aliases.py` names them."""
+"""Model versions on disk, verified before they are opened; `aliases.py` names them."""
 
 from __future__ import annotations
 

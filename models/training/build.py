@@ -23,10 +23,9 @@ from models.ranking import covisitation
 from models.ranking.ranker import Ranker
 from models.storage import artefact
 from models.training import fit_heads, labels, train, warm_start
-from models.training.corpus import Corpus, Ints
+from models.training.corpus import Corpus, Ints, at_points
 from models.training.fit_heads import Head
-from models.training.point_inputs import at_points
-from models.training.splits import Split, split_items
+from models.training.labels import Split, split_items
 from models.training.train import Fitted, Progress, Settings, Warm
 from schemas.errors import ArtefactError
 from schemas.events.kinds import N_KINDS

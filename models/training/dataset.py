@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.training.corpus import Corpus, Ints, chunks
-from models.training.splits import Split
+from models.training.labels import Split
 
 
 @dataclass(frozen=True, slots=True)

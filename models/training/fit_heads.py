@@ -19,8 +19,7 @@ from models.heads import calibration, stack
 from models.heads.calibration import Calibration
 from models.heads.stack import Mix, Part, Stack, Weights
 from models.heads.trees import Trees
-from models.training.corpus import Corpus
-from models.training.point_inputs import at_points
+from models.training.corpus import Corpus, at_points
 from schemas.column_rows import Columns
 
 MIN_LABELS = 20

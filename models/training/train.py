@@ -4,7 +4,8 @@ A batch holds pieces of histories; every position asks for its next distinct ite
 positions that were decision points also add their feature vector to the question. The newest
 part of the log in time validates: the best epoch's weights are kept, and training stops when
 they stop getting better. Then both heads are fitted to the finished encoder
-(`models/training/network_heads.py`). A log without items, payments only, trains the encoder by its labels.
+(`models/training/network_heads.py`). A log without items, payments only, trains the encoder by
+its labels.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from models.training import network_heads
 from models.training.checkpoint import Epoch, Settings
 from models.training.corpus import Corpus
 from models.training.dataset import Goals, one_pass
+from models.training.labels import Split
 from models.training.learner import Learner
 from models.training.loop import Loop, Progress
 from models.training.processes import joined
-from models.training.splits import Split
 from models.training.warm_start import Start, carried_over
 
 __all__ = ["Fitted", "Progress", "Settings", "Warm", "fit"]

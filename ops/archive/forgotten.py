@@ -21,8 +21,8 @@ import structlog
 
 from models.storage.artefact import replace_durably
 from ops.archive.files import DamagedFileError, PartitionArchive, partitions, read_file
-from schemas.control import forgotten, users_named
 from schemas.errors import ConfigError, TransientError
+from schemas.events.control import forgotten, users_named
 from streams.transport.record_batch import RecordBatch
 
 log = structlog.get_logger(__name__)

@@ -21,8 +21,7 @@ from ops.benchmarks.ingest import machine
 from ops.faults.check import Checked, check
 from ops.faults.inflict import Tell
 from ops.faults.run import Plan, Ran, faults_run
-from ops.local_kafka.download_progress import download_progress
-from ops.local_kafka.jars import cached_jars
+from ops.local_kafka.jars import cached_jars, download_progress
 from streams.monitoring import logs
 
 COUNTED = (

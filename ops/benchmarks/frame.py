@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ops.connection import connected_settings
 from ops.local_kafka.cluster import LocalKafka
-from ops.local_kafka.download_progress import download_progress
+from ops.local_kafka.jars import download_progress
 from streams.kafka.settings import Kafka
 
 

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from ops.benchmarks.restore_states import Sample, apply, traffic
 from schemas.events.codec import EventDecoder
 from schemas.topics import EVENTS
+from streams.checkpoints.capture import capture
 from streams.kafka.settings import Kafka
 from streams.monitoring import logs
 from streams.monitoring.memory import settle_garbage
@@ -64,7 +65,7 @@ async def restore(
     """Restore the state as a worker does; then the cost of its checkpoints under traffic."""
     worker = Worker(chosen)
     await worker.check()
-    worker.scorer.new_state(0).capture()  # compiled, or loaded, before the clock runs
+    capture(worker.scorer.new_state(0))  # compiled, or loaded, before the clock runs
     settle_garbage()
     process = psutil.Process()
     before = process.memory_info().rss

@@ -1,8 +1,8 @@
 """What the score benchmark measures: whole decisions, stage by stage, in a process of its own.
 
-Run as a module it prints one row of JSON per line: `python -m ops.benchmarks.score_process ARGUMENTS`, the
-arguments of `rows` as a JSON object. The environment decides about threads, so it must be set
-before Polars and numpy load.
+Run as a module it prints one row of JSON per line: `python -m ops.benchmarks.score_process
+ARGUMENTS`, the arguments of `rows` as a JSON object. The environment decides about
+threads, so it must be set before Polars and numpy load.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from streams.histories.decision_points import Points, Task
 from streams.histories.histories import BEFORE, Applied
 from streams.histories.item_numbers import ItemNumbers
 from streams.histories.item_table import ItemTable
-from streams.histories.taken import Outcome
+from streams.histories.take import Outcome
 from streams.ingest.decode import BatchDecoder
 from streams.monitoring.metrics import Metrics
 from streams.plan import Plan

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ops.archive.since import Since
 from ops.connection import connected_settings
 from ops.dead_letters.letters import Letter, Wanted, read_letters
 from ops.dead_letters.replay import LetterReplay, Outcome
 from ops.dead_letters.replayed import Replayed
 from ops.render import escaped
+from ops.since import Since
 from schemas.errors import HarkError, Reason
 from schemas.roles import replayed_group
 from schemas.times import format_time_ms

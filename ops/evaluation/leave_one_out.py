@@ -28,10 +28,10 @@ from models.ranking.candidates import Pool, candidate_features
 from models.ranking.ranker import Ranker
 from models.registry.registry import Model
 from models.training import recipe, train
-from models.training.splits import Split, split_items
+from models.training.labels import Split, split_items
 from models.training.train import Fitted
 from ops.baselines import Neighbours
-from ops.evaluation import order_file, training_curve
+from ops.evaluation import order_file, pictures
 from ops.evaluation.order_file import Orders
 from ops.evaluation.order_log import Asker, Moment, OrderLog
 from ops.evaluation.report import HARK, Report, Row, Show, Task
@@ -102,7 +102,7 @@ def leave_one_out(name: str, task: Task, show: Show) -> Report:
             "curve": [asdict(epoch) for epoch in fitted.curve],
             "cut_short": fitted.cut_short,
         },
-        pictures={f"{name}-curve.png": training_curve.picture(fitted.curve, name)},
+        pictures={f"{name}-curve.png": pictures.picture(fitted.curve, name)},
     )
 
 

@@ -10,9 +10,8 @@ from aiokafka.structs import ConsumerRecord
 
 from ops.faults.audit import Account, Audit
 from ops.faults.evidence import evidence
-from ops.faults.expected import Expected
+from ops.faults.expected import Expected, differing_users, recover
 from ops.faults.log_reader import committed, read_topic
-from ops.faults.recovered import differing_users, recover
 from ops.faults.run import GROUP, Ran
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, RECOMMENDATIONS
 

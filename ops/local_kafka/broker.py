@@ -14,9 +14,8 @@ from rich.console import Console
 
 from ops.local_kafka.access import ADMIN, Access
 from ops.local_kafka.cluster import LocalKafka
-from ops.local_kafka.download_progress import download_progress
+from ops.local_kafka.jars import download_progress
 from ops.local_kafka.java import find_java
-from ops.local_kafka.places import state_dir
 from ops.local_kafka.ports import is_free
 from ops.local_kafka.process import stop_all
 from ops.local_kafka.ready import brokers_seen
@@ -25,6 +24,7 @@ from ops.local_kafka.state import (
     ClusterState,
     forget_state,
     read_state,
+    state_dir,
     write_state,
 )
 from schemas.errors import ConfigError, TransientError

@@ -7,13 +7,17 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from ops.local_kafka.places import cache_dir
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ops.local_kafka.state import cache_dir
 from schemas.errors import ConfigError, TransientError
 
 _AT_ONCE = 12
@@ -149,3 +153,29 @@ def _reason(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return f"{type(error).__name__}: {error}".splitlines()[0][:160]
+
+
+@contextmanager
+def download_progress(console: Console) -> Iterator[Advance]:
+    """Show the jars as they come; nothing is shown when all are there already."""
+    if not console.is_terminal:
+        yield lambda done, total: _say(console, done, total)
+        return
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    with progress:
+        task = progress.add_task("Apache Kafka", total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+def _say(console: Console, done: int, total: int) -> None:
+    if done == 0:
+        console.print(f"downloading Apache Kafka: {total} jars")
+    elif done == total:
+        console.print(f"downloaded {total} jars")

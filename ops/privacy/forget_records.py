@@ -8,8 +8,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.control import forget, forgotten
 from schemas.errors import TransientError
+from schemas.events.control import forget, forgotten
 from schemas.topics import EVENTS
 from streams.kafka.cluster_check import check_cluster
 from streams.kafka.log import groupless_consumer, read_range

@@ -26,8 +26,7 @@ from models.features.model_inputs import ModelInputs
 from models.registry import registry
 from models.registry.registry import Model
 from models.storage import artefact
-from models.training.corpus import Corpus
-from models.training.point_inputs import at_points
+from models.training.corpus import Corpus, at_points
 from ops.baselines import popularity_ranks
 from ops.training.holdout import Holdout
 from ops.training.ranking import answered, rank_questions, ranks_of

@@ -136,7 +136,7 @@ def pools(
     item_table: npt.NDArray[np.float32],
     item_bias: npt.NDArray[np.float32],
 ) -> Pool:
-    """The candidates of every question, gathered as the worker does (`streams.recommendations.pool.gather`)."""
+    """The candidates of every question, gathered as the worker does (`pool.gather`)."""
     parts = []
     for start in range(0, len(asked.points), BATCH):
         part = asked.take(np.arange(start, min(start + BATCH, len(asked.points))))

@@ -1,7 +1,7 @@
 """Fit the ranker on the newest decisions, and measure the whole list against simple ones.
 
 What is worth having is learnt on decisions in time: the older ones teach, the newer ones decide
-how strongly weights are drawn to 0 and which parts of the list (`models.ranking.candidates.PARTS`) pay.
+how strongly weights are drawn to 0 and which parts of the list (`candidates.PARTS`) pay.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from ops.archive.since import Since
 from ops.connection import connected_settings
+from ops.since import Since
 from ops.training.samples import LabelRules
 from ops.training.stages import Stages
 from schemas.errors import ConfigError

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from schemas.control import names_nobody
 from schemas.errors import Reason, RejectedRecord
 from schemas.events.compiled import MAX_ID, compile_event, path_columns, read_paths
 from schemas.events.contract import Contract
+from schemas.events.control import names_nobody
 from schemas.events.hints import hint
 from schemas.events.kinds import Kind
 from schemas.events.numbers import read_number

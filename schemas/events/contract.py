@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from schemas.errors import ConfigError
 from schemas.events.kinds import DEFAULT_EVENT_NAMES, Kind
+from schemas.times import OLDEST_MS
 
 DEFAULT_ENTITIES = (
     "properties.terminal_id",
@@ -14,10 +15,6 @@ DEFAULT_ENTITIES = (
     "context.ip",
     "properties.payment_method",
 )
-OLDEST_MS = 631_152_000_000
-"""1990-01-01: an event dated earlier is a clock error or seconds sent as milliseconds."""
-LATEST_MS = 4_102_444_800_000
-"""2100-01-01: no broker's clock says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Reading:
 
 
 class TolerantDecoder:
-    """Reads records into `event`, a struct of `schemas.events.compiled`, and leaves out what is odd."""
+    """Reads records into `event`, a struct of `compiled.py`, and leaves out what is odd."""
 
     def __init__(self, event: type[Any]) -> None:
         self._event = _Object(event, "")

@@ -15,9 +15,10 @@ import xxhash
 from schemas.errors import StateError
 from streams.alerts.book import Incident
 from streams.checkpoints import counter_records
-from streams.checkpoints.user_row_bytes import VERSION, PackedRows
+from streams.checkpoints.user_row_bytes import VERSION, PackedRows, pack
 from streams.counters.counters import Counters
 from streams.histories.user_rows import row_type
+from streams.partition import PartitionState
 
 MARKER = "marker"
 INCIDENTS = "incidents/"
@@ -178,6 +179,53 @@ class Captured:
         parts.append((counter_records.REST.encode(), counter_records.encode(self.rest)))
         parts.append((MARKER.encode(), msgspec.json.encode(self.marker)))
         return Saved(self.offset, [*gone, *zip(keys, self.rows.values(), strict=True)], parts)
+
+
+def capture(state: PartitionState) -> Captured:
+    """A copy of what was touched since the last capture, for a checkpoint."""
+    users = state.histories.user_rows
+    slots, ids, leavers = users.capture()
+    tables, rest = counter_records.capture(state.counters)
+    return Captured(
+        users=ids,
+        rows=pack(users.rows, slots, state.sent.of(slots, users.owners[slots])),
+        leavers=leavers,
+        items=state.histories.numbers.capture(),
+        tables=state.written.changes(tables),
+        rest=rest,
+        incidents={kind: book.capture() for kind, book in state.books.items()},
+        marker=Marker(
+            state.next_offset,
+            state.last_broker_ms,
+            users=len(users),
+            items=len(state.histories.numbers),
+            evicted=users.evicted,
+            shape=Shape.of(state.histories.length, state.counters),
+        ),
+    )
+
+
+def retain(state: PartitionState, captured: Captured) -> None:
+    """Let the next capture hold all that this one does: it was not written."""
+    users = state.histories.user_rows
+    users.touch_users(captured.users)
+    users.touch_users(captured.leavers)
+    state.written.retain(name for name, _ in captured.tables)
+    for kind, incidents in captured.incidents.items():
+        state.books[kind].touch(subject for subject, _ in incidents)
+    for page, _ in captured.items:
+        state.histories.numbers.touch(page)
+
+
+def touch_all(state: PartitionState) -> None:
+    """Let the next capture hold the whole state, as one that nothing was written of yet."""
+    users = state.histories.user_rows
+    users.touch_users(users.users())
+    users.leavers.clear()
+    state.written.clear()
+    state.histories.numbers.touch(0)
+    for book in state.books.values():
+        book.touch(book.subjects)
 
 
 def _hash(text: str) -> str:

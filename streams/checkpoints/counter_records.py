@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import StateError
-from streams.checkpoints.pages import Columns, fill, pages
 from streams.counters.counters import Counters
 from streams.counters.decay import Decay
 from streams.counters.entities import Entities
 from streams.counters.item_counts import Covisits
 from streams.counters.label_queue import LabelQueue, payment_type, with_width
+from streams.counters.pages import Columns, fill, pages
 from streams.counters.pending import Pending
 
 REST = "counters"

@@ -12,15 +12,15 @@ from aiokafka import TopicPartition
 from schemas.errors import StateError
 from streams.checkpoints.reader import CheckpointReader
 from streams.checkpoints.restore import (
+    RestoreProgress,
     accept,
     committed_offsets,
     read_alerts,
     replay,
     restore_checkpoint,
 )
-from streams.checkpoints.restore_progress import RestoreProgress
 from streams.checkpoints.schedule import Checkpoints
-from streams.ingest.refusals import read_refusals
+from streams.ingest.dead_letters import read_refusals
 from streams.kafka.retry import retried
 from streams.monitoring.memory import give_memory_back
 from streams.monitoring.metrics import Metrics

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import FencedError, StateError, TransientError
 from schemas.topics import COUNTERS, MAX_MESSAGE_BYTES, USER_STATE, state_transaction
-from streams.checkpoints.capture import Captured
+from streams.checkpoints.capture import Captured, capture, retain, touch_all
 from streams.checkpoints.head import HEAD, Head
 from streams.checkpoints.output_ends import OutputEnds
 from streams.checkpoints.reader import CheckpointReader, Found
@@ -239,12 +239,12 @@ class Checkpoints:
             captured: list[Captured] = []
             written = False
 
-            def retain() -> None:
-                for one in captured:
-                    state.retain(one)
+            def retain_captured() -> None:
+                for each in captured:
+                    retain(state, each)
 
             try:
-                await self._pipeline.in_scorer(lambda: captured.append(state.capture()))
+                await self._pipeline.in_scorer(lambda: captured.append(capture(state)))
                 await self._write(number, owned, captured[0], outputs_from, commit_s)
                 written = True
             except (FencedError, TransientError) as error:
@@ -255,7 +255,7 @@ class Checkpoints:
                 self._metrics.failed("failed")
             finally:
                 if not written:  # after a cancellation too: the thread captures, then does this
-                    await self._pipeline.in_scorer(retain)
+                    await self._pipeline.in_scorer(retain_captured)
 
     def _failed(self, number: int, error: FencedError | TransientError) -> None:
         outcome = "fenced" if isinstance(error, FencedError) else "failed"
@@ -287,7 +287,7 @@ class Checkpoints:
         if ours and found.head is not None and found.head == owned.tried:
             owned.note(Head.decode(found.head))
         if not ours:  # by another owner, meanwhile: what it wrote is not known
-            await self._pipeline.in_scorer(state.touch_all)
+            await self._pipeline.in_scorer(lambda: touch_all(state))
             owned.known, owned.saved = found.head, None
             owned.rows_from, owned.parts_from = found.rows_end, found.parts_end
         log.warning("checkpoint.owned_again", partition=number, anew=not ours)

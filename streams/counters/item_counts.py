@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.counters.decay import Decay
-from streams.counters.item_kernels import count
+from streams.counters.item_kernels import count, lead
 from streams.counters.item_view import Part
-from streams.counters.leaders import lead
 from streams.histories.item_table import NO_ITEM
 from streams.undo import Undo
 

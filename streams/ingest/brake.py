@@ -41,7 +41,7 @@ class Brake:
     >>> brake.observe(0, [True, False] * 5)
     >>> brake.observe(0, [False] * 4 + [True] * 6)
     Traceback (most recent call last):
-    streams.ingest.brake.DeadLetterBrakeError: 6 of the last 10 records of partition 0 are dead letters...
+    streams.ingest.brake.DeadLetterBrakeError: 6 of the last 10 records of partition 0 are...
     """
 
     def __init__(self, *, max_share: float, window: int, max_consecutive: int) -> None:

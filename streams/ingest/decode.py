@@ -14,8 +14,7 @@ import xxhash
 from schemas.errors import Reason, RejectedRecord
 from schemas.events.codec import CLOUDEVENTS, EventDecoder, EventRow
 from schemas.events.columns import EventColumns
-from schemas.events.contract import LATEST_MS
-from schemas.times import epoch_unit
+from schemas.times import LATEST_MS, epoch_unit
 from streams.ingest.decode_whole import WholeDecoder
 
 
@@ -60,7 +59,7 @@ class Decoded:
     ignored
         Accepted calls without effect (`schemas.events.codec.IGNORED`), by name; they have no row.
     left_out
-        Fields that valid events had and that could not be read, by part (`schemas.events.codec.PARTS`).
+        Fields that valid events had and that could not be read, by part (`codec.PARTS`).
     """
 
     columns: EventColumns

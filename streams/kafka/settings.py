@@ -7,10 +7,16 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from schemas.errors import ConfigError
-from streams.kafka.section import Section
+
+
+class Section(BaseModel):
+    """A frozen section that refuses unknown settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\],]+)(:(?P<port>[0-9]{1,5}))?")
 AFTER_DRAIN_S = 40.0

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from models.engines.choice import Choice, EngineFactory, open_onnx, opener
-from models.engines.warm import warm
+from models.engines.choice import Choice, EngineFactory, open_onnx, opener, warm
 from models.registry import aliases, registry
 from models.registry.registry import Model
 from models.storage import artefact

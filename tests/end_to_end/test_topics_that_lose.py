@@ -21,8 +21,7 @@ from schemas.topics import COUNTERS, EVENTS, ITEMS, TopicSpec, topics
 from streams.kafka.cluster_check import count_partitions
 from streams.kafka.topic_settings import check_settings, configs, unfit
 from streams.monitoring import logs
-from streams.run import run, what_happened
-from streams.worker import Worker
+from streams.worker import Worker, run, what_happened
 from tests.end_to_end.running import running, settings, until
 
 FOR_EVER = str(2**63 - 1)

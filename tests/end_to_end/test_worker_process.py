@@ -20,8 +20,8 @@ from schemas.errors import HarkError
 from schemas.topics import topics
 from streams.catalogue.catalogue import Catalogue
 from streams.checkpoints.restore import committed_offsets
-from streams.run import run
 from streams.settings import State
+from streams.worker import run
 from tests.end_to_end.running import letters, publish, running, settings, until
 from tests.end_to_end.worker import ROOT, RunningWorker
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -13,20 +14,66 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "models", "streams", "ops")
-LONGEST = 400
+LONGEST_FILE = 400
+LARGEST_FOLDER = 15
 
 
 def sources() -> list[Path]:
     return [file for name in (*PACKAGES, "tests") for file in (ROOT / name).rglob("*.py")]
 
 
+def folders() -> list[str]:
+    """Every folder of the packages that holds code, as the pages write it: `streams/alerts/`."""
+    return sorted(
+        {
+            f"{file.parent.relative_to(ROOT)}/"
+            for name in PACKAGES
+            for file in (ROOT / name).rglob("*.py")
+        }
+    )
+
+
 def test_no_file_is_longer_than_400_lines() -> None:
     long = {
         str(file.relative_to(ROOT)): lines
         for file in sources()
-        if (lines := len(file.read_text().splitlines())) > LONGEST
+        if (lines := len(file.read_text().splitlines())) > LONGEST_FILE
     }
     assert not long
+
+
+def test_no_folder_holds_more_than_15_files() -> None:
+    sizes = {
+        folder: sum(file.is_file() for file in (ROOT / folder).iterdir())
+        for folder in {*folders(), *(f"{file.parent.relative_to(ROOT)}/" for file in sources())}
+    }
+    assert {folder: size for folder, size in sizes.items() if size > LARGEST_FOLDER} == {}
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_each_folder_has_a_door(folder: str) -> None:
+    door = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text()))
+    assert door, f"{folder}__init__.py says nothing"
+    assert "Begin at" in " ".join(door.split())
+    named = re.findall(r"`([\w/]+\.py)`", door)
+    assert [name for name in named if not (ROOT / folder / name).is_file()] == []
+
+
+def test_the_architecture_page_has_every_folder_and_no_other() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    listed = re.findall(r"^\| `([\w/]+/)` \| \S", page, re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    assert set(folders()) <= set(listed)
+    assert [folder for folder in listed if not (ROOT / folder).is_dir()] == []
+    named = re.findall(r"`((?:streams|models|ops|schemas)/[\w/.]+)`", page)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_picture_of_the_architecture_is_there() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page)
+    assert len(pictures) == 1
+    assert "<svg" in (ROOT / "docs" / pictures[0]).read_text()
 
 
 @pytest.mark.parametrize("name", ["utils", "common", "helpers", "misc"])
@@ -74,8 +121,6 @@ def test_the_command_line_loads_only_what_it_needs(command: str) -> None:
 
 def test_the_worker_runs_without_torch() -> None:
     code = "import sys, streams.worker\nprint(sorted({'torch', 'lightgbm'} & sys.modules.keys()))"
-    if not (ROOT / "streams" / "app.py").exists():
-        pytest.skip("streams/worker.py isn't there yet")
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from ops.privacy.forget_command import forget
 from ops.publish.feed import feed
 from ops.simulator.simulation import simulate_events
-from schemas import control
 from schemas.errors import ConfigError, Reason
+from schemas.events import control
 from schemas.events.codec import EventDecoder
 from schemas.outputs import Alert
 from streams.alerts.book import FORGOTTEN, AlertBook, Observation, Thresholds, source_offset

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import streams
 from schemas.events.kinds import Kind
+from streams.checkpoints.capture import capture, retain, touch_all
 from streams.histories.item_numbers import PAGE, ItemNumbers
 from streams.histories.item_table import ItemTable
 from streams.histories.user_index import UserIndex
@@ -222,10 +223,10 @@ def test_a_restored_state_means_the_same(holder: Holder, retained: bool) -> None
     state, topics = fed(log[:150]), Topics()
     for part in (log[150:170], log[170:]):
         if retained:
-            state.retain(state.capture())  # as if the broker was away
-        topics.write(state.capture().encode())
+            retain(state, capture(state))  # as if the broker was away
+        topics.write(capture(state).encode())
         advance(state, part)
-    topics.write(state.capture().encode())
+    topics.write(capture(state).encode())
     restored = small_state(items=ItemTable(max_items=20))
     restored.histories.items.indices(["other", "worker"])
     topics.fill(restored)
@@ -238,7 +239,7 @@ def test_items_on_several_pages_come_back() -> None:
     names = [f"item-{i}" for i in range(2 * PAGE + 5)]
     advance(state, numbered([Record(user=f"u{i % 3}", items=(n,)) for i, n in enumerate(names)]))
     topics = Topics()
-    topics.write(state.capture().encode())
+    topics.write(capture(state).encode())
     restored = small_state(items=ItemTable())
     topics.fill(restored)
     assert MEANING[ItemNumbers](restored) == names
@@ -246,9 +247,9 @@ def test_items_on_several_pages_come_back() -> None:
 
 def test_a_state_that_is_written_anew_is_written_whole() -> None:
     state, topics = fed(busy()), Topics()
-    state.capture()
-    state.touch_all()
-    topics.write(state.capture().encode())
+    capture(state)
+    touch_all(state)
+    topics.write(capture(state).encode())
     restored = small_state(items=ItemTable(max_items=20))
     topics.fill(restored)
     for holder in HOLDERS:
@@ -263,7 +264,7 @@ def test_a_forgotten_user_is_named_nowhere(holder: Holder) -> None:
     state = fed(busy())
     for user in state.histories.known():
         state.forget(user)
-        state.capture()  # who left is named once more, in tombstones
+        capture(state)  # who left is named once more, in tombstones
         assert user not in repr(plain(holder.of(state)))
     assert holder.size(state.sent if holder.kind is SentLists else holder.of(state)) >= 0
     assert not state.histories.known()

@@ -15,7 +15,7 @@ from models.engines.choice import open_onnx, opener
 from models.engines.gpu_probe import Gpu, probe
 from models.engines.gpu_shapes import ROWS_STEP
 from models.engines.onnx import OnnxEngine
-from models.engines.plan_cache import PlanCache, plan_name
+from models.engines.tensorrt_plan import PlanCache, plan_name
 from models.network import export
 from schemas.errors import EngineError
 from streams.settings import Settings

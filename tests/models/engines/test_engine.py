@@ -15,8 +15,8 @@ from models.engines.golden import difference
 from models.engines.gpu_probe import Gpu, probe
 from models.engines.gpu_shapes import ROWS_STEP
 from models.engines.onnx import OnnxEngine
-from models.engines.plan_cache import PlanCache, plan_name
 from models.engines.tensorrt import TensorRTEngine
+from models.engines.tensorrt_plan import PlanCache, plan_name
 from models.features.model_inputs import ModelInputs
 from models.network import export
 from models.network.network import Network

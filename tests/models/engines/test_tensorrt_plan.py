@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.engines.gpu_probe import Gpu
-from models.engines.plan_cache import PlanCache, plan_name, timings_name
+from models.engines.tensorrt_plan import PlanCache, plan_name, timings_name
 
 GPU = Gpu("NVIDIA H200", "9.0", "10.15.1.29")
 

@@ -13,7 +13,7 @@ from models.network import export, loss
 from models.ranking import covisitation
 from models.training import labels, train
 from models.training.corpus import Corpus
-from models.training.splits import Split, split_items
+from models.training.labels import Split, split_items
 from models.training.train import Fitted, Settings
 from tests.models import world
 

@@ -11,7 +11,7 @@ import pytest
 from models.storage import artefact
 from models.training import build, train, warm_start
 from models.training.corpus import Corpus
-from models.training.splits import Split
+from models.training.labels import Split
 from models.training.train import Fitted, Settings, Warm
 from models.training.warm_start import Start, carried_over
 from tests.models import world

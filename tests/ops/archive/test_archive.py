@@ -15,8 +15,8 @@ from ops.archive.copy import archive_topic
 from ops.archive.files import PartitionArchive, Span, archived_records, partitions
 from ops.archive.window import prune, window
 from ops.kafka_admin.topics import create_topics
-from schemas import control
 from schemas.errors import ConfigError
+from schemas.events import control
 from schemas.topics import EVENTS
 from streams.settings import Train
 from streams.transport.record_batch import RecordBatch

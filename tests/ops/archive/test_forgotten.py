@@ -12,8 +12,8 @@ import pytest
 
 from ops.archive.files import PartitionArchive, Span
 from ops.archive.forgotten import FILE, Erased, Forgotten
-from schemas import control
 from schemas.errors import ConfigError, TransientError
+from schemas.events import control
 from streams.transport.record_batch import RecordBatch
 
 TOPIC = "events"

@@ -8,7 +8,7 @@ import pytest
 from models.features.table import NAMES
 from models.training.corpus import Corpus, Points, until
 from ops.evaluation import card_fraud
-from ops.evaluation.cards import card_precision
+from ops.evaluation.card_fraud import card_precision
 
 FIRST = card_fraud.TEST_DAY
 DAY_S = 86_400

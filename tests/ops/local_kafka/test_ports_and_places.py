@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.local_kafka.places import cache_dir, state_dir
 from ops.local_kafka.ports import free_ports, is_free
 from ops.local_kafka.process import ProcessId, is_running, stop
+from ops.local_kafka.state import cache_dir, state_dir
 
 
 def test_a_taken_port_is_passed_over() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from models.features import model_inputs
 from models.training import labels
-from models.training.point_inputs import at_points
+from models.training.corpus import at_points
 from ops.archive.rerun import Step, rerun
 from ops.training.questions import Keeper
 from ops.training.samples import LabelRules, Samples, collect

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.checkpoints.capture import capture, retain
 from tests.streams.checkpoints.workers import NOISE, Topics, Worker
 from tests.streams.event_logs import Record, cut_logs
 
@@ -22,9 +23,9 @@ def check(
     moved = 0
     for number, batch in enumerate(batches):
         if number in captures or number in moves:
-            captured = worker.state.capture()
+            captured = capture(worker.state)
             if number % 3 == 2 and number not in moves:
-                worker.state.retain(captured)  # as if the broker was away
+                retain(worker.state, captured)  # as if the broker was away
             else:
                 topics.write(captured.encode())
         if number in moves:

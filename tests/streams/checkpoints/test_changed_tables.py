@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from schemas.errors import StateError
+from streams.checkpoints.capture import capture
 from streams.checkpoints.head import Head
 from streams.counters.label_queue import payment_type
 from tests.streams.checkpoints.test_whole import busy
@@ -22,7 +23,7 @@ OLD = Path(__file__).with_name("checkpoint-0.1.0.msgpack")
 
 def saved() -> tuple[Worker, Topics]:
     worker, topics = busy(), Topics()
-    topics.write(worker.state.capture().encode())
+    topics.write(capture(worker.state).encode())
     return worker, topics
 
 
@@ -74,7 +75,7 @@ def test_a_restored_state_of_other_tables_is_saved_and_restored_again() -> None:
     _, topics = saved()
     wider = Worker(covisit_neighbours=48, entities=5, **BOUNDS)
     topics.restore(wider)
-    topics.write(wider.state.capture().encode())
+    topics.write(capture(wider.state).encode())
     again = Worker(covisit_neighbours=48, entities=5, **BOUNDS)
     topics.restore(again)
     assert again.users() == wider.users()
@@ -109,7 +110,7 @@ def test_a_checkpoint_of_version_0_1_is_gone_on_from() -> None:
     assert topics.restore(worker) == head.offset
     users = worker.state.histories.user_rows
     users.touch_users(users.users())
-    captured = worker.state.capture().encode()
+    captured = capture(worker.state).encode()
     assert dict(captured.rows) == rows
     found = dict(captured.parts)
     assert found.pop(b"items/0") == parts[b"items/0"]  # its last page may still grow

@@ -14,8 +14,8 @@ from schemas.errors import HarkError
 from schemas.topics import topics
 from streams.checkpoints.ownership import Ownership
 from streams.kafka.settings import Kafka
-from streams.run import run
 from streams.settings import Http, Model, Settings
+from streams.worker import run
 
 
 # Faust takes an IllegalStateError for the next rebalance, and goes on.

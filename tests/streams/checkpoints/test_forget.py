@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from schemas.events.kinds import Kind
 from schemas.outputs import Alert
-from streams.checkpoints.capture import Captured
+from streams.checkpoints.capture import Captured, capture, retain
 from tests.streams.checkpoints.workers import Topics, Worker
 from tests.streams.event_logs import START_S, Record, numbered
 
@@ -48,18 +48,18 @@ def test_the_user_is_known_everywhere_first() -> None:
     assert worker.state.counters.labelled[WHO][0] == 1
     assert [p.label_users for p in worker.state.counters.pending if p.label_users] == [[WHO]]
     assert len(worker.state.books["risk"]) == 1
-    assert everything(worker.state.capture()).count(WHO.encode()) == 4
+    assert everything(capture(worker.state)).count(WHO.encode()) == 4
 
 
 def test_nothing_captured_after_it_names_the_user_but_tombstones() -> None:
     worker = lived()
     worker.state.forget(WHO)
-    captured = worker.state.capture()
+    captured = capture(worker.state)
     saved = captured.encode()
     assert (WHO.encode(), None) in saved.rows
     assert (f"incidents/risk/{WHO}".encode(), None) in saved.parts
     assert everything(captured).count(WHO.encode()) == 2
-    assert everything(worker.state.capture()).count(WHO.encode()) == 0
+    assert everything(capture(worker.state)).count(WHO.encode()) == 0
     assert worker.state.histories.known() == ["other"]
     assert len(worker.state.books["risk"]) == 0
     assert worker.state.sent.lists[0] == 0, "the forgotten user's"
@@ -68,10 +68,10 @@ def test_nothing_captured_after_it_names_the_user_but_tombstones() -> None:
 
 def test_a_capture_that_was_not_written_names_the_user_no_more() -> None:
     worker, topics = lived(), Topics()
-    captured = worker.state.capture()
+    captured = capture(worker.state)
     worker.state.forget(WHO)
-    worker.state.retain(captured)
-    topics.write(worker.state.capture().encode())
+    retain(worker.state, captured)
+    topics.write(capture(worker.state).encode())
     assert topics.rows.pop(WHO.encode()) is None
     assert topics.parts.pop(f"incidents/risk/{WHO}".encode()) is None
     assert WHO not in repr(topics.rows) + repr(topics.parts)
@@ -80,7 +80,7 @@ def test_a_capture_that_was_not_written_names_the_user_no_more() -> None:
 def test_a_user_who_was_never_known_leaves_a_tombstone_too() -> None:
     worker = Worker()
     worker.state.forget("nobody")
-    assert worker.state.capture().encode().rows == [(b"nobody", None)]
+    assert capture(worker.state).encode().rows == [(b"nobody", None)]
 
 
 def test_the_pending_label_of_a_forgotten_user_still_counts_for_the_entities() -> None:
@@ -103,4 +103,4 @@ def test_a_forgotten_user_who_comes_back_starts_afresh() -> None:
     row = worker.state.histories.row(WHO)
     assert row is not None
     assert row["events"][0] == 1
-    assert worker.state.capture().encode().rows[-1][1] is not None
+    assert capture(worker.state).encode().rows[-1][1] is not None

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from streams.checkpoints.pages import PAGE_ROWS, Written, fill, pages
+from streams.checkpoints.capture import capture, retain
+from streams.counters.pages import PAGE_ROWS, Written, fill, pages
 from tests.streams.checkpoints.workers import Topics, Worker
 from tests.streams.event_logs import START_S, Record, numbered
 
@@ -25,21 +26,21 @@ def test_only_pages_with_touched_items_are_written_again() -> None:
     worker, topics = Worker(max_users=10_000, max_items=10_000), Topics()
     worker.take(visits([f"i{number}" for number in range(3 * PAGE_ROWS)], 0))
     worker.take(visits(["i0"], 10_000_000))
-    topics.write(worker.state.capture().encode())
-    nothing = worker.state.capture()
+    topics.write(capture(worker.state).encode())
+    nothing = capture(worker.state)
     assert (nothing.users, nothing.leavers, nothing.items, nothing.tables) == ([], [], [], [])
     worker.take(visits(["i3", f"i{PAGE_ROWS + 7}", "i0"], 20_000_000))
-    captured = worker.state.capture()
+    captured = capture(worker.state)
     assert [name for name, _ in captured.tables] == ["covisits/0", "covisits/1"]
     assert sorted(captured.users) == ["ui0", f"ui{PAGE_ROWS + 7}", "ui3"]
-    worker.state.retain(captured)
-    again = worker.state.capture()
+    retain(worker.state, captured)
+    again = capture(worker.state)
     assert again.tables == captured.tables
     topics.write(again.encode())
     restored = Worker(max_users=10_000, max_items=10_000)
     topics.restore(restored)
     assert restored.users() == worker.users()
-    first = restored.state.capture()
+    first = capture(restored.state)
     assert (first.users, first.items, first.tables) == ([], [], []), "all of it is written already"
 
 

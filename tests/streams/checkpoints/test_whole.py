@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.events.kinds import Kind
+from streams.checkpoints.capture import capture
 from streams.counters.decay import Decay
 from tests.streams.checkpoints.workers import Topics, Worker
 from tests.streams.event_logs import START_S, Record, numbered
@@ -78,7 +79,7 @@ def test_every_attribute_comes_back(name: str) -> None:
         *(Worker(max_items=40, max_entities=55, max_payments=30) for _ in range(2)),
     )
     topics = Topics()
-    topics.write(worker.state.capture().encode())
+    topics.write(capture(worker.state).encode())
     topics.restore(new)
     mine, theirs, empty = (
         next(part for part in parts(one) if type(part).__name__ == name)
@@ -96,7 +97,7 @@ def test_every_attribute_comes_back(name: str) -> None:
 
 def test_so_do_the_waiting_payments() -> None:
     worker, new, topics = busy(), Worker(max_items=40, max_entities=55, max_payments=30), Topics()
-    topics.write(worker.state.capture().encode())
+    topics.write(capture(worker.state).encode())
     topics.restore(new)
     waiting = [
         queue._rows[queue._head : queue._tail].tobytes()

@@ -11,7 +11,7 @@ from schemas.events.kinds import Kind
 from streams.histories.decision_points import Task
 from streams.histories.histories import Applied, Histories
 from streams.histories.item_table import ItemTable
-from streams.histories.taken import Outcome
+from streams.histories.take import Outcome
 from streams.histories.user_rows import SUMS
 from tests.streams.event_logs import START_S, Record, columns, numbered
 

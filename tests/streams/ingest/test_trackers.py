@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from schemas.control import FORGET, HEADER, forget, users_named
 from schemas.errors import ConfigError, Reason
 from schemas.events.codec import EventDecoder
 from schemas.events.contract import Contract
+from schemas.events.control import FORGET, HEADER, forget, users_named
 from schemas.events.kinds import Kind
 from streams.ingest.decode import BatchDecoder, Decoded, decode_batch
 from streams.ingest.decode_whole import WholeDecoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from streams.monitoring.repeats import MOST_MESSAGES, Repeats
+from streams.monitoring.logs import MOST_MESSAGES, Repeats
 
 
 def test_a_message_passes_once_per_period_and_says_how_many_were_held_back():

@@ -1,4 +1,4 @@
-"""Tables in pages: what a checkpoint writes of a table with many rows, a few rows a record."""
+"""Tables in pages, a few rows each, and which pages changed since they were written."""
 
 from __future__ import annotations
 
@@ -91,3 +91,7 @@ class Written:
     def retain(self, names: Iterable[str]) -> None:
         """These pages weren't written after all."""
         self._hashes.update(dict.fromkeys(names, -1))
+
+    def clear(self) -> None:
+        """Nothing is written yet."""
+        self._hashes = {}
