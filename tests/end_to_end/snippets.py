@@ -58,7 +58,7 @@ class Reader:
         text = re.sub(r"-t (\w+)", rf"-t {self.prefix}\1", text)
         text = re.sub(r'"(events|recommendations|alerts)"', rf'"{self.prefix}\1"', text)
         if snippet.language == "stand-in":
-            here = f"{sys.executable} -m tests.end_to_end.kcat_stand_in"
+            here = f"exec {sys.executable} -m tests.end_to_end.kcat_stand_in"
             return ["bash", "-euo", "pipefail", "-c", f'kcat() {{ {here} "$@"; }}\n{text}']
         if snippet.language == "bash":
             if not self.can_run(snippet):
