@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schemas.topics import TOPICS, TopicSpec, state_transactions, topics
+from schemas.topics import TopicSpec, state_transactions, topics
 
 ROLES = {
     "publisher": "the product: publishes events and items",
@@ -73,11 +73,6 @@ def rights(prefix: str = "", group: str = "hark") -> tuple[Right, ...]:
     return tuple(dict.fromkeys([*found, *other_rights(prefix, group)]))
 
 
-def rights_of(role: str, prefix: str = "", group: str = "hark") -> tuple[Right, ...]:
-    """What one role may."""
-    return tuple(right for right in rights(prefix, group) if right.role == role)
-
-
 def reader_groups(prefix: str) -> str:
     """What the group ids of subscribers begin with."""
     return f"{prefix}reader-"
@@ -125,9 +120,3 @@ def other_rights(prefix: str, group: str) -> Iterator[Right]:
     yield Right("operator", Resource.GROUP, replayed_group(group), Operation.READ, prefixed=True)
     yield Right("operator", Resource.CLUSTER, CLUSTER, Operation.DESCRIBE)
     yield Right("admin", Resource.CLUSTER, CLUSTER, Operation.ALTER)
-
-
-def unknown_roles() -> set[str]:
-    """Roles that the table of topics names and nobody has described."""
-    named = {role for spec in TOPICS for role in (*spec.producers, *spec.consumers)}
-    return named - ROLES.keys()

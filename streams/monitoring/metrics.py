@@ -20,7 +20,7 @@ from schemas.events.kinds import Kind
 from streams.monitoring.batch_counts import BatchCounts, PartitionLag
 from streams.monitoring.catalogue_metrics import CatalogueMetrics
 from streams.monitoring.checkpoint_metrics import CheckpointMetrics
-from streams.monitoring.histogram import BatchHistogram, quantile
+from streams.monitoring.histogram import BatchHistogram
 
 OTHER = "other"
 STAGES = (
@@ -211,10 +211,6 @@ class Metrics:
         for since, at_ms in (("broker", broker_ms), ("event", time_ms)):
             # Clocks of two machines may differ: an answer is never earlier than its question.
             self._latency.observe_many(np.maximum(confirmed_ms - at_ms, 0) / 1000, since)
-
-    def latency_quantile(self, q: float, since: str = "broker") -> float:
-        """Seconds below which the fraction `q` of latencies since the start lay; NaN if none."""
-        return quantile(self._latency.buckets(since), q)
 
     def observe_alert(self, kind: str, severity: str, status: str) -> None:
         """Count one published alert transition."""
