@@ -8,7 +8,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 from schemas.errors import TransientError
 from streams.kafka.retry import retried
 from streams.monitoring.batch_counts import PartitionLag
-from streams.monitoring.stuck import Stuck
+from streams.monitoring.stalls import StallWatch
 
 
 async def test_what_passes_is_tried_again() -> None:
@@ -43,14 +43,14 @@ async def test_what_cannot_pass_is_raised_at_once() -> None:
 
 
 def test_a_commit_that_moves_is_well_however_much_waits() -> None:
-    stuck = Stuck(10, lambda: "")
+    stuck = StallWatch(10, lambda: "")
     for second in range(60):
         stuck.observe({0: PartitionLag(1_000 + second, 1.0, second)}, second)
         assert not stuck.problem(second)
 
 
 def test_a_backlog_that_nobody_adds_to_and_nobody_works_on_is_no_illness() -> None:
-    stuck = Stuck(10, lambda: "")
+    stuck = StallWatch(10, lambda: "")
     for second in range(60):
         stuck.observe({0: PartitionLag(5, 1.0, 7)}, second)
     assert not stuck.problem(59)
@@ -59,6 +59,6 @@ def test_a_backlog_that_nobody_adds_to_and_nobody_works_on_is_no_illness() -> No
 
 
 def test_a_loop_that_does_not_answer_is_an_illness() -> None:
-    stuck = Stuck(10, lambda: "")
+    stuck = StallWatch(10, lambda: "")
     stuck.observe({}, 0)
     assert "event loop" in stuck.problem(11)
