@@ -83,7 +83,7 @@ class Pipeline:
             self._scoring_since_s = None
         if scored.counts.unknown_names:
             self._names.see(batch.values)
-            if names := self._names.untold():
+            if names := self._names.unreported():
                 remedy = "they count as `other`: map them in hark.toml, [events]"
                 log.warning("events.unmapped_names", names=names, remedy=remedy)
         return scored
