@@ -1,11 +1,11 @@
-"""Numbers in texts: money and quantities as shops write them."""
+"""Numbers in text: money and quantities as shops write them."""
 
 from __future__ import annotations
 
 import re
 
 _PLAIN = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
-"""Python's float() takes more, as 1_000."""
+"""A number as in JSON; Python's float() also accepts texts such as 1_000."""
 _CURRENCY = (
     r"(?:[A-Z]{0,2}[$€£¥₹₽₩₺₴₫]|EUR|USD|GBP|CHF|JPY|CNY|INR|BRL|AUD|CAD|MXN|SEK|NOK|DKK|PLN|CZK"
     r"|kr|zł|Kč)"
@@ -20,10 +20,10 @@ _MARK = re.compile(r"[^0-9]")
 
 
 def read_number(text: str) -> float | None:
-    """The number that a text holds; None if it holds none, or if it may be read in two ways.
+    """The number in a text; None if there is none, or if the text is ambiguous.
 
-    A decimal point is as in JSON. Besides, a currency, thousands and a decimal comma are read where
-    they leave one reading: `1,299` and `1.299 €` don't.
+    Accepted are JSON's notation, and also a currency, thousands separators and a decimal comma, as
+    long as there is a single reading: `1,299` and `1.299 €` have two.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def read_number(text: str) -> float | None:
 
 
 def _without_marks(digits: str) -> str | None:
-    """`1.299,00` -> `1299.00`; None where a mark may mean thousands or decimals."""
+    """`1.299,00` -> `1299.00`; None if a mark may separate either thousands or decimals."""
     *others, last = _MARK.findall(digits) or [""]
     whole, fraction = digits, ""
     if last in (".", ",") and last not in others:
@@ -49,6 +49,8 @@ def _without_marks(digits: str) -> str | None:
             return None
     marks = set(_MARK.findall(whole))
     first, *rest = _MARK.split(whole)
-    if len(marks) > 1 or (rest and not 1 <= len(first) <= 3) or any(len(one) != 3 for one in rest):
+    if len(marks) > 1 or (rest and not 1 <= len(first) <= 3):
+        return None
+    if any(len(thousands) != 3 for thousands in rest):
         return None
     return f"{first}{''.join(rest)}.{fraction}"

@@ -1,4 +1,4 @@
-"""Record batches to event columns; what breaks the contract goes to the dead letters."""
+"""Record batches to event columns; records that break the contract are rejected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streams.ingest.decode_whole import WholeDecoder
 
 
 class Records(Protocol):
-    """What ingest needs of a record batch (`streams.transport.transport.RecordBatch` has it)."""
+    """The columns of a record batch that decoding needs, as `RecordBatch` has them."""
 
     @property
     def offsets(self) -> Sequence[int]: ...
@@ -35,7 +35,7 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One record for the dead letters: its position in the batch, why, and in words."""
+    """A record for the dead letters: its position in the batch, the reason code, and details."""
 
     index: int
     reason: Reason
@@ -44,7 +44,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One record batch, decoded.
+    """A decoded record batch.
 
     Attributes
     ----------
@@ -55,11 +55,12 @@ class Decoded:
     rejected
         Records for the dead letters.
     unknown_names, future, unkeyed
-        Valid events with an unknown name, clamped to the broker's time, not keyed by their user.
+        Numbers of valid events with an unknown name, with a future date (which became the broker's
+        time), and with a record key that isn't the user id.
     ignored
-        Accepted calls without effect (`schemas.events.codec.IGNORED`), by name; they have no row.
+        Numbers of accepted calls without effect (`codec.IGNORED`), by name; they have no row.
     left_out
-        Fields that valid events had and that could not be read, by part (`codec.PARTS`).
+        Numbers of unreadable fields of valid events, by part (`codec.PARTS`).
     """
 
     columns: EventColumns
@@ -73,7 +74,7 @@ class Decoded:
 
 
 class BatchDecoder:
-    """Decodes record batches for one contract: whole where it can, else record by record.
+    """Decodes record batches for one contract: as a whole if possible, else record by record.
 
     Parameters
     ----------
@@ -87,8 +88,8 @@ class BatchDecoder:
 
     def decode(self, batch: Records) -> Decoded:
         """Decode n records in log order; never raises for bad input."""
-        given = batch.headers if any(batch.headers) else ()
-        if any(name in CLOUDEVENTS for headers in given for name, _ in headers):
+        all_headers = batch.headers if any(batch.headers) else ()
+        if any(name in CLOUDEVENTS for headers in all_headers for name, _ in headers):
             return decode_batch(batch, self._decoder)
         whole = self._whole.decode(batch.values)
         oldest_ms = self._decoder.contract.oldest_ms
@@ -122,7 +123,7 @@ class BatchDecoder:
 
 
 def count_unkeyed(keys: Sequence[bytes | None], user_ids: Sequence[str]) -> int:
-    """How many of n keys aren't the id of their event's user."""
+    """How many of n keys differ from the user id of their event."""
     ids = [user_id.encode() for user_id in user_ids]
     return sum(map(ne, keys, ids))
 

@@ -1,9 +1,8 @@
-"""Decoding a whole batch at once, where nothing about it is odd.
+"""Decodes a whole batch at once, if nothing about the batch is odd.
 
-The same result as record by record (`tests/streams/ingest/test_decode_whole.py` says so), in a
-third of the time: one call decodes all lines, and each column is one pass. Whatever is
-missing, wrong or unusual anywhere makes it give the batch back, and `streams.ingest.decode` goes
-record by record.
+The result is the same as record by record (`tests/streams/ingest/test_decode_whole.py`), in a third
+of the time: one call decodes all lines, and each column is one pass. If anything is missing, wrong
+or unusual, this decoder returns None, and `streams.ingest.decode` goes record by record.
 """
 
 from __future__ import annotations
@@ -31,7 +30,15 @@ _NUMBER_OR_NONE = {int, float, type(None)}
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The columns of n events that one batch of n records holds; as in `EventColumns`."""
+    """The columns of a batch of n records with n events; fields as in `EventColumns`.
+
+    Attributes
+    ----------
+    unknown_names
+        Number of events with an unknown name.
+    left_out
+        The part (`codec.PARTS`) of each unreadable field.
+    """
 
     user_ids: list[str]
     message_ids: list[str]
@@ -47,7 +54,7 @@ class Whole:
 
 
 class WholeDecoder:
-    """Decodes batches whole for one contract; None says: go record by record."""
+    """Decodes whole batches for one contract; None means: decode record by record."""
 
     def __init__(self, decoder: EventDecoder) -> None:
         self._decoder = decoder
@@ -60,7 +67,7 @@ class WholeDecoder:
         }
 
     def decode(self, values: Sequence[bytes | None]) -> Whole | None:
-        """All `values`, or None if anything about them is unusual."""
+        """Decode n values; None if anything about them is unusual."""
         events = self._decoder.decode_lines(values)
         if not events:
             return None
@@ -74,8 +81,8 @@ class WholeDecoder:
         kinds = [self._kinds.get(name, -1) for name in names]
         unknown = kinds.count(-1)
         times = _times([event.timestamp for event in events])
-        left: list[str] = []
-        pairs = self._items(events, left)
+        left_out: list[str] = []
+        pairs = self._items(events, left_out)
         if times is None or pairs is None:
             return None
         digest = xxhash.xxh3_64_intdigest
@@ -84,7 +91,7 @@ class WholeDecoder:
         return Whole(
             user_ids=user_ids,
             message_ids=message_ids,
-            message_hashes=np.array([digest(one.encode()) for one in message_ids], np.uint64),
+            message_hashes=np.array([digest(text.encode()) for text in message_ids], np.uint64),
             kinds=codes.astype(np.uint8),
             time_ms=times,
             item_ids=pairs[0],
@@ -92,20 +99,20 @@ class WholeDecoder:
             entities=self._entities(events),
             references=self._references(events, codes),
             unknown_names=unknown,
-            left_out=left,
+            left_out=left_out,
         )
 
     def _items(
-        self, events: list[Any], left: list[str]
+        self, events: list[Any], left_out: list[str]
     ) -> tuple[list[str | None], npt.NDArray[np.float32]] | None:
         properties = [event.properties for event in events]
         if None in properties:
             return None
-        item_ids = [one.product_id for one in properties]
+        item_ids = [found.product_id for found in properties]
         if not _TEXT_OR_NONE.issuperset(map(type, item_ids)):
             return None
-        price = _numbers([one.price for one in properties])
-        quantity = _numbers([one.quantity for one in properties])
+        price = _numbers([found.price for found in properties])
+        quantity = _numbers([found.quantity for found in properties])
         if price is None or quantity is None:
             return None
         amounts = np.where(np.isnan(quantity), price, price * quantity)
@@ -114,13 +121,13 @@ class WholeDecoder:
         empty = self._decoder.no_properties
         for row in np.flatnonzero(odd).tolist():
             found = properties[row]
-            if found is empty:  # what an event without properties shares with all others
+            if found is empty:  # all events without properties share this object
                 amounts[row] = 0.0
                 continue
             pairs, unread = self._decoder.items(found)
             if len(pairs) != 1:
                 return None
-            left += unread
+            left_out += unread
             item_ids[row], amounts[row] = pairs[0]
         if (np.abs(amounts) > _LARGEST).any():
             return None
@@ -131,10 +138,10 @@ class WholeDecoder:
         hashed = np.zeros((len(events), len(self._decoder.contract.entities)), np.uint64)
         for number, column in enumerate(self._decoder.entity_columns(events)):
             if "" in column:
-                column = [None if one == "" else one for one in column]  # noqa: PLW2901 - rare
+                column = [None if text == "" else text for text in column]  # noqa: PLW2901 - rare
             if column.count(None) < len(column):
                 hashed[:, number] = np.array(
-                    [0 if one is None else digest(str(one).encode(), number) for one in column],
+                    [0 if text is None else digest(str(text).encode(), number) for text in column],
                     np.uint64,
                 )
         return hashed
@@ -155,13 +162,13 @@ _MARKERS = {"identify": _IDENTIFY, "page": _PAGE, "screen": _SCREEN}
 
 
 def _name(event: Any) -> Any:
-    """What names the event's kind; None for a call without effect or of no known type."""
+    """The name or marker that decides the event's kind; None for any other type of call."""
     call = call_of(event)
     return event.event if call == "track" else _MARKERS.get(call)
 
 
 def _numbers(values: list[Any]) -> npt.NDArray[np.float64] | None:
-    """float64 (n,), NaN for None; None if one is a text or too large."""
+    """float64 (n,), NaN for None; returns None if a value is a text or too large."""
     if values.count(None) == len(values):
         return np.full(len(values), np.nan)
     if not _NUMBER_OR_NONE.issuperset(map(type, values)):
@@ -178,7 +185,7 @@ def _all_text(ids: list[Any]) -> bool:
 
 
 def _times(stamps: list[Any]) -> npt.NDArray[np.int64] | None:
-    """Epoch ms of timestamps that are all there and readable, else None."""
+    """Epoch ms, int64 (n,); None if a timestamp is missing or unreadable."""
     if None in stamps:
         return None
     if set(map(type, stamps)) == {str} and set(map(len, stamps)) == {_STAMP}:
@@ -192,7 +199,7 @@ def _times(stamps: list[Any]) -> npt.NDArray[np.int64] | None:
 
 
 def parse_stamps(stamps: list[str]) -> npt.NDArray[np.int64] | None:
-    """Epoch ms (n,) of `YYYY-MM-DDTHH:MM:SS.mmmZ` texts; None if one is written otherwise.
+    """Epoch ms (n,) of `YYYY-MM-DDTHH:MM:SS.mmmZ` texts; None if a text has another form.
 
     Examples
     --------
