@@ -22,9 +22,9 @@ from models.network.network import NetworkConfig
 from models.ranking import covisitation
 from models.ranking.ranker import Ranker
 from models.storage import artefact
-from models.training import fit_heads, labels, train, warm_start
+from models.training import fit_stacks, labels, train, warm_start
 from models.training.corpus import Corpus, Ints, at_points
-from models.training.fit_heads import Head
+from models.training.fit_stacks import Head
 from models.training.labels import Split, split_items
 from models.training.train import Fitted, Progress, Settings, Warm
 from schemas.errors import ArtefactError
@@ -130,8 +130,8 @@ def train_version(
         engine=engine,
         golden_inputs=inputs,
         parity=parity,
-        churn=fit_heads.fit("churn", corpus, engine, *churn, settings.seed),
-        risk=fit_heads.fit("risk", corpus, engine, *risk, settings.seed),
+        churn=fit_stacks.fit("churn", corpus, engine, *churn, settings.seed),
+        risk=fit_stacks.fit("risk", corpus, engine, *risk, settings.seed),
         next_item=next_item_report(corpus, parts, engine, fitted),
         feature_medians=_medians(points.features),
         cut_s=cut_s,

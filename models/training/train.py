@@ -4,7 +4,7 @@ A batch holds pieces of histories; every position asks for its next distinct ite
 positions that were decision points also add their feature vector to the question. The newest
 part of the log in time validates: the best epoch's weights are kept, and training stops when
 they stop getting better. Then both heads are fitted to the finished encoder
-(`models/training/network_heads.py`). A log without items, payments only, trains the encoder by
+(`models/training/fit_network_heads.py`). A log without items, payments only, trains the encoder by
 its labels.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from models.network import loss
 from models.network.export import UNKNOWN_ITEM
 from models.network.network import Network, NetworkConfig
-from models.training import network_heads
+from models.training import fit_network_heads
 from models.training.checkpoint import Epoch, Settings
 from models.training.corpus import Corpus
 from models.training.dataset import Goals, one_pass
@@ -130,9 +130,11 @@ def _fit_heads(learner: Learner, corpus: Corpus, split: Split, seed: int) -> Non
     for name, (labels, train, validation) in parts.items():
         if train.any():
             answers = torch.from_numpy(labels.astype(np.float32))
-            samples = network_heads.HeadSamples(states, known, answers, train, validation)
+            samples = fit_network_heads.HeadSamples(states, known, answers, train, validation)
             setattr(
-                learner.network, name, network_heads.fit_head(learner.network.config, samples, seed)
+                learner.network,
+                name,
+                fit_network_heads.fit_head(learner.network.config, samples, seed),
             )
 
 
