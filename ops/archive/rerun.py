@@ -18,7 +18,7 @@ import polars as pl
 from models.features import features
 from models.features.windows import Windows
 from ops.archive.files import Ends, partitions
-from ops.archive.refused import Refused, read_refused
+from ops.archive.refused_records import Refused, read_refused
 from schemas.errors import ConfigError
 from schemas.events.codec import EventDecoder
 from schemas.events.columns import EventColumns

@@ -20,7 +20,7 @@ from models.registry import aliases, registry, verdicts
 from models.storage import artefact, lock
 from ops.archive.copy import archive_topic
 from ops.archive.files import archived_ends, archived_records
-from ops.archive.refused import learn_refused
+from ops.archive.refused_records import learn_refused
 from ops.archive.rerun import rerun
 from ops.archive.window import Pruned, Window, prune, window
 from ops.training.holdout import Holdout, divide
@@ -272,7 +272,7 @@ def _rerun(job: Job, plan: Plan, stages: Stages) -> tuple[Samples, Asked | None,
 
 def _judged(job: Job, plan: Plan, holdout: Holdout, items: ItemTable, version: str) -> Decision:
     """The gate's decision, written beside the version; a champion is not judged against itself."""
-    from ops.training.judge import judge
+    from ops.training.judge_version import judge
 
     limits = limits_of(job.settings.gate)
     decision = judge(job.root, version, plan.champion, holdout, items, limits)
