@@ -17,6 +17,7 @@ import msgspec
 
 from schemas.errors import Reason, RejectedRecord
 from schemas.events.compiled import MAX_ID
+from schemas.events.numbers import read_number
 
 FIELDS = ("category", "price", "available")
 """What is read of an entry, and may be left out of it."""
@@ -32,10 +33,6 @@ _NO = frozenset(
     {"false", "no", "n", "f", "off", "unavailable", "notavailable", "outofstock", "soldout"}
     | {"discontinued"}
 )
-_NUMBER = re.compile(
-    r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(?:[A-Z]{3})?\s*"
-)
-"""A number as text, `19.90` or `19.90 EUR`."""
 _LARGEST = 1e30
 _LONG = 300
 """Digits: a longer number is beyond `_LARGEST`, and Python refuses to read some of them."""
@@ -202,8 +199,7 @@ def _price(value: Any) -> float | None:
 
 def _number(value: Any) -> float | None:
     if type(value) is str:
-        found = _NUMBER.fullmatch(value)
-        return float(found[1]) if found else None
+        return read_number(value)
     return float(value) if type(value) in (int, float) and not math.isnan(value) else None
 
 

@@ -98,8 +98,8 @@ def test_prices_that_are_read(written: str, price: float) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "1e39", "1e999", "-1e39", "NaN", "Infinity", "-Infinity", "-1", "true", '"19,90"',
-        '"$19.90"',
+        "1e39", "1e999", "-1e39", "NaN", "Infinity", "-Infinity", "-1", "true", '"1,299"',
+        '"1.299 €"', '"20%"', '"(5.00)"',
         '"1_000"', '"free"', '""', "[1]", '{"amount":1}', '"NaN"', '"1e39"', "1" * 5_000,
         f'"{"1" * 5_000}"', '"١٩"',
     ],
