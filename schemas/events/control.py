@@ -95,4 +95,5 @@ def users_named(
             naming, _ = _decode_odd_naming(value or b"")
         except RejectedRecord:
             return named
-    return named | {str(one) for one in (naming.user_id, naming.anonymous_id) if one}
+    ids = naming.user_id, naming.anonymous_id
+    return named | {str(one) for one in ids if one is not None and one != ""}
