@@ -265,8 +265,10 @@ def _check_needed(call: str, event: Any, reading: Reading) -> None:
         needed.append("event")
     if event.user_id in (None, ""):
         needed.append("anonymousId")
+    left = {path for path, _ in reading.left}
     for name in needed:
-        if why := reading.why(name):
+        if name in left:
+            why = reading.why(name)
             invalid = reading.invalid and why == reading.invalid
             raise RejectedRecord(Reason.INVALID_UTF8 if invalid else Reason.WRONG_TYPE, why)
 
