@@ -94,5 +94,6 @@ def users_named(
         try:
             ids, _ = _decode_odd_user_ids(value or b"")
         except RejectedRecord:
-            return users
-    return users | {str(user_id) for user_id in (ids.user_id, ids.anonymous_id) if user_id}
+            return named
+    ids = naming.user_id, naming.anonymous_id
+    return named | {str(one) for one in ids if one is not None and one != ""}
