@@ -89,8 +89,13 @@ class _Some:
 
     @staticmethod
     def of(batch: Records, rows: Sequence[int]) -> _Some:
-        columns = batch.offsets, batch.timestamps, batch.keys, batch.values, batch.headers
-        return _Some(*([column[row] for row in rows] for column in columns))
+        return _Some(
+            [batch.offsets[row] for row in rows],
+            [batch.timestamps[row] for row in rows],
+            [batch.keys[row] for row in rows],
+            [batch.values[row] for row in rows],
+            [batch.headers[row] for row in rows],
+        )
 
 
 class BatchDecoder:
