@@ -35,6 +35,7 @@ test: $(STAMP) ## every promise's proof, on real brokers; says at its end what w
 
 test-slow: $(STAMP) ## the long forms: faults, whole demos, benchmarks, nights, fuzzing
 	$(BIN)/python -m pytest -m slow -n $(JOBS) $(ARGS)
+	HARK_TEST_EXAMPLES=all $(BIN)/python -m pytest -m "hypothesis and not slow" -n $(JOBS) $(ARGS)
 
 demo: $(STAMP) ## everything at once, with a summary; DATA=file.csv for real events
 	$(BIN)/hark demo $(if $(DATA),--data "$(DATA)") $(ARGS)

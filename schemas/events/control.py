@@ -94,6 +94,6 @@ def users_named(
         try:
             ids, _ = _decode_odd_user_ids(value or b"")
         except RejectedRecord:
-            return named
-    ids = naming.user_id, naming.anonymous_id
-    return named | {str(one) for one in ids if one is not None and one != ""}
+            return users
+    found = ids.user_id, ids.anonymous_id
+    return users | {str(user_id) for user_id in found if user_id is not None and user_id != ""}
