@@ -16,6 +16,8 @@ from streams.histories.user_rows import Departure
 from streams.recommendations.sent_lists import SentLists
 from streams.undo import Undo
 
+SWEEP_OFFSETS = 65_536
+
 
 class PartitionState:
     """Histories, counters, incidents and sent lists of the users of one partition.
@@ -30,6 +32,8 @@ class PartitionState:
         An alert book per kind of alert.
     undo
         Records every change of all of these.
+    sweep_offsets
+        Least distance in the log between two sweeps of item numbers (`streams.item_sweep`).
     """
 
     def __init__(
@@ -39,8 +43,11 @@ class PartitionState:
         counters: Counters,
         books: dict[str, AlertBook],
         undo: Undo | None = None,
+        *,
+        sweep_offsets: int = SWEEP_OFFSETS,
     ) -> None:
         self.undo = undo or Undo()
+        self.sweep_offsets = sweep_offsets
         self.partition = partition
         self.histories = histories
         self.counters = counters

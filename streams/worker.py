@@ -284,9 +284,10 @@ class Worker:
             self._stalls.observe(waiting, time.monotonic())
             self.metrics.set_state(
                 users=sum(state.users for state in states.values()),
-                items=len(self.items),
+                items=self.items.known_items,
                 state_bytes=sum(state.nbytes for state in states.values()),
             )
+            self.metrics.count_refused_items(self.items.refused)
             self.metrics.count_evicted(
                 {number: state.histories.evicted for number, state in states.items()}
             )

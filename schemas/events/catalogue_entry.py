@@ -1,54 +1,40 @@
-"""A tolerant reader of catalogue entries: readable fields are used, the others are left out.
+"""A catalogue entry, read with care: what is understood is used, what isn't is left out.
 
-`ItemUpsert` is what publishers should send; this module reads what they do send. An entry hides
-its item if it says in any readable way that the item isn't available, and also if the availability
-can't be read: recommending an item that nobody can buy is worse than leaving an item out.
+`ItemUpsert` is what a publisher should send; this reads what publishers do send. An entry that
+says in any readable way that its item can't be had hides the item, and so does an availability
+that can't be read: an item that is missing from the lists is noticed less than one that can't be
+bought.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Annotated, Any
 
 import msgspec
 
 from schemas.errors import Reason, RejectedRecord
+from schemas.events.availability import Fields, read_availability, says_nothing_else
 from schemas.events.compiled import MAX_ID
+from schemas.events.numbers import read_number
 
 FIELDS = ("category", "price", "available")
-"""The fields of an entry that are read, and may be left out."""
-AVAILABILITY = frozenset({"available", "isavailable", "availability", "instock", "stockstatus"})
-"""Names of fields that say that an item is available; case, blanks, `_` and `-` don't matter."""
-HIDDEN = frozenset({"hidden", "ishidden"})
-"""Names of fields that say that an item is not available."""
-_YES = frozenset(
-    {"true", "yes", "y", "t", "on", "available", "instock", "preorder", "presale", "backorder"}
-    | {"onbackorder", "limitedavailability", "onlineonly", "instoreonly", "madetoorder"}
-)
-_NO = frozenset(
-    {"false", "no", "n", "f", "off", "unavailable", "notavailable", "outofstock", "soldout"}
-    | {"discontinued"}
-)
-_NUMBER = re.compile(
-    r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(?:[A-Z]{3})?\s*"
-)
-"""A number as text, `19.90` or `19.90 EUR`."""
+"""What is read of an entry, and may be left out of it."""
 _LARGEST = 1e30
 _LONG = 300
-"""Digits; a longer number is beyond `_LARGEST`, and Python refuses to read very long ones."""
+"""Digits: a longer number is beyond `_LARGEST`, and Python refuses to read some of them."""
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A catalogue entry as it was understood.
+    """What an entry says.
 
     Attributes
     ----------
     category, price
-        None if the entry has none that can be read.
+        None where the entry has none that can be read.
     left_out
-        The `FIELDS` that are in the entry but can't be read.
+        Which of `FIELDS` were there and couldn't be read.
     """
 
     category: str | None = None
@@ -58,27 +44,23 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class _Plain(msgspec.Struct):
-    """An entry that follows the contract, as nearly all do."""
+    """An entry as the contract has it: nearly all are."""
 
     category: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)] | None = None
     price: Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)] | None = None
     available: bool = True
 
 
-class _Object(list[tuple[str, Any]]):
-    """The fields of a JSON object in order, repeated names included."""
-
-
 _plain = msgspec.json.Decoder(_Plain).decode
 
 
 def read_item_id(key: bytes | None) -> str:
-    """The id of the item that an entry is about: the record's key.
+    """The item that an entry is about.
 
     Raises
     ------
     RejectedRecord
-        The key is missing, not UTF-8 or too long.
+        The record's key names none.
     """
     if not key:
         raise RejectedRecord(
@@ -96,12 +78,12 @@ def read_item_id(key: bytes | None) -> str:
 
 
 def read_entry(value: bytes) -> Entry:
-    """Read the value of an entry.
+    """What the value of an entry says.
 
     Raises
     ------
     RejectedRecord
-        The value isn't a JSON object.
+        It is no JSON object.
 
     Examples
     --------
@@ -110,7 +92,7 @@ def read_entry(value: bytes) -> Entry:
     >>> read_entry(b'{"category":["a","b"],"price":1e39}').left_out
     ('category', 'price')
     """
-    if _looks_plain(value):
+    if says_nothing_else(value):
         try:
             plain = _plain(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -120,28 +102,15 @@ def read_entry(value: bytes) -> Entry:
     return _read(_object(value))
 
 
-def _looks_plain(value: bytes) -> bool:
-    """Whether at most one field, `available`, is about availability."""
-    lowered = value.lower()
-    about = lowered.count(b"availab")
-    return (
-        about <= 1
-        and about == value.count(b'"available"')
-        and b"hidden" not in lowered
-        and b"stock" not in lowered
-        and b"\\u" not in lowered
-    )
-
-
-def _object(value: bytes) -> _Object:
-    # Bytes that aren't UTF-8 damage only their own field, and Hark reads few fields.
+def _object(value: bytes) -> Fields:
+    # Bytes that are no UTF-8 spoil the field that they are in, and most fields nobody reads.
     text = value.decode("utf-8-sig", "replace")
     try:
-        found = json.loads(text, object_pairs_hook=_Object, parse_int=_int)
+        found = json.loads(text, object_pairs_hook=Fields, parse_int=_int)
     except (ValueError, RecursionError) as error:
         detail = str(error) if value else "an empty value; a tombstone is a null value"
         raise RejectedRecord(Reason.MALFORMED_JSON, detail) from None
-    if not isinstance(found, _Object):
+    if not isinstance(found, Fields):
         raise RejectedRecord(
             Reason.WRONG_TYPE, f"a catalogue entry is a JSON object, not {text.strip():.40}"
         )
@@ -152,14 +121,12 @@ def _int(digits: str) -> float:
     return int(digits) if len(digits) <= _LONG else math.inf
 
 
-def _read(fields: _Object) -> Entry:
-    """Make an entry of fields of any type."""
+def _read(fields: Fields) -> Entry:
+    """An entry of fields of any type."""
     category: str | None = None
     price: float | None = None
-    available = True
     left_out = []
     for name, value in fields:
-        folded = _folded(name)
         if value is None:
             continue
         if name == "category":
@@ -168,16 +135,9 @@ def _read(fields: _Object) -> Entry:
         elif name == "price":
             price = _price(value)
             left_out += ["price"] * (price is None)
-        elif folded in AVAILABILITY or folded in HIDDEN:
-            truth = _truth(value)
-            left_out += ["available"] * (truth is None)
-            # Anything but a clear yes counts as no.
-            available &= truth is (folded in AVAILABILITY)
-    return Entry(category, price, available, tuple(dict.fromkeys(left_out)))
-
-
-def _folded(text: str) -> str:
-    return re.sub(r"[\s_-]", "", text).casefold()
+    shown = read_availability(fields)
+    left_out += ["available"] * (not shown.readable)
+    return Entry(category, price, shown.available, tuple(dict.fromkeys(left_out)))
 
 
 def _category(value: Any) -> str | None:
@@ -190,7 +150,7 @@ def _category(value: Any) -> str | None:
 
 
 def _damaged(text: str) -> bool:
-    """Whether bytes, or half of a surrogate pair, are missing."""
+    """Whether bytes or halves of a character are missing."""
     return "\ufffd" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
@@ -201,21 +161,5 @@ def _price(value: Any) -> float | None:
 
 def _number(value: Any) -> float | None:
     if type(value) is str:
-        found = _NUMBER.fullmatch(value)
-        return float(found[1]) if found else None
+        return read_number(value)
     return float(value) if type(value) in (int, float) and not math.isnan(value) else None
-
-
-def _truth(value: Any) -> bool | None:
-    """Whether a value means yes, None if unclear; a number (stock) means yes above 0."""
-    if type(value) is bool:
-        return value
-    number = _number(value)
-    if number is not None:
-        return number > 0
-    if type(value) is not str:
-        return None
-    word = _folded(value.rsplit("/", 1)[-1])  # https://schema.org/InStock
-    if word in _YES:
-        return True
-    return False if word in _NO else None

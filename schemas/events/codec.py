@@ -92,7 +92,8 @@ class EventDecoder:
         event = compile_event(contract)
         self._decoder = msgspec.json.Decoder(event)
         self._tolerant = TolerantDecoder(event)
-        self.no_properties = event().properties
+        self._nothing = event()
+        self.no_properties = self._nothing.properties
         self.entities = read_paths(contract.entities)
         self._entity_columns = path_columns(contract.entities)
         self._reference = read_paths([contract.reference])
@@ -130,7 +131,7 @@ class EventDecoder:
             raise RejectedRecord(error.reason, f"{error.detail}: {looks_like}") from None
 
     def decode_lines(self, values: Sequence[bytes | None]) -> list[Any] | None:
-        """Decode n values at once into compiled events; None if any value isn't valid.
+        """The compiled events of n values at once; None if any of them is odd.
 
         This checks syntax and types only: ids and names may still be missing.
         """
@@ -146,6 +147,17 @@ class EventDecoder:
         except (TypeError, UnicodeDecodeError, msgspec.DecodeError, RecursionError):
             return None
         return events if len(events) == len(values) else None
+
+    def decode_usual(self, value: bytes | None) -> Any:
+        """The compiled event of a value as `decode_lines` reads it; an empty one if it is odd."""
+        try:
+            if value is None or len(value) > self.contract.max_event_bytes:
+                return self._nothing
+            if not value.isascii():
+                value.decode()
+            return self._decoder.decode(value)
+        except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+            return self._nothing
 
     def _row(self, event: Any, reading: Reading | None) -> EventRow:
         call = call_of(event)
@@ -259,8 +271,10 @@ def _check_needed(call: str, event: Any, reading: Reading) -> None:
         needed.append("event")
     if event.user_id in (None, ""):
         needed.append("anonymousId")
+    left_out = {path for path, _ in reading.left_out}
     for name in needed:
-        if why := reading.why(name):
+        if name in left_out:
+            why = reading.why(name)
             invalid = reading.invalid and why == reading.invalid
             raise RejectedRecord(Reason.INVALID_UTF8 if invalid else Reason.WRONG_TYPE, why)
 

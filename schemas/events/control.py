@@ -95,4 +95,5 @@ def users_named(
             ids, _ = _decode_odd_user_ids(value or b"")
         except RejectedRecord:
             return users
-    return users | {str(user_id) for user_id in (ids.user_id, ids.anonymous_id) if user_id}
+    named = ids.user_id, ids.anonymous_id
+    return users | {str(user_id) for user_id in named if user_id is not None and user_id != ""}

@@ -8,6 +8,7 @@ reason. The caller decides whether the event is valid without them.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
@@ -89,6 +90,7 @@ class _Object:
 
     def __init__(self, struct: type[Any], path: str) -> None:
         self._struct = struct
+        self._strict = msgspec.json.Decoder(struct)
         self._path = path
         self._leaves: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {}
         self._inner: dict[str, tuple[str, _Object]] = {}
@@ -118,7 +120,10 @@ class _Object:
         )
 
     def read_object(self, raw: msgspec.Raw, reading: Reading) -> Any:
-        """The struct; `_LEFT_OUT` if `raw` isn't an object, None if it is null."""
+        """The struct, empty where `raw` is no object; None for null."""
+        if not reading.invalid:  # what is odd lies elsewhere, mostly
+            with suppress(msgspec.ValidationError):
+                return self._strict.decode(raw)
         if _is_null(raw):
             return None
         try:

@@ -4,14 +4,10 @@ A block ends where ``(offset // 2048, broker_ms // 1000)`` changes from a record
 the next. Decisions in a block see the counters as of the block's start, and its events wait until
 the first record of the next block. So decisions are a function of the log, and don't depend on how
 the log is cut into batches.
-
-A `Counters` holds the part of one partition. Parts of other partitions may be added, but then the
-decisions depend on how far those partitions have come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -22,7 +18,6 @@ from models.features.windows import C_NAMES, Windows
 from schemas.events.columns import EventColumns
 from streams.counters.entities import NONE, Entities
 from streams.counters.item_counts import Covisits
-from streams.counters.item_view import Part, merged
 from streams.counters.label_queue import LabelQueue, Payments
 from streams.counters.pending import Pending
 from streams.counters.suggest import LEADERS, suggest
@@ -146,7 +141,6 @@ class Counters:
         self,
         columns: EventColumns,
         applied: Applied,
-        others: Sequence[Part] = (),
         *,
         answer: bool = True,
         context: bool = True,
@@ -157,9 +151,6 @@ class Counters:
         ----------
         columns, applied
             The batch and the histories' results.
-        others
-            Item counters of other partitions, `by_index`, to add to the suggestions. Decisions
-            then depend on how far the other partitions have come, too.
         answer
             False leaves the suggestions empty, if nobody reads them.
         context
@@ -185,7 +176,7 @@ class Counters:
                     contexts[here] = self._context(columns, points.rows[here])
                 rows = here.start + np.flatnonzero(recommend[here])
                 if len(rows):
-                    self._suggest(windows, rows, applied.numbering, others, suggestions)
+                    self._suggest(windows, rows, applied.numbering, suggestions)
             if pending is not None:
                 self.pending.append(pending)
         return Live(contexts, suggestions)
@@ -195,14 +186,10 @@ class Counters:
         windows: Windows,
         rows: Ints,
         numbering: ItemNumbers,
-        others: Sequence[Part],
         out: Suggestions,
     ) -> None:
         """Fill `out` at the decision points `rows`."""
         part = self.covisits.part()
-        if others:
-            suggest(windows, rows, merged([part.by_index(numbering.all_indices), *others]), out)
-            return
         suggest(replace(windows, items=numbering.of(windows.items)), rows, part, out)
         out.items[rows] = numbering.indices(out.items[rows])
 

@@ -17,7 +17,7 @@ from schemas.events.columns import EventColumns
 from schemas.events.kinds import Kind
 from streams.histories.apply_events import Events, Outcome, Results, Rules, apply_events
 from streams.histories.decision_points import PointPolicy, Points
-from streams.histories.item_numbers import ItemNumbers
+from streams.histories.item_numbers import MAX_ITEMS, ItemNumbers
 from streams.histories.item_table import NO_ITEM, ItemTable
 from streams.histories.user_index import NO_SLOT
 from streams.histories.user_rows import MIN_CAPACITY, SUMS, Departure, Rows, UserRows
@@ -165,6 +165,8 @@ class Histories:
         Bound on users; beyond it the least recently seen users are evicted and counted.
     late_s
         An event older than the user's newest event by more than this is late.
+    max_items
+        Bound on items (`ItemNumbers`); an event keeps no item beyond it.
     undo
         Records every change.
     capacity
@@ -179,12 +181,13 @@ class Histories:
         length: int = 64,
         max_users: int = 1_000_000,
         late_s: int = 7 * 86_400,
+        max_items: int = MAX_ITEMS,
         undo: Undo | None = None,
         capacity: int = MIN_CAPACITY,
     ) -> None:
         self.items = items
         self._undo = undo or Undo()
-        self.numbers = ItemNumbers(items, self._undo, capacity=capacity)
+        self.numbers = ItemNumbers(items, self._undo, max_items=max_items, capacity=capacity)
         self.policy = policy or PointPolicy()
         self.length = length
         self.late_s = late_s
@@ -271,6 +274,7 @@ class Histories:
         n = len(columns)
         items = self.items.indices(columns.item_ids)
         numbers = self.numbers.give(items)
+        items = np.where(numbers >= 0, items, np.int32(NO_ITEM))
         primary = columns.entities[:, 0] if columns.entities.shape[1] else np.zeros(n, np.uint64)
         events = Events(
             slots=slots,

@@ -52,6 +52,7 @@ class Metrics:
         self._partitions: set[int] = set()
         self._model_shown: tuple[str, str] | None = None  # version and engine
         self._evicted_before: dict[int, int] = {}
+        self._refused_before = 0
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -137,6 +138,9 @@ class Metrics:
         self._state_bytes = self._gauge("hark_state_bytes", "Bytes of histories and counters")
         self._items = self._gauge("hark_items", "Items known")
         self._evicted = self._counter("hark_evicted_users", "Users dropped to keep the bound")
+        self._refused_items = self._counter(
+            "hark_refused_items", "Events and catalogue entries whose item found no room"
+        )
         self._rebalances = self._counter("hark_rebalances", "Rebalances completed")
         self._restored = self._counter(
             "hark_restored_events", "Events applied without output to restore state"
@@ -297,6 +301,11 @@ class Metrics:
         for partition, total in totals.items():
             self._evicted.inc(max(0, total - self._evicted_before.get(partition, total)))
         self._evicted_before = dict(totals)
+
+    def count_refused_items(self, total: int) -> None:
+        """Count items that found no room since the last call; `total` since the start."""
+        self._refused_items.inc(total - self._refused_before)
+        self._refused_before = total
 
     def count_rebalance(self) -> None:
         """Count a completed rebalance."""

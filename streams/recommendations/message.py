@@ -67,6 +67,7 @@ class RecommendationWriter:
 
     def write(self, triggers: Sequence[Trigger], lists: Lists, model_version: str) -> list[bytes]:
         """The messages of n triggers and their n lists."""
+        self._items.renew()
         pieces = list(
             chain.from_iterable(
                 zip(
@@ -110,11 +111,18 @@ class _ItemPieces(dict[int, bytes]):
     """The cached JSON that begins the place of an item, by item index."""
 
     def __init__(self, items: ItemTable) -> None:
-        self._ids = items.ids
+        self._table = items
+        self._sweeps = items.sweeps
 
     def __missing__(self, item: int) -> bytes:
-        self[item] = piece = b',{"item_id":' + encode(self._ids[item])
+        self[item] = piece = b',{"item_id":' + encode(self._table.ids[item])
         return piece
+
+    def renew(self) -> None:
+        """Drop all pieces if item indices were reused for other items."""
+        if self._sweeps != self._table.sweeps:
+            self._sweeps = self._table.sweeps
+            self.clear()
 
 
 @lru_cache(maxsize=4096)

@@ -319,10 +319,13 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         tp = TopicPartition(self.topic, partition)
         async with self._committing:
             run = self._open.get(tp)
-            offset = None if run is None else run.committable
+            # In a rebalance nobody knows: a revoke waits for the lock, what follows it does not.
+            if run is None or not self.flowing or tp not in self.client.assignment():
+                return False
+            offset = run.committable
             if offset is None:
                 offset = self._committed.get(tp)
-            if offset is None or tp not in self.client.assignment():
+            if offset is None:
                 return False
             try:
                 async with asyncio.timeout(_COMMIT_S):

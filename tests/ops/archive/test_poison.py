@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from ops.archive import files
-from ops.archive.refused import FILE, read_refused
+from ops.archive.refused_records import FILE, read_refused
 from ops.archive.rerun import rerun
 from ops.training.samples import LabelRules, Samples, collect
 from schemas.errors import ConfigError
