@@ -313,13 +313,8 @@ class Worker:
 
     def background(self) -> list[asyncio.Task[None]]:
         """The tasks that must run as long as the worker does."""
-        tasks = (
-            self.catalogue.task,
-            self.catalogue_dead_letters.task,
-            self.champion.task,
-            self.checkpoints.task,
-        )
-        return [task for task in tasks if task is not None]
+        services = self.catalogue, self.catalogue_dead_letters, self.champion, self.checkpoints
+        return [service.task for service in services if service.task is not None]
 
 
 class _App(faust.App):
