@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import ClusterAuthorizationFailedError, SecurityDisabled, for_code
@@ -61,25 +61,24 @@ class Binding:
         )
 
 
-_Struct = TypeVar("_Struct", CreateAclsRequest_v1, DeleteAclsRequest_v1)
-
-
-class _Rows(Request[_Struct]):
-    """A request that consists of rows."""
+class _Create(Request[CreateAclsRequest_v1]):
+    API_KEY = 30
 
     def __init__(self, bindings: Iterable[Binding]) -> None:
         self._rows = [binding.row() for binding in bindings]
 
-    def build(self, request_struct_class: type[_Struct]) -> _Struct:
+    def build(self, request_struct_class: type[CreateAclsRequest_v1]) -> CreateAclsRequest_v1:
         return request_struct_class(self._rows)
 
 
-class _Create(_Rows[CreateAclsRequest_v1]):
-    API_KEY = 30
-
-
-class _Delete(_Rows[DeleteAclsRequest_v1]):
+class _Delete(Request[DeleteAclsRequest_v1]):
     API_KEY = 31
+
+    def __init__(self, bindings: Iterable[Binding]) -> None:
+        self._rows = [binding.row() for binding in bindings]
+
+    def build(self, request_struct_class: type[DeleteAclsRequest_v1]) -> DeleteAclsRequest_v1:
+        return request_struct_class(self._rows)
 
 
 async def held(client: AIOKafkaClient, broker: int | None = None) -> set[Binding]:
