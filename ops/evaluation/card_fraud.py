@@ -196,6 +196,7 @@ def _corpus(task: Task, show: Show) -> Corpus:
         lambda done, total: show(done / total, "payments"),
         suggest=False,
         block_ms=BLOCK_MS,
+        partitions=task.partitions,
     )
     from_ms = (TEST_DAY - DELAY_DAYS - KNOWN_DAYS - HISTORY_DAYS) * DAY_S * 1000
     until_ms = (TEST_DAY + FOLDS * WEEK) * DAY_S * 1000

@@ -206,12 +206,12 @@ def _item_ids(items: ItemTable, learnt: Samples) -> list[str]:
 
 def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
     from models.training import build
-    from ops.training.ranking import fit_ranker
+    from ops.training.ranking import fit_ranking
 
     samples, holdout, items, trained = _learn(job, plan, stages)
     learnt = holdout.training
     with stages.stage("rank"):
-        ranking = fit_ranker(learnt, holdout.training_asked, trained, len(items))
+        ranking = fit_ranking(learnt, holdout.training_asked, trained, len(items))
     with stages.stage("store"):
         facts = {"ranking": ranking.report, **_facts(job, plan, holdout)}
         version = build.store(job.root, trained, _item_ids(items, learnt), ranking.ranker, facts)
