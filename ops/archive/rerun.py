@@ -18,7 +18,7 @@ import polars as pl
 from models.features import features
 from models.features.windows import Windows
 from ops.archive.files import Ends, partitions
-from ops.archive.refused import Refused, read_refused
+from ops.archive.refused_records import Refused, read_refused
 from schemas.errors import ConfigError
 from schemas.events.codec import EventDecoder
 from schemas.events.columns import EventColumns
@@ -116,9 +116,7 @@ class Rerun:
         TooManyFailuresError
             Record after record does.
         """
-        if batch.partition not in self._states:
-            self._states[batch.partition] = self._plan.new_state(batch.partition, self.items)
-        state = self._states[batch.partition]
+        state = self.state(batch.partition)
         refused = self._refused.get(batch.partition, frozenset())
 
         def attempt(part: RecordBatch) -> Step | None:
@@ -173,7 +171,9 @@ class Rerun:
         self._plan = replace(self._plan, points=points)
 
     def state(self, partition: int) -> PartitionState:
-        """The state of a partition that was fed."""
+        """The state of a partition, empty where nothing was fed."""
+        if partition not in self._states:
+            self._states[partition] = self._plan.new_state(partition, self.items)
         return self._states[partition]
 
     def settle(self) -> None:
@@ -181,11 +181,12 @@ class Rerun:
         for state in self._states.values():
             state.counters.finish_block()
 
-    def frozen(self) -> Part:
-        """Everybody's item counters as they are now, a copy that stays so."""
+    def frozen(self, partition: int | None = None) -> Part:
+        """A partition's item counters as they are now, or everybody's; a copy that stays so."""
+        states = self._states.values() if partition is None else [self.state(partition)]
         parts = [
             state.counters.covisits.part().by_index(state.histories.numbers.all_indices)
-            for state in self._states.values()
+            for state in states
         ]
         return copy.deepcopy(merged(parts))
 

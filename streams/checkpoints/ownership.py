@@ -22,7 +22,7 @@ from streams.checkpoints.restore import (
 from streams.checkpoints.schedule import Checkpoints
 from streams.ingest.dead_letters import read_refusals
 from streams.kafka.retry import retried
-from streams.monitoring.memory import give_memory_back
+from streams.monitoring.memory import return_free_memory
 from streams.monitoring.metrics import Metrics
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
@@ -100,7 +100,7 @@ class Ownership:
             )
 
         await asyncio.gather(*map(bring, mine))
-        await asyncio.to_thread(give_memory_back)
+        await asyncio.to_thread(return_free_memory)
         seconds = progress.finish()
         self._metrics.count_rebalance()
         self.progress = progress
