@@ -93,7 +93,8 @@ class CheckpointWriter:
         try:
             await producer.start()
         except asyncio.CancelledError:
-            await producer.stop()
+            self._producer = producer
+            await self.stop()
             raise
         except (KafkaError, OSError) as error:
             await producer.stop()

@@ -34,6 +34,8 @@ class ItemTable:
     ----------
     max_items
         Bound on the items that the catalogue lists.
+    max_known
+        Bound on all items, where indices are never freed: beyond it new ids get `NO_ITEM`.
     min_sweep
         With fewer items than this, a sweep does nothing.
 
@@ -54,8 +56,15 @@ class ItemTable:
     'hat'
     """
 
-    def __init__(self, max_items: int = 1_000_000, *, min_sweep: int = MIN_SWEEP) -> None:
+    def __init__(
+        self,
+        max_items: int = 1_000_000,
+        *,
+        max_known: int = 2**31 - 1,
+        min_sweep: int = MIN_SWEEP,
+    ) -> None:
         self.max_items = max_items
+        self._max_known = max_known
         self.refused = self.sweeps = 0
         self.ids: list[str] = []  # "" = free
         self._min_sweep = self._sweep_at = min_sweep
@@ -101,7 +110,7 @@ class ItemTable:
         return self._hashes[: len(self.ids)]
 
     def index(self, item_id: str | None) -> int:
-        """The item's index, a new index for a new item; `NO_ITEM` for None or ""."""
+        """The item's index, a new index for a new item; `NO_ITEM` for none or beyond the bound."""
         if not item_id:
             return NO_ITEM
         known = self._index.get(item_id)
@@ -137,15 +146,16 @@ class ItemTable:
         """Replace an item's catalogue entry -> the item's index (`NO_ITEM` beyond the bound)."""
         self._removed.pop(_hash(item_id), None)
         index = self._index.get(item_id, NO_ITEM)
-        if self._n_listed >= self.max_items and not (index >= 0 and self._listed[index]):
-            self.refused += 1
+        full = self._n_listed >= self.max_items and not (index >= 0 and self._listed[index])
+        self.refused += full
+        if not full and index == NO_ITEM:
+            index = self._add(item_id)
+        if full or index == NO_ITEM:
             if not available:
                 self._keep_out(item_id)
             if index >= 0:
                 self._available[index] = available
             return NO_ITEM
-        if index == NO_ITEM:
-            index = self._add(item_id)
         self._n_listed += not self._listed[index]
         self._listed[index] = True
         self._categories[index] = (
@@ -198,6 +208,9 @@ class ItemTable:
             del self._removed[next(iter(self._removed))]
 
     def _add(self, item_id: str) -> int:
+        if len(self._index) >= self._max_known:
+            self.refused += 1
+            return NO_ITEM
         if self._free:
             index = self._free.pop()
             self.ids[index] = item_id
