@@ -125,8 +125,8 @@ class Train(Section):
 
     The newest `window_days` of the log (record time) teach and judge; the `warm_up_days` before
     only bring histories and counters to where the workers had them. With `prune_archive` what is
-    older than both is deleted from the archive. An event takes about 100 bytes, a decision point
-    600: with more than `max_events` users are sampled, with more than `max_points` their points.
+    older than both is deleted from the archive. An event takes about 200 bytes, a decision point
+    1,000: with more than `max_events` users are sampled, with more than `max_points` their points.
     """
 
     window_days: Positive = 90
