@@ -18,7 +18,7 @@ import polars as pl
 from models.features import features
 from models.features.windows import Windows
 from ops.archive.files import Ends, partitions
-from ops.archive.refused import Refused, read_refused
+from ops.archive.refused_records import Refused, read_refused
 from schemas.errors import ConfigError
 from schemas.events.codec import EventDecoder
 from schemas.events.columns import EventColumns
@@ -32,6 +32,7 @@ from streams.histories.item_table import ItemTable
 from streams.ingest.decode import BatchDecoder
 from streams.ingest.isolation import Isolation
 from streams.ingest.unmapped_names import NamingDecoder, unmapped_line
+from streams.item_sweep import between_sweeps
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.settings import Settings
@@ -114,15 +115,18 @@ class Rerun:
             Record after record does.
         """
         state = self.state(batch.partition)
-        rest = batch.without(self._refused.get(batch.partition, frozenset()))
-        if rest is None:
-            return []
+        refused = self._refused.get(batch.partition, frozenset())
 
         def attempt(part: RecordBatch) -> Step | None:
             with state.undo.trying():
                 return self._step(state, part)
 
-        steps = self._isolation.run(rest, attempt, lambda _part, _error: None)
+        steps: list[Step | None] = []
+        for stretch in between_sweeps(state, batch):
+            rest = stretch.without(refused)
+            if rest is not None:
+                steps += self._isolation.run(rest, attempt, lambda _part, _error: None)
+            state.next_offset = stretch.last_offset + 1
         return [step for step in steps if step is not None]
 
     def _step(self, state: PartitionState, batch: RecordBatch) -> Step:
