@@ -174,8 +174,10 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
 
     async def on_stop(self) -> None:
         """Give up all partitions as in a rebalance, and leave the group."""
-        await self._let_go()
-        await self.client.stop()
+        try:
+            await self._let_go()
+        finally:
+            await self.client.stop()
 
     # Deliver
 
@@ -198,6 +200,9 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                 if not error.retriable:
                     raise
                 log.warning("consumer.retry", why=f"{type(error).__name__}: {error}")
+                for tp, run in self._open.items():  # fetched and not delivered: it comes again
+                    if tp in self.client.assignment():
+                        self.client.seek(tp, run.reached)
                 await asyncio.sleep(_POLL_S)
 
     async def _deliver(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
@@ -294,10 +299,9 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                         offsets = await self._not_behind(offsets)
                     if offsets:
                         await self.client.commit(offsets)
-            except (CommitFailedError, IllegalStateError, TimeoutError) as error:
-                log.warning("consumer.commit_failed", why=f"{type(error).__name__}: {error}")
-            except KafkaError as error:
-                if not error.retriable:
+            except (KafkaError, TimeoutError) as error:
+                passes = CommitFailedError, IllegalStateError, TimeoutError
+                if not (isinstance(error, passes) or error.retriable):
                     raise
                 log.warning("consumer.commit_failed", why=f"{type(error).__name__}: {error}")
             else:
