@@ -51,7 +51,7 @@ class Letter:
     @classmethod
     def read(cls, record: Record) -> Letter | None:
         """The letter that a record of the topic is; None where Hark didn't write it."""
-        story = {name: value.decode(errors="replace") for name, value in record.headers}
+        story = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         try:
             return cls(
                 at=(record.partition, record.offset),

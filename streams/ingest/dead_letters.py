@@ -53,7 +53,7 @@ def _refused(record: Record, log: TopicPartition) -> int:
     if story.get("hark-reason") != Reason.UNPROCESSABLE.encode():
         return -1
     where = story.get("hark-topic"), story.get("hark-partition")
-    offset = story.get("hark-offset", b"")
+    offset = story.get("hark-offset") or b""
     mine = where == (log.topic.encode(), str(log.partition).encode())
     return int(offset) if mine and offset.isdigit() else -1
 
@@ -62,7 +62,7 @@ def dead_letter(topic: str, code_version: str, batch: RecordBatch, rejection: Re
     """What to publish on `topic` about one record of a batch."""
     i = rejection.index
     headers = batch.headers[i]
-    attempt = next((value for name, value in headers if name == "hark-attempt"), b"0")
+    attempt = next((value for name, value in headers if name == "hark-attempt"), None) or b"0"
     story = DeadLetterHeaders(
         reason=rejection.reason.value,
         detail=rejection.detail[:500],

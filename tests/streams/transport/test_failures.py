@@ -160,16 +160,18 @@ async def test_a_preparation_that_fails_stops_the_worker_and_nothing_is_read(clu
 
 async def test_a_fetch_that_an_error_interrupts_comes_again(cluster: Cluster):
     topic = await cluster.topic()
-    await cluster.produce(topic, numbers(0, 100))
+    await cluster.produce(topic, numbers(0, 10))
+    fetched: set[TopicPartition] = set()
     failed: list[TopicPartition] = []
-
-    async def interrupt(_: set[int]) -> None:
+    worker = Worker(cluster.bootstrap, topic, cluster.name("group"))
+    async with running(worker):
+        await until(lambda: len(worker.values) == 10, "the first records")
         client = worker.consumer.client
         getmany, position = client.getmany, client.position
-        fetched: dict[TopicPartition, object] = {}
 
         async def fetch(timeout_ms: int) -> dict[TopicPartition, object]:
-            fetched.update(found := await getmany(timeout_ms=timeout_ms))
+            found = await getmany(timeout_ms=timeout_ms)
+            fetched.update(found)
             return found
 
         async def ask(tp: TopicPartition) -> int:
@@ -179,9 +181,8 @@ async def test_a_fetch_that_an_error_interrupts_comes_again(cluster: Cluster):
             return await position(tp)
 
         client.getmany, client.position = fetch, ask
-
-    worker = Worker(cluster.bootstrap, topic, cluster.name("group"), prepare=interrupt)
-    async with running(worker):
+        await asyncio.sleep(0.5)  # the poll under way began before
+        await cluster.produce(topic, numbers(10, 100))
         await until(lambda: len(failed) == 1, "the error")
         await cluster.produce(topic, numbers(100, 110))
         await until(lambda: 109 in worker.values, "what came later")
