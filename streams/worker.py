@@ -250,6 +250,7 @@ class Worker:
         )
 
     async def _prepare(self, assigned: set[int]) -> None:
+        self.health.set_ready(False, "restoring the state of its partitions")
         problem = await self._look_again()
         await self.ownership.take(set() if problem else assigned)
         if problem:
