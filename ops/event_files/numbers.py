@@ -1,7 +1,7 @@
 """Amounts as files have them: `19.90`, `$1,234.50`, `1.234,50 €`, `(12.00)`.
 
-A comma (or a point) followed by three digits is a decimal mark or one of thousands; another value
-of the column has to show which.
+A value is read as one of an event is. A comma (or a point) followed by three digits is a decimal
+mark or one of thousands; another value of the column has to show which.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from schemas.events.numbers import decimal_mark, is_open, read_number
+
 LARGEST = 1e30
 """Of an amount in an event (`docs/publish.md`)."""
-_CODES = "eur|usd|gbp|chf|jpy|cny|rmb|inr|pln|sek|nok|dkk|czk|brl|rub|try|kr|zł|kč|rs"
-_CURRENCY = rf"(?i)\p{{Sc}}|\b(?:US|A|C|R|HK|NZ)\$|\b(?:{_CODES})\b\.?"
-_SPACES = r"[\s\x{00a0}\x{202f}'\x{2019}_]"
+_SIMPLE = r"^[+-]?[0-9]+(\.[0-9]*)?$"
+_POINT = r"^[+-]?([0-9]*\.([0-9]{1,2}|[0-9]{4,})|0\.[0-9]*)$"
+"""A number whose point can't be one of thousands."""
 
 NOT_A_NUMBER = "write it as 1234.50"
 WHICH_MARK = (
@@ -54,52 +56,22 @@ def read_numbers(column: pl.Series) -> Numbers:
     """
     texts = column.str.strip_chars()
     texts = texts.set(texts == "", None)
-    plain = texts.cast(pl.Float64, strict=False)
-    written = texts.is_not_null() & plain.is_null()
-    open_ = pl.repeat(False, len(texts), eager=True)
-    if written.any():
-        bare = _bare(texts)
-        by_comma = _decimal_comma(bare)
-        thousands = bare.str.contains(r"^[+-]?\d{1,3},\d{3}$").fill_null(value=False)
-        open_ = thousands if by_comma is None else open_
-        if by_comma:
-            found = _cast(bare.str.replace_all(".", "", literal=True).str.replace(",", "."))
-        else:
-            found = _cast(bare.str.replace_all(",", "", literal=True))
-        found = found.set(open_ | ~_well_formed(bare, by_comma=bool(by_comma)), None)
-        plain = found if by_comma else plain.zip_with(~written, found)
-    values = plain.set(~(plain.is_finite() & (plain.abs() <= LARGEST)), None)
+    simple = texts.str.contains(_SIMPLE).fill_null(value=True)
+    odd = texts.filter(~simple).unique().to_list()
+    marks = {decimal_mark(text) for text in odd} - {""}
+    if odd and texts.filter(simple).str.contains(_POINT).any():
+        marks.add(".")
+    decimal = marks.pop() if len(marks) == 1 else ""
+    if decimal == ",":
+        simple &= ~texts.str.contains(".", literal=True).fill_null(value=False)
+        odd = texts.filter(~simple).unique().to_list()
+    values = texts.set(~simple, None).cast(pl.Float64, strict=False)
+    if odd:
+        read = [read_number(text, decimal) for text in odd]
+        found = texts.replace_strict(odd, read, default=None, return_dtype=pl.Float64)
+        values = values.zip_with(simple, found)
+    values = values.set(~(values.is_finite() & (values.abs() <= LARGEST)), None)
     unread = texts.is_not_null() & values.is_null()
     at = unread.arg_true()
-    why = "" if not len(at) else WHICH_MARK if open_[int(at[0])] else NOT_A_NUMBER
+    why = "" if not len(at) else WHICH_MARK if is_open(texts[int(at[0])]) else NOT_A_NUMBER
     return Numbers(values, unread, why)
-
-
-def _cast(texts: pl.Series) -> pl.Series:
-    return texts.cast(pl.Float64, strict=False)
-
-
-def _bare(texts: pl.Series) -> pl.Series:
-    """Without currency and blanks, `(1.00)` and `1.00-` as -1.00."""
-    bare = texts.str.replace_all(_CURRENCY, "").str.replace_all(_SPACES, "")
-    bare = bare.str.replace_all("\u2212", "-").str.replace(r"^\((.+)\)$", "-$1")
-    return bare.str.replace(r"^([^-]+)-$", "-$1")
-
-
-def _well_formed(bare: pl.Series, *, by_comma: bool) -> pl.Series:
-    """Whether marks of thousands stand before three digits each, so that 1,2,3 is no number."""
-    thousands, decimal = (r"\.", ",") if by_comma else (",", r"\.")
-    pattern = rf"^[+-]?(\d+|\d{{1,3}}({thousands}\d{{3}})+)?({decimal}\d*)?([eE][+-]?\d+)?$"
-    return bare.str.contains(pattern).fill_null(value=False)
-
-
-def _decimal_comma(bare: pl.Series) -> bool | None:
-    """Whether the column's decimal mark is the comma; None if no value shows it."""
-    comma = bare.str.contains(
-        r"^[+-]?\d+,(\d{1,2}|\d{4,})$|^[+-]?0,\d+$|\.\d{3},\d*$|\.\d{3}\.\d{3}$"
-    )
-    point = bare.str.contains(r"\d*\.(\d{1,2}|\d{4,})$|^[+-]?0\.\d+$|,\d{3}\.\d*$|,\d{3},\d{3}")
-    has_comma, has_point = bool(comma.any()), bool(point.any())
-    if has_comma != has_point:
-        return has_comma
-    return None if bare.str.contains(",").any() else False

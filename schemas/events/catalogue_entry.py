@@ -10,32 +10,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Annotated, Any
 
 import msgspec
 
 from schemas.errors import Reason, RejectedRecord
+from schemas.events.availability import Fields, read_availability, says_nothing_else
 from schemas.events.compiled import MAX_ID
+from schemas.events.numbers import read_number
 
 FIELDS = ("category", "price", "available")
 """What is read of an entry, and may be left out of it."""
-AVAILABILITY = frozenset({"available", "isavailable", "availability", "instock", "stockstatus"})
-"""Names of fields that say whether an item can be had: case, blanks, `_` and `-` don't matter."""
-HIDDEN = frozenset({"hidden", "ishidden"})
-"""Names of fields that say the opposite."""
-_YES = frozenset(
-    {"true", "yes", "y", "t", "on", "available", "instock", "preorder", "presale", "backorder"}
-    | {"onbackorder", "limitedavailability", "onlineonly", "instoreonly", "madetoorder"}
-)
-_NO = frozenset(
-    {"false", "no", "n", "f", "off", "unavailable", "notavailable", "outofstock", "soldout"}
-    | {"discontinued"}
-)
-_NUMBER = re.compile(
-    r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(?:[A-Z]{3})?\s*"
-)
-"""A number as text, `19.90` or `19.90 EUR`."""
 _LARGEST = 1e30
 _LONG = 300
 """Digits: a longer number is beyond `_LARGEST`, and Python refuses to read some of them."""
@@ -64,10 +49,6 @@ class _Plain(msgspec.Struct):
     category: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)] | None = None
     price: Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)] | None = None
     available: bool = True
-
-
-class _Object(list[tuple[str, Any]]):
-    """The fields of a JSON object in order, those that come twice twice."""
 
 
 _plain = msgspec.json.Decoder(_Plain).decode
@@ -111,7 +92,7 @@ def read_entry(value: bytes) -> Entry:
     >>> read_entry(b'{"category":["a","b"],"price":1e39}').left_out
     ('category', 'price')
     """
-    if _looks_plain(value):
+    if says_nothing_else(value):
         try:
             plain = _plain(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -121,28 +102,15 @@ def read_entry(value: bytes) -> Entry:
     return _read(_object(value))
 
 
-def _looks_plain(value: bytes) -> bool:
-    """Whether no field but one `available` says anything about availability."""
-    lowered = value.lower()
-    about = lowered.count(b"availab")
-    return (
-        about <= 1
-        and about == value.count(b'"available"')
-        and b"hidden" not in lowered
-        and b"stock" not in lowered
-        and b"\\u" not in lowered
-    )
-
-
-def _object(value: bytes) -> _Object:
+def _object(value: bytes) -> Fields:
     # Bytes that are no UTF-8 spoil the field that they are in, and most fields nobody reads.
     text = value.decode("utf-8-sig", "replace")
     try:
-        found = json.loads(text, object_pairs_hook=_Object, parse_int=_int)
+        found = json.loads(text, object_pairs_hook=Fields, parse_int=_int)
     except (ValueError, RecursionError) as error:
         detail = str(error) if value else "an empty value; a tombstone is a null value"
         raise RejectedRecord(Reason.MALFORMED_JSON, detail) from None
-    if not isinstance(found, _Object):
+    if not isinstance(found, Fields):
         raise RejectedRecord(
             Reason.WRONG_TYPE, f"a catalogue entry is a JSON object, not {text.strip():.40}"
         )
@@ -153,14 +121,12 @@ def _int(digits: str) -> float:
     return int(digits) if len(digits) <= _LONG else math.inf
 
 
-def _read(fields: _Object) -> Entry:
+def _read(fields: Fields) -> Entry:
     """An entry of fields of any type."""
     category: str | None = None
     price: float | None = None
-    available = True
     left_out = []
     for name, value in fields:
-        folded = _folded(name)
         if value is None:
             continue
         if name == "category":
@@ -169,16 +135,9 @@ def _read(fields: _Object) -> Entry:
         elif name == "price":
             price = _price(value)
             left_out += ["price"] * (price is None)
-        elif folded in AVAILABILITY or folded in HIDDEN:
-            says = _truth(value)
-            left_out += ["available"] * (says is None)
-            # Whatever isn't a clear yes is a no.
-            available &= says is (folded in AVAILABILITY)
-    return Entry(category, price, available, tuple(dict.fromkeys(left_out)))
-
-
-def _folded(text: str) -> str:
-    return re.sub(r"[\s_-]", "", text).casefold()
+    shown = read_availability(fields)
+    left_out += ["available"] * (not shown.readable)
+    return Entry(category, price, shown.available, tuple(dict.fromkeys(left_out)))
 
 
 def _category(value: Any) -> str | None:
@@ -202,21 +161,5 @@ def _price(value: Any) -> float | None:
 
 def _number(value: Any) -> float | None:
     if type(value) is str:
-        found = _NUMBER.fullmatch(value)
-        return float(found[1]) if found else None
+        return read_number(value)
     return float(value) if type(value) in (int, float) and not math.isnan(value) else None
-
-
-def _truth(value: Any) -> bool | None:
-    """Whether a value means yes; a number does above 0, as a stock. None if that can't be told."""
-    if type(value) is bool:
-        return value
-    number = _number(value)
-    if number is not None:
-        return number > 0
-    if type(value) is not str:
-        return None
-    word = _folded(value.rsplit("/", 1)[-1])  # https://schema.org/InStock
-    if word in _YES:
-        return True
-    return False if word in _NO else None

@@ -1,4 +1,4 @@
-"""Record batches to event columns; what breaks the contract goes to the dead letters."""
+"""Record batches to event columns; records that break the contract are rejected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TELLING = frozenset({*CLOUDEVENTS, HEADER})
 
 
 class Records(Protocol):
-    """What ingest needs of a record batch (`streams.transport.transport.RecordBatch` has it)."""
+    """The columns of a record batch that decoding needs, as `RecordBatch` has them."""
 
     @property
     def offsets(self) -> Sequence[int]: ...
@@ -39,7 +39,7 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One record for the dead letters: its position in the batch, why, and in words."""
+    """A record for the dead letters: its position in the batch, the reason code, and details."""
 
     index: int
     reason: Reason
@@ -48,7 +48,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One record batch, decoded.
+    """A decoded record batch.
 
     Attributes
     ----------
@@ -59,11 +59,12 @@ class Decoded:
     rejected
         Records for the dead letters.
     unknown_names, future, unkeyed
-        Valid events with an unknown name, clamped to the broker's time, not keyed by their user.
+        Numbers of valid events with an unknown name, with a future date (which became the broker's
+        time), and with a record key that isn't the user id.
     ignored
-        Accepted calls without effect (`schemas.events.codec.IGNORED`), by name; they have no row.
+        Numbers of accepted calls without effect (`codec.IGNORED`), by name; they have no row.
     left_out
-        Fields that valid events had and that could not be read, by part (`codec.PARTS`).
+        Numbers of unreadable fields of valid events, by part (`codec.PARTS`).
     """
 
     columns: EventColumns
@@ -88,8 +89,13 @@ class _Some:
 
     @staticmethod
     def of(batch: Records, rows: Sequence[int]) -> _Some:
-        columns = batch.offsets, batch.timestamps, batch.keys, batch.values, batch.headers
-        return _Some(*([column[row] for row in rows] for column in columns))
+        return _Some(
+            [batch.offsets[row] for row in rows],
+            [batch.timestamps[row] for row in rows],
+            [batch.keys[row] for row in rows],
+            [batch.values[row] for row in rows],
+            [batch.headers[row] for row in rows],
+        )
 
 
 class BatchDecoder:
@@ -188,7 +194,7 @@ def _merged(usual: Decoded, odd: Decoded, rows: npt.NDArray[np.intp]) -> Decoded
 
 
 def count_unkeyed(keys: Sequence[bytes | None], user_ids: Sequence[str]) -> int:
-    """How many of n keys aren't the id of their event's user."""
+    """How many of n keys differ from the user id of their event."""
     ids = [user_id.encode() for user_id in user_ids]
     return sum(map(ne, keys, ids))
 

@@ -95,7 +95,7 @@ class WholeDecoder:
             odd=odd,
             user_ids=user_ids,
             message_ids=message_ids,
-            message_hashes=np.array([digest(one.encode()) for one in message_ids], np.uint64),
+            message_hashes=np.array([digest(text.encode()) for text in message_ids], np.uint64),
             kinds=codes.astype(np.uint8),
             known_names=known,
             time_ms=times,
@@ -124,7 +124,7 @@ class WholeDecoder:
             alone |= [type(item) is not str for item in item_ids]
         for row in np.flatnonzero(alone).tolist():
             found = properties[row]
-            if found is empty:  # what an event without properties shares with all others
+            if found is empty:  # all events without properties share this object
                 amounts[row] = 0.0
                 continue
             pairs, unread = self._decoder.items(found)
@@ -138,10 +138,10 @@ class WholeDecoder:
         hashed = np.zeros((len(events), len(self._decoder.contract.entities)), np.uint64)
         for number, column in enumerate(self._decoder.entity_columns(events)):
             if "" in column:
-                column = [None if one == "" else one for one in column]  # noqa: PLW2901 - rare
+                column = [None if text == "" else text for text in column]  # noqa: PLW2901 - rare
             if column.count(None) < len(column):
                 hashed[:, number] = np.array(
-                    [0 if one is None else digest(str(one).encode(), number) for one in column],
+                    [0 if text is None else digest(str(text).encode(), number) for text in column],
                     np.uint64,
                 )
         return hashed
@@ -162,7 +162,7 @@ _MARKERS = {"identify": _IDENTIFY, "page": _PAGE, "screen": _SCREEN}
 
 
 def _name(event: Any) -> Any:
-    """What names the event's kind; None for a call without effect or of no known type."""
+    """The name or marker that decides the event's kind; None for any other type of call."""
     call = call_of(event)
     return event.event if call == "track" else _MARKERS.get(call)
 
@@ -230,7 +230,7 @@ def _times(stamps: list[Any], odd: Bools) -> npt.NDArray[np.int64]:
 
 
 def parse_stamps(stamps: list[str]) -> npt.NDArray[np.int64] | None:
-    """Epoch ms (n,) of `YYYY-MM-DDTHH:MM:SS.mmmZ` texts; None if one is written otherwise.
+    """Epoch ms (n,) of `YYYY-MM-DDTHH:MM:SS.mmmZ` texts; None if a text has another form.
 
     Examples
     --------

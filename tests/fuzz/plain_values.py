@@ -8,28 +8,43 @@ from typing import Any
 
 from schemas.errors import Reason
 
-NUMBER = re.compile(r" *[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)? *", re.ASCII | re.IGNORECASE)
-_SPACE = "[ \u00a0\u202f]"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_BLANKS = " \t\u00a0\u2007\u2009\u202f"
+_SPACE = f"[{_BLANKS}]"
 _SIGNS = (
-    "[A-Z]{0,2}[$€£¥₹₽₩₺₴₫]|EUR|USD|GBP|CHF|JPY|CNY|INR|BRL|AUD|CAD|MXN|SEK|NOK|DKK|PLN|CZK|"
-    "kr|zł|Kč"
+    "[A-Z]{0,3}[$£¤¥\u0e3f\u20a0-\u20c0\ufe69\uff04\uffe1\uffe5\uffe6]|[A-Z]{3}|(?i:eur|usd|gbp|chf"
+    "|jpy|cny|rmb|inr|brl|aud|cad|mxn|sek|nok|dkk|pln|czk|huf|ron|rub|try|kr|zł|kč|ft|lei|лв|руб"
+    r"|rs|р|円|元|원)\.?"
 )
 _FORMS = (
     r"(?P<whole>[0-9]+)",
     r"(?P<whole>[0-9]+)[.,](?P<part>[0-9]{1,2}|[0-9]{4,})",
-    r"(?P<whole>[0-9]{1,3}(?P<mark>[ .'’\u00a0\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*),"
+    r"(?P<whole>0?|[0-9]{4,})[.,](?P<part>[0-9]+)",
+    rf"(?P<whole>[0-9]{{1,3}}(?P<mark>[.'’{_BLANKS}])[0-9]{{3}}(?:(?P=mark)[0-9]{{3}})*),"
     r"(?P<part>[0-9]+)",
-    r"(?P<whole>[0-9]{1,3}(?P<mark>[ ,'’\u00a0\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*)\."
+    rf"(?P<whole>[0-9]{{1,3}}(?P<mark>[,'’{_BLANKS}])[0-9]{{3}}(?:(?P=mark)[0-9]{{3}})*)\."
     r"(?P<part>[0-9]+)",
     r"(?P<whole>[0-9]{1,3}(?P<mark>[.,])[0-9]{3}(?:(?P=mark)[0-9]{3})+)",
-    r"(?P<whole>[0-9]{1,3}(?P<mark>[ '’\u00a0\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*)",
+    rf"(?P<whole>[0-9]{{1,3}}(?P<mark>['’{_BLANKS}])[0-9]{{3}}(?:(?P=mark)[0-9]{{3}})*)",
+    r"(?P<whole>[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3})(?:\.(?P<part>[0-9]+))?",
 )
+_WAYS = (
+    (1, "{money}"), (1, "[+]{money}"), (-1, "[-\u2212]{money}"), (-1, "{money}[-\u2212]"),
+    (-1, r"\({money}\)"),
+)  # fmt: skip
 MONEY = [
-    re.compile(
-        f"{_SPACE}*(?P<sign>[+-]?)(?:(?:{_SIGNS}){_SPACE}?)?{form}"
-        f"(?:{_SPACE}?(?:{_SIGNS}))?{_SPACE}*"
+    (
+        sign,
+        re.compile(
+            way.format(
+                money=f"{_SPACE}?(?:(?:{_SIGNS}){_SPACE}?)?{inner}{form}{none}"
+                f"(?:{_SPACE}?(?:{_SIGNS}))?"
+            )
+        ),
     )
     for form in _FORMS
+    for none in ("", "[.,][-\u2212\u2013\u2014]")
+    for sign, way, inner in [*((*one, "") for one in _WAYS), (-1, "{money}", "[-\u2212]")]
 ]
 """Each way to write money that leaves one reading."""
 LAST_MS = 4_102_444_800_000
@@ -100,11 +115,12 @@ def number_of(value: Any) -> float | None:
 
 
 def _of_text(text: str) -> float | None:
+    text = text.strip()
     if NUMBER.fullmatch(text):
         return float(text)
-    for form in MONEY:
+    for sign, form in MONEY:
         if found := form.fullmatch(text):
             parts = found.groupdict()
             whole = re.sub(r"[^0-9]", "", parts["whole"])
-            return float(f"{parts['sign']}{whole}.{parts.get('part') or 0}")
+            return sign * float(f"{whole or 0}.{parts.get('part') or 0}")
     return None
