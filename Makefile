@@ -33,8 +33,9 @@ format: $(STAMP) ## let ruff format and fix what it can
 test: $(STAMP) ## every promise's proof, on real brokers; says at its end what was left out
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) $(ARGS)
 
-test-slow: $(STAMP) ## the long forms: faults, whole demos, benchmarks, nights, fuzzing
+test-slow: $(STAMP) ## the long forms: faults, demos, benchmarks, nights, all examples
 	$(BIN)/python -m pytest -m slow -n $(JOBS) $(ARGS)
+	HARK_TEST_EXAMPLES=all $(BIN)/python -m pytest -m "hypothesis and not slow" -n $(JOBS) $(ARGS)
 
 demo: $(STAMP) ## everything at once, with a summary; DATA=file.csv for real events
 	$(BIN)/hark demo $(if $(DATA),--data "$(DATA)") $(ARGS)
