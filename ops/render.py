@@ -100,7 +100,7 @@ def as_json(record: Record) -> str:
 
 
 def _headers(record: Record) -> dict[str, str]:
-    return {name: value.decode(errors="replace") for name, value in record.headers}
+    return {name: (value or b"").decode(errors="replace") for name, value in record.headers}
 
 
 def _coordinates(headers: dict[str, str]) -> str:

@@ -255,6 +255,7 @@ class Worker:
         )
 
     async def _prepare(self, assigned: set[int]) -> None:
+        self.health.set_ready(False, "restoring the state of its partitions")
         problem = await self._recount_partitions()
         await self.ownership.take(set() if problem else assigned)
         if problem:

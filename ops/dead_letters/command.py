@@ -129,7 +129,7 @@ def show(coordinates: str, *, as_json: bool) -> None:
         )
     letter = found[-1]
     key, value = (None if raw is None else escaped(raw) for raw in (letter.key, letter.value))
-    headers = {name: escaped(raw) for name, raw in letter.headers}
+    headers = {name: escaped(raw or b"") for name, raw in letter.headers}
     row = {**_row(letter), "key": key, "value": value, "headers": headers}
     if as_json:
         click.echo(json.dumps(row))

@@ -51,7 +51,7 @@ class Letter:
     @classmethod
     def read(cls, record: Record) -> Letter | None:
         """Parse a record of the topic; None where Hark didn't write it."""
-        fields = {name: value.decode(errors="replace") for name, value in record.headers}
+        fields = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         try:
             return cls(
                 at=(record.partition, record.offset),

@@ -37,7 +37,8 @@ def source_offset(headers: Headers) -> int:
     >>> source_offset(source(42)), source_offset([])
     (42, -1)
     """
-    return next((int(value) for name, value in headers if name == _SOURCE and value.isdigit()), -1)
+    found = (value for name, value in headers if name == _SOURCE and value and value.isdigit())
+    return int(next(found, b"-1"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def _refused(record: Record, log: TopicPartition) -> int:
     origin = headers.get("hark-topic"), headers.get("hark-partition")
     if origin != (log.topic.encode(), str(log.partition).encode()):
         return -1
-    offset = headers.get("hark-offset", b"")
+    offset = headers.get("hark-offset") or b""
     return int(offset) if offset.isdigit() else -1
 
 
@@ -68,7 +68,7 @@ def dead_letter(topic: str, code_version: str, batch: RecordBatch, rejection: Re
     """The dead letter to publish on `topic` for a rejected record of a batch."""
     i = rejection.index
     original = batch.headers[i]
-    attempt = next((value for name, value in original if name == "hark-attempt"), b"0")
+    attempt = next((value for name, value in original if name == "hark-attempt"), None) or b"0"
     headers = DeadLetterHeaders(
         reason=rejection.reason.value,
         detail=rejection.detail[:500],

@@ -30,6 +30,7 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import ConfigError
+from streams.transport.group import Group
 from streams.transport.offsets import OpenBatches, Ticket
 from streams.transport.record_batch import RecordBatch, cut
 
@@ -41,42 +42,6 @@ _COMMIT_S = 10.0
 _DAY_MS = 86_400_000
 _REQUEST_S, _MARGIN_S = 40.0, 10.0
 """How long any request may take; a join waits for the slowest member, and this margin more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Settings of a member of a consumer group.
-
-    Attributes
-    ----------
-    group_id
-        The consumer group.
-    session_timeout_s, heartbeat_s
-        The group removes a member after this long without a heartbeat; time between heartbeats.
-    drain_timeout_s
-        How long the agent may go on with its batches when partitions are revoked or on a stop.
-    rebalance_timeout_s
-        How long members may take to give partitions up: the drain, commits and checkpoints.
-    commit_s
-        Time between two commits.
-    max_fetch_bytes
-        Largest fetch of a partition.
-    max_batch_records
-        A larger fetch is cut. This bounds the work that must end before a rebalance can.
-    fetch_max_wait_ms
-        How long the broker may hold a fetch that finds nothing. Meanwhile nothing else is fetched
-        from that broker, so this adds to the latency of a busy partition.
-    """
-
-    group_id: str
-    session_timeout_s: float = 10.0
-    heartbeat_s: float = 1.0
-    drain_timeout_s: float = 20.0
-    rebalance_timeout_s: float = 60.0
-    commit_s: float = 1.0
-    max_fetch_bytes: int = 1_048_576
-    max_batch_records: int = 4_000
-    fetch_max_wait_ms: int = 25
 
 
 @dataclass(eq=False, slots=True)
@@ -176,8 +141,10 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
 
     async def on_stop(self) -> None:
         """Give up all partitions as in a rebalance, and leave the group."""
-        await self._let_go()
-        await self.client.stop()
+        try:
+            await self._let_go()
+        finally:
+            await self.client.stop()
 
     # Deliver
 
@@ -200,6 +167,9 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                 if not error.retriable:
                     raise
                 log.warning("consumer.retry", why=f"{type(error).__name__}: {error}")
+                for tp, run in self._open.items():  # fetched and not delivered: it comes again
+                    if tp in self.client.assignment():
+                        self.client.seek(tp, run.reached)
                 await asyncio.sleep(_POLL_S)
 
     async def _deliver(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:

@@ -41,7 +41,8 @@ from typing import Any, cast
 from faust.app.base import BootStrategy
 from faust.types import AppT, ChannelT, StreamT
 
-from streams.transport.consumer import BatchConsumer, Delivery, Group, Put
+from streams.transport.consumer import BatchConsumer, Delivery, Put
+from streams.transport.group import Group
 from streams.transport.record_batch import RecordBatch
 
 __all__ = ["BatchConsumer", "Delivery", "Group", "RecordBatch", "batches", "install"]

@@ -134,6 +134,27 @@ async def test_topics_that_change_under_a_worker(kafka_bootstrap: str, topic_pre
         await admin.close()
 
 
+async def test_a_worker_is_not_ready_while_it_restores(
+    kafka_bootstrap: str, topic_prefix: str
+) -> None:
+    await create_topics({"bootstrap_servers": kafka_bootstrap}, topics(topic_prefix), 1)
+    ready: list[bool] = []
+    async with running(settings(kafka_bootstrap, topic_prefix)) as worker:
+        await until(worker.health._ready.is_set, "it has its partitions")
+        take = worker.ownership.take
+
+        async def noting(assigned: set[int]) -> None:
+            ready.append(worker.health._ready.is_set())
+            await take(assigned)
+
+        worker.ownership.take = noting  # type: ignore[method-assign]
+        async with running(settings(kafka_bootstrap, topic_prefix)):
+            await until(lambda: len(worker.pipeline.states) == 2, "the other has its share")
+            await until(worker.health._ready.is_set, "it is ready again")
+    assert ready
+    assert not any(ready)
+
+
 async def test_sighup_is_a_stop_like_any_other(kafka_bootstrap: str, topic_prefix: str) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -348,7 +348,7 @@ def test_a_forget_record_that_names_nobody_says_so() -> None:
     decoded = decode(b'{"type":"forget","userId":""}', headers=[((HEADER, FORGET),)])
     assert only(decoded) == "a forget record without a user id"
     assert decoded.rejected[0].reason == Reason.MISSING_USER_ID
-    with pytest.raises(ConfigError, match="whom"):
+    with pytest.raises(ConfigError, match="the user id is empty"):
         forget("")
 
 

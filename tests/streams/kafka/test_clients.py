@@ -19,7 +19,8 @@ from streams.checkpoints.restore import committed_offsets, replay
 from streams.checkpoints.writer import CheckpointWriter, StateTopics
 from streams.kafka.log import read_from
 from streams.kafka.producer import OutputProducer
-from streams.transport.consumer import BatchConsumer, Group
+from streams.transport.consumer import BatchConsumer
+from streams.transport.group import Group
 
 NOBODY = {"bootstrap_servers": f"127.0.0.1:{free_ports(1)[0]}"}
 TP, TOPICS = TopicPartition("events", 0), StateTopics("user-state", "counters")

@@ -99,7 +99,7 @@ async def test_a_crash_between_ack_and_commit_loses_nothing(cluster: Cluster):
     script = Path(__file__).with_name("worker.py")
     child = subprocess.Popen(  # noqa: ASYNC220 - killed at once, not spoken to
         [sys.executable, "-m", "tests.streams.transport.worker", cluster.bootstrap, topic, group],
-        cwd=script.parents[2],
+        cwd=script.parents[3],
         stdout=subprocess.PIPE,
     )
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import NodeNotReadyError
 
 from schemas.errors import ConfigError
 from tests.streams.transport.cluster import Cluster, numbers, until
@@ -155,3 +156,34 @@ async def test_a_preparation_that_fails_stops_the_worker_and_nothing_is_read(clu
         await until(lambda: worker.app.should_stop, "the worker stops")
     assert str(worker.app.crash_reason) == "no state"
     assert worker.seen == []
+
+
+async def test_a_fetch_that_an_error_interrupts_comes_again(cluster: Cluster):
+    topic = await cluster.topic()
+    await cluster.produce(topic, numbers(0, 10))
+    fetched: set[TopicPartition] = set()
+    failed: list[TopicPartition] = []
+    worker = Worker(cluster.bootstrap, topic, cluster.name("group"))
+    async with running(worker):
+        await until(lambda: len(worker.values) == 10, "the first records")
+        client = worker.consumer.client
+        getmany, position = client.getmany, client.position
+
+        async def fetch(timeout_ms: int) -> dict[TopicPartition, object]:
+            found = await getmany(timeout_ms=timeout_ms)
+            fetched.update(found)
+            return found
+
+        async def ask(tp: TopicPartition) -> int:
+            if tp in fetched and not failed:
+                failed.append(tp)
+                raise NodeNotReadyError
+            return await position(tp)
+
+        client.getmany, client.position = fetch, ask
+        await asyncio.sleep(0.5)  # the poll under way began before
+        await cluster.produce(topic, numbers(10, 100))
+        await until(lambda: len(failed) == 1, "the error")
+        await cluster.produce(topic, numbers(100, 110))
+        await until(lambda: 109 in worker.values, "what came later")
+    assert worker.values == list(range(110))
