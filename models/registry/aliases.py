@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from models.storage import artefact, lock
-from schemas.errors import ArtefactError, TransientError
+from schemas.errors import ArtefactError, ConfigError, TransientError
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -27,17 +27,32 @@ def is_version(name: str) -> bool:
     return _VERSION.fullmatch(name) is not None
 
 
+def check_folder(root: Path) -> None:
+    """Refuse a registry that is a file: it isn't one without versions.
+
+    Raises
+    ------
+    ConfigError
+        It is there and no folder.
+    """
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"registry {root}: not a folder")
+
+
 def resolve(root: Path, name: str) -> str | None:
     """The version that an alias stands for, a version itself, or None if there is no such.
 
     Raises
     ------
+    ConfigError
+        The registry is a file.
     ArtefactError
         The name can't be one, or the alias doesn't hold a version.
     TransientError
         It can't be read at the moment: that isn't the same as that there is none, or the champion
         would be pruned, or replaced undefended.
     """
+    check_folder(root)
     if is_version(name):
         return name if (root / name).is_dir() else None
     if not _ALIAS.fullmatch(name):
@@ -59,6 +74,7 @@ def resolve(root: Path, name: str) -> str | None:
 
 def named(root: Path) -> dict[str, str]:
     """Every alias and its version."""
+    check_folder(root)
     if not root.is_dir():
         return {}
     found = sorted(path.name for path in root.iterdir() if _ALIAS.fullmatch(path.name))
