@@ -1,8 +1,8 @@
-"""Exponentials and logarithms, one number after the other by the C library.
+"""Exponentials and logarithms, computed by the C library one number at a time.
 
-numpy has several of each and chooses by the processor, the type and how the array lies in memory:
-the last bit of a number could depend on its neighbours. Here it depends on the number alone. They
-take float64 of any shape and cost what numpy's cost where it has no vector code for them.
+numpy has several implementations of each and chooses by the processor, the dtype and the memory
+layout: the last bit of a result could depend on its neighbours. Here it depends on the number
+alone. The functions take any shape, return float64, and cost as much as numpy's scalar code.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Floats = npt.NDArray[np.float64]
 
 
 def exp(values: npt.NDArray[Any]) -> Floats:
-    """Give e to the power of each value, float64 of the same shape."""
+    """Return e to the power of each value, float64 of the same shape."""
     return _each(_exp, values)
 
 
 def log(values: npt.NDArray[Any]) -> Floats:
-    """The natural logarithm of each value above 0, float64 of the same shape."""
+    """Return the natural logarithm of each value above 0, float64 of the same shape."""
     return _each(_log, values)
 
 
 def log1p(values: npt.NDArray[Any]) -> Floats:
-    """The natural logarithm of 1 + each value from 0 up, float64 of the same shape.
+    """Return the natural logarithm of 1 + each value >= 0, float64 of the same shape.
 
     Examples
     --------
@@ -41,9 +41,9 @@ def log1p(values: npt.NDArray[Any]) -> Floats:
 
 
 def _each(loop: Callable[[Floats, Floats], None], values: npt.NDArray[Any]) -> Floats:
-    given = np.ascontiguousarray(values, np.float64).reshape(-1)
-    out = np.empty_like(given)
-    loop(given, out)
+    flat = np.ascontiguousarray(values, np.float64).reshape(-1)
+    out = np.empty_like(flat)
+    loop(flat, out)
     return out.reshape(np.shape(values))
 
 
@@ -62,5 +62,5 @@ def _log(values: Floats, out: Floats) -> None:
 @kernel
 def _log1p(values: Floats, out: Floats) -> None:
     for i in range(len(values)):
-        # Most of a window is 0, whose logarithm is known.
+        # Most of a window is 0; log1p(0) needs no call.
         out[i] = math.log1p(values[i]) if values[i] != 0.0 else 0.0

@@ -1,13 +1,13 @@
 """Compiled inner loops: `@kernel` turns a loop over plain arrays into machine code (numba).
 
-A kernel runs without the interpreter lock, so that the event loop and the consumer go on
-meanwhile. It is compiled when it is first called with arguments of these types, which takes
-seconds, and kept in a cache: beside its file, where that folder may be written, else in numba's
-folder of the user. Where neither may be, every process compiles for itself
-(`NUMBA_CACHE_DIR` names another folder).
+A kernel runs without the interpreter lock, so the event loop and the consumer keep running. The
+first call with arguments of given types compiles it, which takes seconds, and caches the result:
+beside its file where that folder is writable, else in the user's numba folder.
+`NUMBA_CACHE_DIR` names another folder. Where none is writable, every process compiles for itself.
 
-The cache is renewed when the kernel's own file changes. So a kernel calls only kernels of its own
-file, and what it takes from other files is part of a contract (numbers of kinds).
+numba renews the cache when the kernel's own file changes, and only then. So a kernel calls only
+kernels of its own file, and the constants it takes from other files belong to a contract (the
+numbers of the kinds).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-# Where Intel's vector functions are installed, a loop's last numbers would be rounded otherwise.
+# Intel's vector functions, where installed, would round the last elements of a loop differently.
 os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
 from numba import njit
 
@@ -24,8 +24,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile `function` on its first call; arithmetic is done as it is written, in this order,
-    a product and a sum each rounded, so that it gives the same bits on every processor.
+    """Compile `function` on its first call.
+
+    Arithmetic happens in the order in which it is written, and every product and sum is rounded
+    on its own, so the result has the same bits on every processor.
 
     Examples
     --------
@@ -43,9 +45,9 @@ def kernel(function: F) -> F:
 
 
 def vector_kernel(function: F) -> F:
-    """The same, but maxima may be taken many at a time: no number may be NaN, 0 has no sign.
+    """Compile like `kernel`, but let maxima be vectorised: no NaN may occur, and 0 has no sign.
 
-    Sums keep their order here too: how many fit a register depends on the processor.
+    Sums keep their order here too, since how many fit a register depends on the processor.
     """
     return _compiled(function, fastmath={"nnan", "nsz"})
 

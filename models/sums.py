@@ -1,11 +1,10 @@
-"""Sums of products in one order: the same bits for a row alone, in any company, on any processor.
+"""Sums of products in a fixed order: a row's bits depend on neither its batch nor the processor.
 
-A BLAS chooses among kernels by the shape of a product and by the processor, and each of them adds
-up in another order: the same row came out differently by 5e-7 in a batch of 1 and of 400. So what
-a product says only narrows a choice down (`best_rows`); every number that counts is summed here.
-There are eight partial sums, of every eighth number each: a processor need not wait for one
-addition before it begins the next. Nothing may be reordered or fused, because these kernels have
-no `fastmath`.
+A BLAS chooses a kernel by the shape of a product and by the processor, and each kernel adds in
+another order: the same row differed by 5e-7 between a batch of 1 and a batch of 400. So a BLAS
+product only narrows a choice down (`best_rows`); every number that counts is summed here. Eight
+partial sums, each over every eighth number, keep the processor from waiting for one addition
+before the next. These kernels have no `fastmath`, so nothing is reordered or fused.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import numpy.typing as npt
 from models.kernel import kernel, vector_kernel
 
 BLOCK = 32
-"""Items per block: only blocks whose best item may be on the list are looked into."""
+"""Items per block: `best_rows` looks only into blocks whose best item may be on the list."""
 
 _LEAST = np.float32(-np.inf)
 _ROUNDED = np.float32(2.0**-22)
-"""Twice what two sums in different orders can differ by, per number added and unit of their size:
-each is off by at most 2**-24 of it, before what rounding adds to the rounding."""
+"""Bound on the relative difference of two sums in different orders, per number added: twice what
+theory gives. Each sum is off by at most 2**-24 per number, to first order."""
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -29,9 +28,9 @@ Ints = npt.NDArray[np.int64]
 
 
 def row_sums(values: npt.NDArray[np.float64]) -> Doubles:
-    """Sums (D,) of float64 (D, L) along each row, from the left.
+    """Sum float64 (D, L) along each row from the left -> float64 (D,).
 
-    numpy adds a row up in pairs or from the left, as the array lies in memory.
+    numpy sums pairwise or from the left, depending on the memory layout.
     """
     out = np.zeros(len(values))
     _row_sums(np.ascontiguousarray(values), out)
@@ -39,21 +38,21 @@ def row_sums(values: npt.NDArray[np.float64]) -> Doubles:
 
 
 def weighted(features: Floats, weights: Floats) -> Floats:
-    """Float32 (D, C): the products of features (D, C, R) with weights (R,)."""
+    """Products of features (D, C, R) with weights (R,) -> float32 (D, C)."""
     out = np.empty(features.shape[:2], np.float32)
     _weighted(np.ascontiguousarray(features), np.ascontiguousarray(weights), out)
     return out
 
 
 def item_logits(queries: Floats, rows: Ints, item_table: Floats, item_bias: Floats) -> Floats:
-    """What a query says about some items, bit for bit as `best_rows` has it.
+    """Logits of some items for each query, bit for bit those of `best_rows`.
 
     Parameters
     ----------
     queries
         float32 (D, d).
     rows
-        int64 (D, C): rows of the table; the unknown item's, 0, is left out.
+        int64 (D, C): rows of the table; row 0, the unknown item, is skipped.
     item_table, item_bias
         float32 (N + 1, d) and (N + 1,).
 
@@ -93,63 +92,62 @@ def _item_logits(queries: Floats, rows: Ints, table: Floats, bias: Floats, out: 
 
 
 @kernel
-def _dot(one: Floats, other: Floats, parts: Floats) -> np.float32:
-    """The sum of products of two vectors of one length; `parts` (8,) is room for partial sums."""
-    whole = len(one) // 8
+def _dot(left: Floats, right: Floats, parts: Floats) -> np.float32:
+    """Dot product of two vectors of equal length; `parts` (8,) holds the partial sums."""
+    blocks = len(left) // 8
     for k in range(8):
         parts[k] = 0
-    for i in range(whole):
-        few, others = one[8 * i : 8 * i + 8], other[8 * i : 8 * i + 8]
+    for i in range(blocks):
+        left_8, right_8 = left[8 * i : 8 * i + 8], right[8 * i : 8 * i + 8]
         for k in range(8):
-            parts[k] += few[k] * others[k]
-    for k in range(len(one) - 8 * whole):
-        parts[k] += one[8 * whole + k] * other[8 * whole + k]
+            parts[k] += left_8[k] * right_8[k]
+    for k in range(len(left) - 8 * blocks):
+        parts[k] += left[8 * blocks + k] * right[8 * blocks + k]
     even = (parts[0] + parts[4]) + (parts[2] + parts[6])
-    whole_sum: np.float32 = even + ((parts[1] + parts[5]) + (parts[3] + parts[7]))
-    return whole_sum
+    total: np.float32 = even + ((parts[1] + parts[5]) + (parts[3] + parts[7]))
+    return total
 
 
 @kernel
 def best_rows(
-    about: Floats,
+    approximate: Floats,
     queries: Floats,
     catalogue: tuple[Floats, Floats],
     longest: np.float32,
     rows: Ints,
     scores: Floats,
 ) -> None:
-    """The best items of each query: their rows and logits, best first, the lower row first among
-    equals.
+    """Select the best items of each query: best first, the lower row first among equals.
 
-    Whatever kernel made `about`, the answer is that of sorting all of `item_logits`:
+    Whatever kernel computed `approximate`, the result is that of sorting all of `item_logits`:
 
-    1. `about` and the logits are sums of the same products, so they differ by at most
-       `_ROUNDED * (d + 8)` times the vectors' lengths, and by the rounding of the bias's addition.
-    2. The blocks' maxima are `about` different items: the k-th largest of them, less that
-       difference, is a floor that at least k items' logits reach.
-    3. An item whose `about`, plus that difference, is below the floor isn't on the list. Once k
-       logits are known the k-th of them raises the floor.
+    1. `approximate` and the exact logits sum the same products. They differ by at most
+       `_ROUNDED * (d + 8)` times the vectors' norms, plus the rounding of the bias's addition.
+    2. The blocks' maxima belong to different items. The k-th largest maximum, less that
+       difference, is a floor that the logits of at least k items reach.
+    3. An item whose approximate logit plus that difference is below the floor isn't on the list.
+       Once k logits are known, the k-th of them raises the floor.
 
     Parameters
     ----------
-    about
-        float32 (R, P): a product of the queries and the table, plus the bias, summed in any order;
+    approximate
+        float32 (R, P): product of the queries and the table plus the bias, summed in any order;
         column j is row j + 1 of the table; P is a multiple of `BLOCK`, -inf after the last row.
     queries
         float32 (R, d).
     catalogue
         Item table float32 (N + 1, d) and item bias (N + 1,).
     longest
-        Length of the table's longest row.
+        Largest norm among the table's rows.
     rows, scores
-        int64, float32 (R, k), k <= N: are filled.
+        int64 and float32 (R, k), k <= N: the output, filled here.
     """
     table, bias = catalogue
     k, n = rows.shape[1], len(table) - 1
-    blocks = about.shape[1] // BLOCK
+    blocks = approximate.shape[1] // BLOCK
     tops, parts = np.empty(blocks, np.float32), np.empty(8, np.float32)
-    for r in range(len(about)):
-        near, query = about[r], queries[r]
+    for r in range(len(approximate)):
+        near, query = approximate[r], queries[r]
         _tops(near, tops)
         off = _ROUNDED * np.float32(len(query) + 8) * np.sqrt(_dot(query, query, parts)) * longest
         floor = np.partition(tops, blocks - k)[blocks - k] if blocks > k else _LEAST
@@ -178,10 +176,10 @@ def best_rows(
 
 @vector_kernel
 def _tops(values: Floats, tops: Floats) -> None:
-    """The maximum of each block."""
+    """Write the maximum of each block of `values` into `tops`."""
     for b in range(len(tops)):
         part = values[b * BLOCK : (b + 1) * BLOCK]
         top = part[0]
-        for j in range(BLOCK):  # a constant: vector code without a rest
+        for j in range(BLOCK):  # a constant, so the vector code needs no remainder loop
             top = max(top, part[j])
         tops[b] = top

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 
 class Columns:
-    """A dataclass of columns of equal length: arrays, lists, data frames, or such classes again.
+    """A dataclass of columns of equal length: arrays, lists, data frames or other `Columns`.
 
     Examples
     --------
@@ -31,13 +31,13 @@ class Columns:
     __slots__ = ()
 
     def take(self, rows: npt.NDArray[Any]) -> Self:
-        """The rows `rows` (int indices, or a bool mask of as many as there are), order kept."""
+        """The chosen rows, in the order of `rows`: int indices (m,), or a bool mask (n,)."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return type(self)(**{name: _pick(getattr(self, name), index) for name in _names(self)})
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
-        """The rows of all `parts`, at least one, in order."""
+        """The rows of all `parts`, in order; there must be at least one part."""
         return cls(**{name: _join([getattr(part, name) for part in parts]) for name in _names(cls)})
 
 

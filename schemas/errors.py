@@ -1,14 +1,14 @@
-"""One tree of errors, placed along the way of an event.
+"""One tree of errors, by the stage at which each arises.
 
 ::
 
     start      ConfigError      exit before joining the group, one line
-    restore    StateError       the saved state is refused, the log is replayed from its beginning
+    restore    StateError       refuse the saved state, replay the log from its beginning
     fetch      TransientError   bounded retry, then stop with the batch uncommitted
     decode     RejectedRecord   to the dead letters with its reason, then ack
     histories  RejectedRecord   (late)
-    load       ArtefactError    the model is refused, the old one goes on
-    score      EngineError      fall back to the counters and say so
+    load       ArtefactError    refuse the model, keep the old model
+    score      EngineError      fall back to the counters, log and count it
     produce    TransientError   bounded retry, then stop with the batch uncommitted
 """
 
@@ -22,19 +22,19 @@ class HarkError(Exception):
 
 
 class ConfigError(HarkError):
-    """A setting, topic or file is wrong: say what, where and what to do, and don't start."""
+    """A setting, topic or file is wrong. The text says what, where and what to do; don't start."""
 
 
 class TransientError(HarkError):
-    """Something outside failed and may work again: a broker, a full disk."""
+    """Something outside the process failed and may recover: a broker, a full disk."""
 
 
 class BusyError(HarkError):
-    """Another process is at it; its text says which."""
+    """Another process holds the resource; the text names that process."""
 
 
 class FencedError(HarkError):
-    """Another worker has taken over what this one wanted to write."""
+    """Another worker has become the writer of the state that this worker wanted to write."""
 
 
 class EngineError(HarkError):
@@ -42,15 +42,15 @@ class EngineError(HarkError):
 
 
 class ArtefactError(HarkError):
-    """A model artefact is corrupt, truncated or of another feature set: it is refused."""
+    """A model artefact is corrupt, truncated or built for another feature set."""
 
 
 class StateError(HarkError):
-    """A saved state is incomplete or of another layout: it is refused."""
+    """A saved state is incomplete or has another layout."""
 
 
 class Reason(StrEnum):
-    """Why a record went to the dead letters. Values are part of the wire contract."""
+    """Why a record became a dead letter. The values are part of the wire contract."""
 
     NULL_VALUE = "null_value"
     TOO_LARGE = "too_large"

@@ -16,14 +16,14 @@ OUTPUT_VERSION = 1
 
 
 class ItemReason(Struct, gc=False):
-    """Why an item is on the list: a code for programs, a text for people."""
+    """Why an item is on the list: a code for programs and a text for people."""
 
     code: str
     text: str
 
 
 class RecommendedItem(Struct, gc=False):
-    """One place of a ranked list; `rank` starts at 1, scores order one list only."""
+    """One place of a ranked list; `rank` starts at 1, scores are comparable within a list."""
 
     item_id: str
     rank: Annotated[int, Meta(ge=1)]
@@ -34,8 +34,8 @@ class RecommendedItem(Struct, gc=False):
 class Recommendation(Struct, gc=False):
     """What to show a user now. Kafka key: the user id; upsert by `recommendation_id`.
 
-    `generated_at` is the broker's time of the event that triggered it, so that a repeated
-    output is the same output.
+    `generated_at` is the broker's timestamp of the triggering event, so that a repeated output is
+    identical.
     """
 
     recommendation_id: str
@@ -50,9 +50,9 @@ class Recommendation(Struct, gc=False):
 
 
 class ReasonCode(Struct, gc=False):
-    """One feature that moved the answer: this user's value, the usual one, what it added.
+    """One feature that raised the probability: the user's value and the usual value.
 
-    `contribution` is in log-odds, before calibration.
+    `contribution` is what the feature added, in log-odds before calibration.
     """
 
     code: str
@@ -65,8 +65,8 @@ class ReasonCode(Struct, gc=False):
 class Alert(Struct, gc=False):
     """A state change worth a person's time. Kafka key: the subject; upsert by `alert_id`.
 
-    A `firing` and its `resolved` message share the `alert_id`; `dedup_key` is stable for
-    one kind and subject.
+    A `firing` message and its `resolved` message share the `alert_id`; `dedup_key` is stable for a
+    kind and a subject.
     """
 
     alert_id: str
@@ -87,7 +87,7 @@ class Alert(Struct, gc=False):
 
 
 class DeadLetterHeaders(Struct, rename={"code_version": "code-version"}):
-    """Headers (prefix `hark-`) of a dead letter; its key and value are the original bytes."""
+    """Headers (prefix `hark-`) of a dead letter; key and value are the original bytes."""
 
     reason: str
     detail: str
@@ -100,14 +100,14 @@ class DeadLetterHeaders(Struct, rename={"code_version": "code-version"}):
 
 
 def output_id(kind: str, partition: int, offset: int) -> str:
-    """Deterministic id of an output: what it is, and the event that caused it.
+    """Deterministic id of an output, from its kind and the event that caused it.
 
     Parameters
     ----------
     kind
         `recommendation`, `churn`, `risk`, ...
     partition, offset
-        Coordinates of the source event; the same record gives the same id for ever.
+        Coordinates of the source event; the same record always gives the same id.
 
     Examples
     --------

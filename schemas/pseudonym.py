@@ -1,9 +1,9 @@
-"""Pseudonyms: user ids that only who holds the key can compute again.
+"""Pseudonyms: user ids that only the holder of the key can compute.
 
 `h1:<key id>:<digest>`: HMAC-SHA-256 (RFC 2104) of the id in UTF-8 under a secret key, the first
-160 bits in lower-case base32 without padding. The same id under the same key is the same
-pseudonym, so histories and answers work as before; without the key it can neither be turned back
-nor found by trying ids. The key id says which key made it, for the day another one takes over.
+160 bits in lower-case base32 without padding. An id always gets the same pseudonym under the same
+key, so histories and answers work as before. Without the key nobody can reverse a pseudonym, or
+find it by trying ids. The key id names the key, so that keys can be rotated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Pseudonyms:
     key
         Secret, at least 32 bytes.
     key_id
-        Names the key, not secret: 1 to 32 letters, digits, `_` or `-`.
+        The key's public name: 1 to 32 letters, digits, `_` or `-`.
 
     Examples
     --------
@@ -52,26 +52,26 @@ class Pseudonyms:
         if not _KEY_ID.fullmatch(self.key_id):
             raise ConfigError(f"privacy.key_id {self.key_id!r}: 1 to 32 letters, digits, _ or -")
 
-    def of(self, one: str) -> str:
-        """The pseudonym of an id; a pseudonym stays what it is, so that doing it twice is safe."""
-        if is_pseudonym(one):
-            return one
-        digest = hmac.new(self.key, one.encode(), hashlib.sha256).digest()[:_DIGEST_BYTES]
+    def of(self, user_id: str) -> str:
+        """The pseudonym of an id. A pseudonym is returned unchanged, so renaming twice is safe."""
+        if is_pseudonym(user_id):
+            return user_id
+        digest = hmac.new(self.key, user_id.encode(), hashlib.sha256).digest()[:_DIGEST_BYTES]
         return f"{SCHEME}:{self.key_id}:{base64.b32encode(digest).decode().lower()}"
 
 
-def is_pseudonym(one: str) -> bool:
+def is_pseudonym(user_id: str) -> bool:
     """Whether an id has the form of a pseudonym."""
-    return _PSEUDONYM.fullmatch(one) is not None
+    return _PSEUDONYM.fullmatch(user_id) is not None
 
 
 def read_key(file: Path) -> bytes:
-    """The key in a file: its bytes without the white space around them.
+    """The key in a file: its bytes without surrounding white space.
 
     Raises
     ------
     ConfigError
-        There is no such file, or others than its owner can read it.
+        The file doesn't exist, or users other than its owner may read it.
     """
     if file.exists() and not file.is_file():  # to open a pipe would be to wait for its writer
         raise ConfigError(f"privacy.key_file {file}: no regular file")

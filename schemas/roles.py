@@ -1,7 +1,7 @@
-"""Who may do what on the cluster: the least that each role's commands need.
+"""Which role may do what on the cluster: the least privileges that each role's commands need.
 
-Derived from the reviewed table of topics: who writes a topic is among its `producers`, who reads
-it among its `consumers`. What a role may besides (groups, transactions, descriptions) is here.
+Rights on topics are derived from the reviewed table of topics, from `producers` and `consumers`.
+Other rights (groups, transactions, the cluster) are listed here.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schemas.topics import TOPICS, TopicSpec, state_transactions, topics
+from schemas.topics import TopicSpec, state_transactions, topics
 
 ROLES = {
     "publisher": "the product: publishes events and items",
     "worker": "`hark worker`: reads events, publishes decisions",
     "trainer": "`hark train`, `hark trainer`: archives the log",
-    "reader": "who subscribes to recommendations and alerts",
-    "operator": "watches lag and settings, replays dead letters, makes forget users",
+    "reader": "subscribes to recommendations and alerts",
+    "operator": "watches lag and settings, replays dead letters, forgets users",
     "admin": "creates topics, grants rights",
 }
 
 
 class Resource(StrEnum):
-    """What a right is about, in Kafka's own words."""
+    """The kind of resource that a right is about, in Kafka's words."""
 
     TOPIC = "Topic"
     GROUP = "Group"
@@ -32,7 +32,7 @@ class Resource(StrEnum):
 
 
 class Operation(StrEnum):
-    """What it allows, in Kafka's own words. Read, Write, Alter and Delete imply Describe."""
+    """What a right allows, in Kafka's words. Read, Write, Alter and Delete imply Describe."""
 
     READ = "Read"
     WRITE = "Write"
@@ -45,12 +45,15 @@ class Operation(StrEnum):
 
 
 CLUSTER = "kafka-cluster"
-"""The name of the one resource of that kind."""
+"""The name of the only resource of kind `CLUSTER`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Right:
-    """One role may do one thing to one resource, or to all whose names begin so (`prefixed`)."""
+    """A role's permission for one operation on one resource.
+
+    With `prefixed` it covers every resource whose name begins with `name`.
+    """
 
     role: str
     resource: Resource
@@ -60,12 +63,12 @@ class Right:
 
 
 def rights(prefix: str = "", group: str = "hark") -> tuple[Right, ...]:
-    """Everything that all roles may.
+    """All rights of all roles.
 
     Parameters
     ----------
     prefix
-        Of the topics' names.
+        Prefix of the topic names.
     group
         The workers' consumer group.
     """
@@ -73,35 +76,30 @@ def rights(prefix: str = "", group: str = "hark") -> tuple[Right, ...]:
     return tuple(dict.fromkeys([*found, *other_rights(prefix, group)]))
 
 
-def rights_of(role: str, prefix: str = "", group: str = "hark") -> tuple[Right, ...]:
-    """What one role may."""
-    return tuple(right for right in rights(prefix, group) if right.role == role)
-
-
 def reader_groups(prefix: str) -> str:
-    """What the group ids of subscribers begin with."""
+    """The prefix of the subscribers' group ids."""
     return f"{prefix}reader-"
 
 
 def replayed_group(group: str) -> str:
-    """What the groups begin with whose commits say which dead letters were replayed."""
+    """The prefix of the groups that commit how far dead letters were replayed."""
     return f"{group}-replayed"
 
 
 def catalogue_group(group: str) -> str:
-    """In which a group's workers share the catalogue's dead letters among them."""
+    """The group in which the workers of `group` share the writing of catalogue dead letters."""
     return f"{group}-catalogue"
 
 
 def topic_rights(spec: TopicSpec) -> Iterator[Right]:
-    """What each role may do with one topic."""
+    """Every role's rights on one topic."""
     for role in spec.consumers:
         yield Right(role, Resource.TOPIC, spec.name, Operation.READ)
     for role in spec.producers:
         yield Right(role, Resource.TOPIC, spec.name, Operation.WRITE)
     for operation in (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS):
         yield Right("operator", Resource.TOPIC, spec.name, operation)
-    if "worker" in spec.roles:  # a worker refuses topics whose settings lose something
+    if "worker" in spec.roles:  # a worker refuses topics with settings that lose records
         yield Right("worker", Resource.TOPIC, spec.name, Operation.DESCRIBE_CONFIGS)
     for operation in (
         Operation.CREATE,
@@ -114,8 +112,8 @@ def topic_rights(spec: TopicSpec) -> Iterator[Right]:
 
 
 def other_rights(prefix: str, group: str) -> Iterator[Right]:
-    """What roles may besides: groups, transactions, the cluster."""
-    # An idempotent producer needs no right of its own since Kafka 3.0: Write on a topic is enough.
+    """Every role's rights on groups, transactions and the cluster."""
+    # Since Kafka 3.0 an idempotent producer needs nothing more than Write on the topic.
     yield Right("worker", Resource.GROUP, group, Operation.READ)
     yield Right("worker", Resource.GROUP, catalogue_group(group), Operation.READ)
     transactions = state_transactions(prefix)
@@ -125,9 +123,3 @@ def other_rights(prefix: str, group: str) -> Iterator[Right]:
     yield Right("operator", Resource.GROUP, replayed_group(group), Operation.READ, prefixed=True)
     yield Right("operator", Resource.CLUSTER, CLUSTER, Operation.DESCRIBE)
     yield Right("admin", Resource.CLUSTER, CLUSTER, Operation.ALTER)
-
-
-def unknown_roles() -> set[str]:
-    """Roles that the table of topics names and nobody has described."""
-    named = {role for spec in TOPICS for role in (*spec.producers, *spec.consumers)}
-    return named - ROLES.keys()

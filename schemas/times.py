@@ -1,8 +1,8 @@
 """Times on the wire: ISO 8601 or epoch milliseconds in, ISO 8601 out.
 
-An event's `timestamp` is read by `parse_time_ms`; numbers in another unit than milliseconds are
-refused with the unit in the reason. Files name no unit, so their readers ask `epoch_unit` or take
-`read_epoch_ms`, which tell the unit by the magnitude.
+`parse_time_ms` reads an event's `timestamp`. It refuses numbers in a unit other than milliseconds,
+and names the unit in the reason. Files name no unit, so their readers call `epoch_unit` or
+`read_epoch_ms`, which infer the unit from the magnitude.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Literal
 from schemas.errors import Reason, RejectedRecord
 
 OLDEST_MS = 631_152_000_000
-"""1990-01-01: an event dated earlier is a clock error or seconds sent as milliseconds."""
+"""1990-01-01: an earlier date is a clock error, or seconds sent as milliseconds."""
 LATEST_MS = 4_102_444_800_000
-"""2100-01-01: no broker's clock says so."""
+"""2100-01-01: no correct clock shows a later date."""
 Unit = Literal["s", "ms", "us", "ns"]
 
 _PER_S: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -28,9 +28,9 @@ _ISO = re.compile(
     r"(?(time)(?: ?(?P<zone>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-5][0-9]){0,2})"
     r"(?: UTC)?(?:\[[A-Za-z0-9_/+-]+\])?)?)"
 )
-"""What datetime.fromisoformat() may see: it takes any character between date and time, and offsets
-like +02:80. The zone may follow a blank (Ruby, BigQuery), end in ` UTC` (Go) or be named once more
-in brackets (Java)."""
+"""The texts that datetime.fromisoformat() is given. On its own it accepts any character between
+date and time, and offsets like +02:80. The zone may follow a blank (Ruby, BigQuery), end in ` UTC`
+(Go) or be repeated in brackets (Java)."""
 _DAYS_END = re.compile(r"[Tt ]24(?::?00){1,2}(?:[.,]0*)?")
 _LEAP = re.compile(r"([Tt ][0-9]{2}:?[0-9]{2}:?)60(?:[.,][0-9]*)?")
 _EPOCH = re.compile(r"[0-9]{9,}(\.[0-9]*)?")
@@ -39,12 +39,13 @@ _EPOCH = re.compile(r"[0-9]{9,}(\.[0-9]*)?")
 def parse_time_ms(timestamp: float | str) -> int:
     """Epoch milliseconds of an ISO 8601 string or of a number of milliseconds.
 
-    A number of seconds is returned as it is: 1970, which is older than any event.
+    A number of seconds is not recognised: read as milliseconds it is a date in 1970, which callers
+    refuse as too old.
 
     Raises
     ------
     RejectedRecord
-        `invalid_timestamp`.
+        With the reason `invalid_timestamp`: neither ISO 8601 nor a time before 2100 in ms.
 
     Examples
     --------
@@ -61,18 +62,18 @@ def parse_time_ms(timestamp: float | str) -> int:
         raise RejectedRecord(Reason.INVALID_TIMESTAMP, f"{timestamp!r:.80}: {error}") from None
     if not -LATEST_MS <= time_ms <= LATEST_MS:
         unit = epoch_unit(time_ms)
-        why = f"{_NAMES[unit]}, not ms?" if unit else "no time before 2100 in ms"
+        why = f"{_NAMES[unit]}, not ms?" if unit else "not a time before 2100 in ms"
         raise RejectedRecord(Reason.INVALID_TIMESTAMP, f"{timestamp!r:.80}: {why}")
     return time_ms
 
 
 def parse_iso_ms(text: str) -> int:
-    """Epoch milliseconds of an ISO 8601 text, UTC where it names no zone.
+    """Epoch milliseconds of an ISO 8601 text; a text without a zone is UTC.
 
     Raises
     ------
     ValueError
-        It isn't one.
+        The text isn't ISO 8601.
 
     Examples
     --------
@@ -101,7 +102,7 @@ def _next_day_or_second(clock: str) -> tuple[str, timedelta]:
 
 
 def epoch_unit(number: float) -> Unit | None:
-    """The unit in which an epoch number lies between 1990 and 2100: there is one at most.
+    """The unit in which an epoch number lies between 1990 and 2100; at most one unit fits.
 
     Examples
     --------
@@ -117,7 +118,7 @@ def epoch_unit(number: float) -> Unit | None:
 
 
 def read_epoch_ms(number: float) -> int | None:
-    """Epoch milliseconds of a number in the unit that `epoch_unit` tells; None if it tells none.
+    """Epoch milliseconds of a number in the unit that `epoch_unit` infers; None if no unit fits.
 
     Examples
     --------
@@ -132,12 +133,12 @@ def read_epoch_ms(number: float) -> int | None:
 
 
 def _whole(digits: str) -> int:
-    """The whole part of a decimal number; a text of thousands of digits is none."""
+    """The whole part of a decimal number; int() raises for thousands of digits."""
     return int(digits.partition(".")[0])
 
 
 def format_time_ms(time_ms: int) -> str:
-    """ISO 8601 with milliseconds and Z.
+    """ISO 8601 in UTC, with milliseconds and Z.
 
     Examples
     --------

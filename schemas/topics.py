@@ -1,4 +1,4 @@
-"""The topics of Hark: a reviewed table, read by the CLI, the worker and the docs."""
+"""The topics of Hark: a reviewed table that the command line, the worker and the docs read."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ class TopicSpec:
     Attributes
     ----------
     name
-        Name on the wire, without the configured prefix.
+        Name on the wire, `prefix` included.
     key, value
         What the key is; the struct of the value (None: opaque bytes).
     partitions
-        At creation; `events` decides how many workers can share the load.
+        Number at creation; that of `events` limits how many workers can share the load.
     retention_ms
-        How long records stay; -1 for ever (compacted topics).
+        How long records stay; -1: for ever (compacted topics).
     cleanup
         Kafka's `cleanup.policy`.
     producers, consumers
-        Roles that may write and read it (`schemas/roles.py`).
+        Roles that may write and read the topic (`schemas/roles.py`).
     segment_bytes
-        Only finished segments are compacted, so those of a topic that is rewritten all the time
-        are small; None: as the broker has it.
+        Kafka compacts finished segments only, so a topic that is rewritten all the time has small
+        segments; None: the broker's default.
     tombstones_ms
-        How long compaction keeps a tombstone; None: as the broker has it.
+        How long compaction keeps a tombstone; None: the broker's default.
     ahead_ms
-        How far a record's Kafka timestamp may be ahead of the broker's clock; None: as the broker
-        has it.
+        How far a record's Kafka timestamp may be ahead of the broker's clock; None: the broker's
+        default.
     follows
-        The topic that it has at least as many partitions as; None: any number will do.
+        The topic that sets the least number of partitions; None: any number will do.
+    prefix
+        The configured prefix that `name` begins with.
     """
 
     name: str
@@ -67,7 +69,7 @@ class TopicSpec:
 
     @property
     def roles(self) -> frozenset[str]:
-        """Who has to do with it."""
+        """All roles that may read or write the topic."""
         return frozenset((*self.producers, *self.consumers))
 
 
@@ -79,8 +81,8 @@ EVENTS = TopicSpec(
     30 * _DAY_MS,
     "delete",
     ("publisher", "operator"),  # the operator replays dead letters
-    ("worker", "trainer", "operator"),  # the operator reads where users were forgotten
-    ahead_ms=_HOUR_MS,  # a partition's clock is that of its records
+    ("worker", "trainer", "operator"),  # the operator reads the forget records
+    ahead_ms=_HOUR_MS,  # a partition's clock follows its records' timestamps
 )
 ITEMS = TopicSpec(
     "items",
@@ -91,8 +93,8 @@ ITEMS = TopicSpec(
     "compact",
     ("publisher",),
     ("worker", "trainer"),
-    # A worker that starts must hear of removals: who remembers the item may be quiet for months.
-    # Managed clusters allow no more than this.
+    # A worker that starts must see old tombstones: a user whose history holds the removed item may
+    # be quiet for months. Managed clusters allow no longer retention than this.
     tombstones_ms=2 * 365 * _DAY_MS,
 )
 RECOMMENDATIONS = TopicSpec(
@@ -123,7 +125,7 @@ DEAD_LETTERS = TopicSpec(
     30 * _DAY_MS,
     "delete",
     ("worker",),
-    ("operator", "trainer", "worker"),  # whoever replays the log skips what was refused
+    ("operator", "trainer", "worker"),  # a replay of the log skips the refused records
 )
 
 USER_STATE = TopicSpec(
@@ -152,14 +154,14 @@ COUNTERS = TopicSpec(
 )
 
 CONTRACT = (EVENTS, ITEMS, RECOMMENDATIONS, ALERTS, DEAD_LETTERS)
-"""What others may write and read."""
+"""The topics that other systems write and read."""
 STATE = (USER_STATE, COUNTERS)
-"""The workers' own: partition p holds the state of partition p of `events`."""
+"""The workers' private topics: partition p holds the state of partition p of `events`."""
 TOPICS = (*CONTRACT, *STATE)
 
 
 def topics(prefix: str = "") -> tuple[TopicSpec, ...]:
-    """All topics, their names with `prefix` in front."""
+    """All topics, with `prefix` in front of their names."""
     return tuple(
         replace(
             spec,
@@ -172,13 +174,13 @@ def topics(prefix: str = "") -> tuple[TopicSpec, ...]:
 
 
 def state_transaction(prefix: str, partition: int) -> str:
-    """The transactional id of whoever writes the state of one partition of `events`.
+    """The transactional id of the writer of one `events` partition's state.
 
-    Whatever its consumer group: two writers of one state would mix theirs.
+    It doesn't depend on the consumer group: two writers of one state would mix their records.
     """
     return f"{state_transactions(prefix)}{partition}"
 
 
 def state_transactions(prefix: str) -> str:
-    """What all transactional ids begin with."""
+    """The prefix of all transactional ids."""
     return f"{prefix}state-"

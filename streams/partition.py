@@ -16,6 +16,8 @@ from streams.histories.user_rows import Departure
 from streams.recommendations.sent_lists import SentLists
 from streams.undo import Undo
 
+SWEEP_OFFSETS = 65_536
+
 
 class PartitionState:
     """Histories, counters, and what was already said about the users of one partition.
@@ -30,6 +32,8 @@ class PartitionState:
         One per kind of alert.
     undo
         All of these tell it of every change.
+    sweep_offsets
+        How far apart in the log items may give their numbers up (`streams.item_sweep`).
     """
 
     def __init__(
@@ -39,8 +43,11 @@ class PartitionState:
         counters: Counters,
         books: dict[str, AlertBook],
         undo: Undo | None = None,
+        *,
+        sweep_offsets: int = SWEEP_OFFSETS,
     ) -> None:
         self.undo = undo or Undo()
+        self.sweep_offsets = sweep_offsets
         self.partition = partition
         self.histories = histories
         self.counters = counters

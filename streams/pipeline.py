@@ -83,7 +83,7 @@ class Pipeline:
             self._scoring_since_s = None
         if scored.counts.unknown_names:
             self._names.see(batch.values)
-            if names := self._names.untold():
+            if names := self._names.unreported():
                 remedy = "they count as `other`: map them in hark.toml, [events]"
                 log.warning("events.unmapped_names", names=names, remedy=remedy)
         return scored
@@ -92,7 +92,7 @@ class Pipeline:
         """What hangs, if something does; may be asked from any thread."""
         since_s = self._scoring_since_s
         if since_s is not None:
-            return f"a batch is being scored since {time.monotonic() - since_s:.0f} s"
+            return f"a batch has been in scoring for {time.monotonic() - since_s:.0f} s"
         if self._unconfirmed:
             return f"{self._unconfirmed} batches wait for the broker to confirm their outputs"
         return ""

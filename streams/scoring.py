@@ -26,6 +26,7 @@ from streams.histories.item_table import ItemTable
 from streams.ingest.dead_letters import dead_letter
 from streams.ingest.decode import BatchDecoder, Decoded, Rejection
 from streams.ingest.isolation import Isolation, place
+from streams.item_sweep import between_sweeps
 from streams.kafka.producer import Output
 from streams.monitoring.batch_counts import BatchCounts
 from streams.monitoring.metrics import Metrics
@@ -152,12 +153,14 @@ class Scorer:
         def refuse(part: RecordBatch, error: Exception) -> Scored:
             return self._refuse(state, part, error)
 
+        self._items.sweep()
         found: list[Scored] = []
-        for part, user_id in forgetting.pieces(batch):
-            if user_id is None:
-                found += self._isolation.run(part, attempt, refuse)
-            else:
-                found.append(self._forget(state, part, user_id))
+        for stretch in between_sweeps(state, batch):
+            for part, user_id in forgetting.pieces(stretch):
+                if user_id is None:
+                    found += self._isolation.run(part, attempt, refuse)
+                else:
+                    found.append(self._forget(state, part, user_id))
         return Scored.joined(found)
 
     def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:
@@ -224,14 +227,16 @@ class Scorer:
             with state.undo.trying():
                 return self._apply(state, part)
 
-        rest = batch.without(state.refused) if state.refused else batch
+        self._items.sweep()
         parts: list[tuple[int, str]] = []
-        for part, user_id in forgetting.pieces(rest) if rest else ():
-            if user_id is None:
-                parts += self._isolation.run(part, attempt, lambda _part, _error: (0, ""))
-            else:
-                forgetting.forget(state, part, user_id)
-        self._advance(state, batch)
+        for stretch in between_sweeps(state, batch):
+            rest = stretch.without(state.refused) if state.refused else stretch
+            for part, user_id in forgetting.pieces(rest) if rest else ():
+                if user_id is None:
+                    parts += self._isolation.run(part, attempt, lambda _part, _error: (0, ""))
+                else:
+                    forgetting.forget(state, part, user_id)
+            self._advance(state, stretch)
         return sum(n for n, _ in parts), next((why for _, why in parts if why), "")
 
     def _apply(self, state: PartitionState, batch: RecordBatch) -> tuple[int, str]:

@@ -23,7 +23,7 @@ from schemas.roles import catalogue_group
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
 from schemas.topics import topics as topic_specs
 from streams.catalogue.catalogue import Catalogue
-from streams.catalogue.letters import CatalogueLetters
+from streams.catalogue.dead_letters import CatalogueDeadLetters
 from streams.checkpoints.output_ends import OutputEnds
 from streams.checkpoints.ownership import Ownership
 from streams.checkpoints.schedule import Checkpoints
@@ -38,9 +38,9 @@ from streams.kafka.settings import Kafka
 from streams.kafka.topic_settings import check_settings
 from streams.monitoring.batch_counts import PartitionLag
 from streams.monitoring.health import HealthServer
-from streams.monitoring.memory import settle_garbage
+from streams.monitoring.memory import tune_garbage_collector
 from streams.monitoring.metrics import Metrics
-from streams.monitoring.stuck import Stuck
+from streams.monitoring.stalls import StallWatch
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.plan import Plan
@@ -116,11 +116,11 @@ class Worker:
             self.metrics,
             settings.limits.retry_s,
         )
-        self._stuck = Stuck(settings.limits.stuck_s, self.pipeline.doing)
+        self._stalls = StallWatch(settings.limits.stuck_s, self.pipeline.doing)
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
-        self.catalogue_letters = CatalogueLetters(
+        self.catalogue_dead_letters = CatalogueDeadLetters(
             self._client,
             catalogue_group(kafka.group_id),
             self._items_topic,
@@ -208,7 +208,7 @@ class Worker:
 
     async def start(self) -> None:
         """Everything the agent needs, before the first batch; called by the app."""
-        settle_garbage()
+        tune_garbage_collector()
         self._serve_health()
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
@@ -216,7 +216,7 @@ class Worker:
         retry_s = self.settings.limits.retry_s
         await retried("starting the output producer", self.producer.start, retry_s)
         await self.catalogue.start(self.partitions[self._items_topic])
-        self.catalogue_letters.start()
+        self.catalogue_dead_letters.start()
         await self.champion.start()
         self.checkpoints.start()
 
@@ -233,7 +233,7 @@ class Worker:
     async def stop(self) -> None:
         """The reverse, after the app has drained and committed."""
         await self.champion.stop()
-        await self.catalogue_letters.stop()
+        await self.catalogue_dead_letters.stop()
         await self.catalogue.stop()
         await self.checkpoints.stop()
         await self.producer.stop()
@@ -281,12 +281,13 @@ class Worker:
                 lags[number] = PartitionLag(records, age_s, self._committed(number) or 0)
             self.metrics.set_partitions(lags)
             waiting = {number: self._uncommitted(number, lags[number]) for number in lags}
-            self._stuck.observe(waiting, time.monotonic())
+            self._stalls.observe(waiting, time.monotonic())
             self.metrics.set_state(
                 users=sum(state.users for state in states.values()),
-                items=len(self.items),
+                items=self.items.known_items,
                 state_bytes=sum(state.nbytes for state in states.values()),
             )
+            self.metrics.count_refused_items(self.items.refused)
             self.metrics.count_evicted(
                 {number: state.histories.evicted for number, state in states.items()}
             )
@@ -303,13 +304,13 @@ class Worker:
         return PartitionLag(records, lag.seconds, lag.committed)
 
     def _check(self) -> str:
-        return self._stuck.problem(time.monotonic())
+        return self._stalls.problem(time.monotonic())
 
     def background(self) -> list[asyncio.Task[None]]:
         """What must run for as long as the worker does."""
         tasks = (
             self.catalogue.task,
-            self.catalogue_letters.task,
+            self.catalogue_dead_letters.task,
             self.champion.task,
             self.checkpoints.task,
         )

@@ -1,4 +1,4 @@
-"""Which engine runs a model version here: TensorRT where it works, else ONNX Runtime."""
+"""Choose the engine that runs a model version: TensorRT where it works, else ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from models.features.model_inputs import BUCKETS, ModelInputs
 from schemas.errors import ArtefactError, EngineError
 
 ROWS = (1, 16, 256)
+"""Batch sizes that `warm` scores."""
 
 
 def warm(engine: Engine) -> None:
-    """Score empty decisions of every bucket's length, few and many.
+    """Score empty decisions of every bucket's length, in small and large batches.
 
     Raises
     ------
     EngineError
-        The runtime fails on one of them.
+        The runtime fails on a batch.
     """
     for length in BUCKETS:
         for rows in ROWS:
@@ -50,7 +51,7 @@ Choice = Literal["auto", "onnx", "tensorrt"]
 EngineFactory = Callable[
     [Mapping[str, bytes], npt.NDArray[np.float32], npt.NDArray[np.float32]], Engine
 ]
-"""From the artefact's files, item table and item bias to an engine that is ready."""
+"""Opens an engine from the artefact's files, the item table and the item bias."""
 
 
 def open_onnx(
@@ -58,7 +59,7 @@ def open_onnx(
     item_table: npt.NDArray[np.float32],
     item_bias: npt.NDArray[np.float32],
 ) -> OnnxEngine:
-    """ONNX Runtime on the CPU."""
+    """Open ONNX Runtime on the CPU."""
     return OnnxEngine(files["model.onnx"], item_table, item_bias)
 
 
@@ -69,20 +70,20 @@ def opener(
     *,
     look: Callable[[], Gpu] = probe,
 ) -> EngineFactory:
-    """What opens engines as `choice` says; `auto` and `tensorrt` both fall back.
+    """Return the factory for `choice`; `auto` and `tensorrt` both fall back to ONNX Runtime.
 
     Parameters
     ----------
     plans
         Directory of the plan cache.
     tell
-        Called with the reason, once for each new one, when TensorRT was wanted and isn't used.
+        Called once with each new reason why TensorRT was wanted and isn't used.
     look
-        Finds the GPU, or says why not.
+        Finds the GPU; raises EngineError with the reason where there is none.
     """
     if choice == "onnx":
         return open_onnx
-    told: set[str] = set()
+    reasons: set[str] = set()
 
     def open_engine(
         files: Mapping[str, bytes],
@@ -92,10 +93,10 @@ def opener(
         try:
             return _open_tensorrt(files, item_table, item_bias, look(), plans)
         except (EngineError, ArtefactError) as error:
-            why = str(error)
-        if why not in told:
-            told.add(why)
-            tell(why)
+            reason = str(error)
+        if reason not in reasons:
+            reasons.add(reason)
+            tell(reason)
         return open_onnx(files, item_table, item_bias)
 
     return open_engine

@@ -1,7 +1,7 @@
-"""What Hark needs of CUDA: memory, a stream, and graphs of what runs on it.
+"""The part of CUDA that Hark needs: memory, a stream, and captured graphs.
 
-Through NVIDIA's own bindings (`cuda-bindings`), so that a worker needs no torch. Every call that
-fails is an `EngineError` with CUDA's name for it.
+It goes through NVIDIA's own bindings (`cuda-bindings`), so a worker needs no torch. A call that
+fails raises `EngineError` with CUDA's name for the failure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Dtype = npt.DTypeLike
 
 
 def cuda_runtime() -> Any:
-    """The module `cuda.bindings.runtime`; `EngineError` where it isn't installed."""
+    """Return the module `cuda.bindings.runtime`; `EngineError` where it isn't installed."""
     try:
         from cuda.bindings import runtime
     except ImportError as error:
@@ -30,12 +30,12 @@ def cuda_runtime() -> Any:
 
 
 def call(function: Callable[..., tuple[Any, ...]], *arguments: Any) -> Any:
-    """Call a function of the CUDA runtime: its value, if it has one.
+    """Call a function of the CUDA runtime and return its value, None if it has none.
 
     Raises
     ------
     EngineError
-        It didn't return `cudaSuccess`.
+        The call didn't return `cudaSuccess`.
     """
     error, *values = function(*arguments)
     if int(error) != 0:
@@ -52,7 +52,7 @@ class Memory:
         weakref.finalize(self, _release, self._held)
 
     def pinned(self, shape: tuple[int, ...], dtype: Dtype) -> npt.NDArray[Any]:
-        """A zeroed array in host memory that the device copies from and to directly."""
+        """Allocate a zeroed array in host memory that the device can copy directly."""
         cudart = self._cudart
         count = int(np.prod(shape))
         nbytes = max(1, count * np.dtype(dtype).itemsize)
@@ -64,13 +64,13 @@ class Memory:
         return array
 
     def device(self, nbytes: int) -> int:
-        """The address of device memory."""
+        """Allocate device memory and return its address."""
         address = int(call(self._cudart.cudaMalloc, max(1, nbytes)))
         self._held.append((self._cudart.cudaFree, address))
         return address
 
     def copied(self, array: npt.NDArray[Any]) -> int:
-        """The address of a copy of the array on the device."""
+        """Copy the array to the device and return the copy's address."""
         cudart, address = self._cudart, self.device(array.nbytes)
         source = np.ascontiguousarray(array)
         call(
@@ -84,7 +84,7 @@ class Memory:
 
 
 class Stream:
-    """Work in order on the device, and graphs of such work."""
+    """A queue of work on the device; work can be captured as a graph and launched again."""
 
     def __init__(self, cudart: Any) -> None:
         self._cudart = cudart
@@ -104,14 +104,14 @@ class Stream:
         self._copy(array.ctypes.data, address, array.nbytes, kind)
 
     def wait(self) -> None:
-        """Until everything given to the stream is done."""
+        """Block until the device has done all work on the stream."""
         call(self._cudart.cudaStreamSynchronize, self.handle)
 
     @contextmanager
     def capture(self) -> Iterator[list[Any]]:
-        """Record what is given to the stream instead of doing it; the list then holds the graph.
+        """Record the work instead of doing it; on exit the yielded list holds the graph.
 
-        Other threads may use the device meanwhile: a model that answers goes on answering.
+        Other threads may use the device meanwhile, so the current model keeps answering.
         """
         cudart = self._cudart
         captured: list[Any] = []
@@ -127,7 +127,7 @@ class Stream:
         captured.append(executable)
 
     def launch(self, executable: Any) -> None:
-        """Do what was captured."""
+        """Run a captured graph."""
         call(self._cudart.cudaGraphLaunch, executable, self.handle)
 
     def _copy(self, target: int, source: int, nbytes: int, kind: Any) -> None:
@@ -135,5 +135,5 @@ class Stream:
 
 
 def _release(held: list[tuple[Callable[..., Any], Any]]) -> None:
-    for free, what in held:
-        free(what)  # whose error has nobody to go to
+    for free, handle in held:
+        free(handle)  # an error here has nowhere to go

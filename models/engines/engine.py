@@ -1,4 +1,4 @@
-"""What every engine answers, whichever runtime stands behind it."""
+"""The engine protocol: what every engine returns, whatever runtime is behind it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from models.features.model_inputs import ModelInputs
 from schemas.column_rows import Columns
 
 MAX_CANDIDATES = 64
-"""K: the length of the lists, where there are so many items."""
+"""K: length of a candidate list, where the catalogue has that many items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far an engine's arithmetic may be from the golden outputs.
+    """How far an engine's results may be from the golden outputs.
 
     Attributes
     ----------
     logit
         Largest difference in any logit.
     moved
-        Share of the candidates, 0-1, that near-ties may order otherwise.
+        Largest share of candidates, 0-1, that may differ in their place because of near-ties.
     """
 
     logit: float
@@ -32,21 +32,21 @@ class Tolerance:
 
 
 FP32 = Tolerance(logit=1e-3, moved=0.02)
-"""fp32 on another CPU stays two orders below."""
+"""Two orders of magnitude above what fp32 differs by between CPUs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores(Columns):
-    """What the network says about B decision points.
+    """The network's outputs for B decision points.
 
     Attributes
     ----------
     candidates
         int64 (B, K): model rows, best first. Never row 0, the unknown item.
     scores
-        float32 (B, K): their logits.
+        float32 (B, K): logits of the candidates.
     queries
-        float32 (B, d): `queries[b] @ item_table[row] + item_bias[row]` is any item's logit.
+        float32 (B, d): an item's logit is `queries[b] @ item_table[row] + item_bias[row]`.
     churn_logit, risk_logit
         float32 (B,), before calibration.
     """
@@ -58,7 +58,7 @@ class Scores(Columns):
     risk_logit: npt.NDArray[np.float32]
 
     def logit(self, head: str) -> npt.NDArray[np.float32]:
-        """The network's logit (B,) of "churn" or "risk"."""
+        """Return the network's logit (B,) of the head "churn" or "risk"."""
         return self.churn_logit if head == "churn" else self.risk_logit
 
 
@@ -68,14 +68,20 @@ class Engine(Protocol):
     Attributes
     ----------
     backend
-        Its name in metrics and logs.
+        Name of the runtime in metrics and logs.
     tolerance
-        What its arithmetic explains.
+        Difference from the golden outputs that the runtime's arithmetic explains.
     """
 
     backend: str
     tolerance: Tolerance
 
     def score(self, inputs: ModelInputs) -> Scores:
-        """Answer every row of `inputs`; rows don't influence one another."""
+        """Score every row of `inputs`; rows don't influence one another.
+
+        Raises
+        ------
+        EngineError
+            The runtime fails.
+        """
         ...

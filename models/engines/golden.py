@@ -1,4 +1,4 @@
-"""Golden inputs and outputs: what any engine must repeat before it may answer."""
+"""Golden inputs and outputs, which an engine must reproduce before it may answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from schemas.errors import ArtefactError
 
 
 def to_bytes(inputs: ModelInputs, outputs: Scores, heads: Mapping[str, Stack]) -> bytes:
-    """Inputs, the engine's outputs and the shipped heads' logits as one .npz."""
+    """Pack the inputs, the engine's outputs and the shipped heads' logits into one .npz."""
     arrays = {f"in_{f.name}": getattr(inputs, f.name) for f in fields(inputs)}
     arrays |= {f"out_{f.name}": getattr(outputs, f.name) for f in fields(outputs)}
     for name, head in heads.items():
@@ -27,37 +27,39 @@ def to_bytes(inputs: ModelInputs, outputs: Scores, heads: Mapping[str, Stack]) -
 
 
 def from_bytes(stored: bytes) -> tuple[ModelInputs, Scores]:
-    """The inputs and outputs of `to_bytes`."""
+    """Unpack the inputs and outputs that `to_bytes` packed."""
     arrays = _arrays(stored)
     return _inputs(arrays), _outputs(arrays)
 
 
-def difference(one: Scores, other: Scores, moved_share: float = FP32.moved) -> float:
+def difference(first: Scores, second: Scores, moved_share: float = FP32.moved) -> float:
     """Largest difference in any logit; inf if more than `moved_share` of the candidates differ."""
-    if one.scores.shape != other.scores.shape:
+    if first.scores.shape != second.scores.shape:
         return float("inf")
     gaps = [
-        np.abs(getattr(one, name) - getattr(other, name)).max(initial=0.0)
+        np.abs(getattr(first, name) - getattr(second, name)).max(initial=0.0)
         for name in ("scores", "queries", "churn_logit", "risk_logit")
     ]
-    moved = np.count_nonzero(one.candidates != other.candidates)
-    if moved > moved_share * one.candidates.size:
+    moved = np.count_nonzero(first.candidates != second.candidates)
+    if moved > moved_share * first.candidates.size:
         return float("inf")
-    return float(np.max(gaps))  # NaN if one is
+    return float(np.max(gaps))  # NaN if any of them is NaN
 
 
 def check_golden(stored: bytes, engine: Engine, heads: Mapping[str, Stack], version: str) -> None:
-    """Run the golden inputs.
+    """Run the golden inputs and compare the results with the golden outputs.
 
     Raises
     ------
     ArtefactError
-        If the answers differ from the stored ones by more than the engine's tolerance.
+        The results differ by more than the engine's tolerance, or there are no golden inputs.
+    EngineError
+        The runtime fails.
     """
     arrays = _arrays(stored)
     inputs, wanted = _inputs(arrays), _outputs(arrays)
     if not len(inputs):
-        raise ArtefactError(f"model {version} has no golden inputs to be checked with")
+        raise ArtefactError(f"model {version} has no golden inputs to check it with")
     found = engine.score(inputs)
     gap = difference(wanted, found, engine.tolerance.moved)
     for name, head in heads.items():
@@ -65,8 +67,8 @@ def check_golden(stored: bytes, engine: Engine, heads: Mapping[str, Stack], vers
         gap = float(np.maximum(gap, np.abs(logits - arrays[f"head_{name}"]).max()))
     if not gap <= engine.tolerance.logit:
         raise ArtefactError(
-            f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine: "
-            "refused"
+            f"model {version} disagrees with its golden outputs by {gap:.2g} on this machine, "
+            f"at most {engine.tolerance.logit:g} is allowed: refused"
         )
 
 

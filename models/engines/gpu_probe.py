@@ -1,7 +1,7 @@
-"""Whether TensorRT can run here, found out in a process of its own.
+"""Find out in a separate process whether TensorRT can run on this machine.
 
-Without a driver parts of TensorRT end the process instead of raising, so it is asked elsewhere
-first. Run as a module it prints one JSON object: `python -m models.engines.gpu_probe`.
+Without a driver, parts of TensorRT end the process instead of raising, so a child process tries
+first. `python -m models.engines.gpu_probe` prints the result as one JSON object.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A device and the TensorRT beside it.
+    """A device and the installed TensorRT.
 
     Attributes
     ----------
     name, capability
-        "NVIDIA H200", "9.0".
+        Of the device, for example "NVIDIA H200" and "9.0".
     tensorrt
-        Its version.
+        Version of TensorRT.
     """
 
     name: str
@@ -37,25 +37,25 @@ class Gpu:
 
 
 def tensorrt_module() -> Any:
-    """TensorRT's Python module; `EngineError` where it or its libraries are missing."""
+    """Import TensorRT's Python module; `EngineError` where it or its libraries are missing."""
     for name in ("tensorrt", "tensorrt_bindings"):
         try:
             return __import__(name)
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise EngineError(f"TensorRT: {error}") from error
-        except ImportError as error:  # a library that the module needs
+        except ImportError as error:  # the module is there, a library it needs isn't
             raise EngineError(f"TensorRT: {error}") from error
-    raise EngineError("TensorRT isn't installed (pip install 'hark[gpu]', and its libraries)")
+    raise EngineError("TensorRT isn't installed; pip install 'hark[gpu]', and TensorRT's libraries")
 
 
 def probe(command: tuple[str, ...] = (sys.executable, "-m", "models.engines.gpu_probe")) -> Gpu:
-    """The device TensorRT would use.
+    """Return the device that TensorRT would use.
 
     Raises
     ------
     EngineError
-        There is none, or TensorRT doesn't start: why.
+        There is no device, or TensorRT doesn't start. The message says why.
     """
     try:
         done = subprocess.run(
@@ -75,7 +75,7 @@ def probe(command: tuple[str, ...] = (sys.executable, "-m", "models.engines.gpu_
 
 
 def look() -> Gpu:
-    """What `probe` asks for, in this very process."""
+    """Do in this process what `probe` does in a child process."""
     cudart = cuda_runtime()
     if not call(cudart.cudaGetDeviceCount):
         raise EngineError("CUDA: no device")
@@ -91,10 +91,10 @@ def look() -> Gpu:
 
 
 def main() -> None:
-    """Print what there is, or why there isn't."""
+    """Print the device, or why there is none, as JSON."""
     try:
         answer: dict[str, str] = asdict(look())
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+    except Exception as error:  # noqa: BLE001 - any failure is the result
         answer = {"error": str(error) or type(error).__name__}
     print(json.dumps(answer))  # noqa: T201 - read by `probe`
 

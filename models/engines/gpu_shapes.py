@@ -1,6 +1,6 @@
-"""The fixed shapes a GPU runs, and which of them answer a batch.
+"""The fixed shapes that a GPU runs, and how a batch is cut into them.
 
-A CUDA graph has one shape, so every batch is cut into pieces of known shapes and padded to them.
+A CUDA graph has one shape, so every batch is cut into pieces and each is padded to a known shape.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from schemas.errors import EngineError
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 SMALL = 64
-"""Up to here a shape takes as long as a launch: filling it badly costs nothing."""
+"""Up to this batch size a run takes no longer than its launch, so padding costs nothing."""
 ROWS_STEP = 4_096
-"""The item table is padded to a multiple of this, so that a catalogue may grow for a while."""
+"""The item table is padded to a multiple of this, so a growing catalogue keeps its plan."""
 
 
 class Shape(NamedTuple):
-    """So many histories of so many events."""
+    """A number of histories and their padded length in events."""
 
     batch: int
     length: int
@@ -32,7 +32,12 @@ SHAPES = tuple(Shape(batch, length) for length in BUCKETS for batch in BATCHES)
 
 
 def pieces(lengths: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Shape]]:
-    """Cut a batch: row indices (at most as many as the shape holds) and the shape to pad to.
+    """Cut a batch into row indices (at most as many as the shape holds) and the shape to pad to.
+
+    Raises
+    ------
+    EngineError
+        A history is longer than the longest shape.
 
     Examples
     --------
@@ -53,7 +58,7 @@ length=64))]
 
 
 def _batch(rows: int) -> int:
-    """The shape for the next piece of `rows` rows: never a large one that is half empty."""
+    """Batch size for the next of `rows` rows: never a large shape that is half empty."""
     place = min(int(np.searchsorted(BATCHES, rows)), len(BATCHES) - 1)
     if BATCHES[place] > SMALL and 2 * rows <= BATCHES[place]:
         place -= 1
@@ -63,7 +68,7 @@ def _batch(rows: int) -> int:
 def padded_catalogue(
     item_table: npt.NDArray[np.float32], item_bias: npt.NDArray[np.float32], unknown: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The table and bias with rows up to a multiple of `ROWS_STEP`, all as good as row 0."""
+    """Pad the table and bias to a multiple of `ROWS_STEP` rows; added rows have bias `unknown`."""
     more = -len(item_table) % ROWS_STEP
     return (
         np.pad(item_table, ((0, more), (0, 0))),

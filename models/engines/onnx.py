@@ -1,4 +1,4 @@
-"""The CPU engine: ONNX Runtime on one thread, short histories in short arrays."""
+"""The CPU engine: ONNX Runtime on one thread, with short histories in short arrays."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from models.engines.engine import FP32, MAX_CANDIDATES, Scores
 from models.features.model_inputs import ModelInputs
 from schemas.errors import EngineError
 
-# Unless it is told before it loads, it sends usage events to its maker over the network.
+# Unless this is set before the import, ONNX Runtime reports its usage over the network.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 TOKENS = 512
-"""Events at once: what a layer makes of them stays in the processor's own memory, which halves
-the time of long histories (docs/lab-notes.md)."""
+"""Events per run: a layer's results then stay in the processor's cache, which halves the time of
+long histories (docs/lab-notes.md)."""
 LENGTHS = np.array([8, 16, 32, 48, 64])
-"""Histories are padded to one of these, by their own length alone."""
+"""Lengths that histories are padded to; a history's own length alone decides."""
 OUTPUTS = ("candidates", "scores", "queries", "churn_logit", "risk_logit")
 _ENCODED = ["queries", "churn_logit", "risk_logit"]
 
 
 class OnnxEngine:
-    """Runs an exported network (`models/network/export.py`) on ONNX Runtime, one thread at a time.
+    """Runs an exported network (`models/network/export.py`) on ONNX Runtime. Not thread-safe.
 
-    Here the graph is given no candidates to choose from: they are selected beside it, for all
-    rows at once, where the table is read once and in the order that suits it.
+    The graph gets an empty table of candidates: `BestItems` selects them outside the graph for
+    all rows at once, which reads the item table once.
 
     Parameters
     ----------
@@ -39,6 +39,11 @@ class OnnxEngine:
     item_table, item_bias
         float32 (N + 1, d) and (N + 1,): inputs, not weights, so that a catalogue can grow without
         another graph. Row 0 is the unknown item and is never a candidate.
+
+    Raises
+    ------
+    EngineError
+        ONNX Runtime refuses the graph.
     """
 
     backend = "onnx"
@@ -73,12 +78,12 @@ class OnnxEngine:
         self._best = BestItems(item_table, item_bias, MAX_CANDIDATES)
 
     def score(self, inputs: ModelInputs) -> Scores:
-        """Answer every row, few at a time.
+        """Score every row, a few at a time.
 
         Raises
         ------
         EngineError
-            When ONNX Runtime fails; nothing is half answered.
+            ONNX Runtime fails; there are no partial results.
         """
         queries = np.zeros((len(inputs), self._d), np.float32)
         churn, risk = np.zeros((2, len(inputs)), np.float32)
@@ -114,7 +119,7 @@ def _line(error: Exception) -> str:
 
 
 def _chunks(lengths: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
-    """Row indices by padded length, about `TOKENS` events at a time, with that length."""
+    """Yield row indices of about `TOKENS` events and the length that they are padded to."""
     if len(lengths) and int(lengths.max()) > LENGTHS[-1]:
         raise EngineError(f"a history of {int(lengths.max())} events; at most {LENGTHS[-1]} fit")
     padded = LENGTHS[np.searchsorted(LENGTHS, lengths)]

@@ -1,8 +1,8 @@
 """The GPU engine: TensorRT, one CUDA graph per shape, the catalogue resident on the device.
 
-The graph is the artefact's fp16 one: encoder and heads in fp16, the choice among items in fp32
-(TF32 on the tensor cores). Everything is allocated, warmed and captured when the model is loaded;
-a batch is copied into pinned memory, launched, and read back.
+It runs the artefact's fp16 graph: encoder and heads in fp16, the choice among items in fp32 (TF32
+on the tensor cores). Loading a model allocates, warms and captures everything; a batch is then
+copied into pinned memory, launched, and read back.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from models.features.model_inputs import ModelInputs
 from schemas.errors import EngineError
 
 FP16 = Tolerance(logit=0.05, moved=0.1)
-"""Ten times what fp16 differs by where ONNX Runtime emulates it: .005, 4% of the candidates."""
+"""About ten times what fp16 differs by where ONNX Runtime emulates it: .005, 4% of candidates."""
 UNKNOWN_ITEM = -1e4
 _INT64 = ("item_rows", "kinds", "gaps", "hours", "lengths", "candidates")
 _OUTPUTS = ("candidates", "scores", "queries", "churn_logit", "risk_logit")
 
 
 class TensorRTEngine:
-    """Runs an exported fp16 network on the GPU, one thread at a time.
+    """Runs an exported fp16 network on the GPU. Not thread-safe.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class TensorRTEngine:
     item_table, item_bias
         float32 (N + 1, d) and (N + 1,).
     n_features
-        F of the inputs.
+        F, the number of features.
     gpu
-        As probed.
+        The device, as `probe` returned it.
     plans
         Directory of the plan cache.
 
@@ -91,12 +91,12 @@ class TensorRTEngine:
         }
 
     def score(self, inputs: ModelInputs) -> Scores:
-        """Answer every row, shape by shape.
+        """Score every row, shape by shape.
 
         Raises
         ------
         EngineError
-            When CUDA fails; nothing is half answered.
+            CUDA fails; there are no partial results.
         """
         found: dict[str, npt.NDArray[Any]] = {}
         for rows, shape in pieces(inputs.lengths):
@@ -108,12 +108,12 @@ class TensorRTEngine:
             smallest = self._runners[SHAPES[0]].outputs
             found = {name: smallest[name][:0] for name in _OUTPUTS}
         for name in ("candidates", "scores"):
-            found[name] = found[name][:, : self._items]  # with few items it names padding
+            found[name] = found[name][:, : self._items]  # a small catalogue's tail is padding
         return Scores(**found)
 
 
 class _Runner:
-    """One shape: its context, buffers and captured graph.
+    """Context, buffers and captured graph of one shape.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class _Runner:
             for name, size in shapes.items()
             if name not in catalogue
         }
-        self._inputs["lengths"][:] = 1  # rows that nobody asked about are histories, too
+        self._inputs["lengths"][:] = 1  # padding rows must be valid histories, too
         for name, size in shapes.items():
             if not context.set_input_shape(name, size):
                 raise EngineError(f"TensorRT refuses {name} of shape {size}")
@@ -148,7 +148,7 @@ class _Runner:
         for name, address in (addresses | catalogue).items():
             if not context.set_tensor_address(name, address):
                 raise EngineError(f"TensorRT refuses the address of {name}")
-        self._enqueue(addresses)  # what a context allocates on its first run can't be captured
+        self._enqueue(addresses)  # the first run allocates memory, which can't be captured
         stream.wait()
         with stream.capture() as captured:
             self._enqueue(addresses)
@@ -157,7 +157,12 @@ class _Runner:
     def run(
         self, inputs: ModelInputs, rows: npt.NDArray[np.int64], shape: Shape
     ) -> dict[str, npt.NDArray[Any]]:
-        """Answer `rows`, at most as many as the shape holds; valid until the next run."""
+        """Score `rows`, at most as many as the shape holds; results are valid until the next run.
+
+        Returns
+        -------
+        The arrays of `Scores` by name, with `len(rows)` rows each.
+        """
         n = len(rows)
         for name, buffer in self._inputs.items():
             column = getattr(inputs, name)[rows]
@@ -176,7 +181,7 @@ class _Runner:
 
 
 def _context(trt: Any, engine: Any, profile: int, stream: Stream) -> Any:
-    """A context for one profile that holds the memory of this profile and no more."""
+    """Create a context that holds the memory of one profile and no more."""
     strategy = trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
     context = engine.create_execution_context(strategy)
     if context is None or not context.set_optimization_profile_async(profile, stream.handle):
@@ -186,7 +191,7 @@ def _context(trt: Any, engine: Any, profile: int, stream: Stream) -> Any:
 
 
 def _check_types(trt: Any, engine: Any) -> None:
-    """The plan reads and writes the types that the buffers have."""
+    """Raise EngineError unless the plan's inputs and outputs have the buffers' types."""
     for number in range(engine.num_io_tensors):
         name = engine.get_tensor_name(number)
         wanted = trt.DataType.INT64 if name in _INT64 else trt.DataType.FLOAT

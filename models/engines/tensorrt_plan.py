@@ -1,4 +1,4 @@
-"""From the ONNX graph to a TensorRT plan: strongly typed, one fixed profile per shape."""
+"""Build a TensorRT plan from an ONNX graph: strongly typed, one fixed profile per shape."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _DIGEST_BYTES = 32
 
 
 class PlanCache:
-    """Plans and timings below a directory, which need not exist yet.
+    """Plans and timings in a directory, which is made when needed.
 
-    Plans are code: the directory must be writable only by who runs the worker.
+    Plans are code: only the worker's own user may write the directory.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def read(self, name: str) -> bytes | None:
-        """The stored bytes, or None if there are none or they aren't what was stored."""
+        """Return the stored bytes, or None if they are missing or damaged."""
         try:
             stored = (self._folder / name).read_bytes()
         except OSError:
@@ -35,7 +35,7 @@ class PlanCache:
         return data if hashlib.sha256(data).digest() == digest else None
 
     def write(self, name: str, data: bytes) -> None:
-        """Store; a reader sees the old file or the new one, whole."""
+        """Store a file atomically: a reader sees the old file or the new file, whole."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = self._folder / f".{name}.{os.getpid()}.partial"
         write_durably(partial, hashlib.sha256(data).digest() + data)
@@ -44,13 +44,13 @@ class PlanCache:
 
 
 def plan_name(graph: bytes, rows: int, gpu: Gpu) -> str:
-    """File name of the plan of a graph with an item table of `rows` rows on a GPU."""
+    """File name of the plan for a graph, an item table of `rows` rows and a GPU."""
     key = (hashlib.sha256(graph).hexdigest(), rows, SHAPES, *astuple(gpu))
     return f"{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}.plan"
 
 
 def timings_name(gpu: Gpu) -> str:
-    """File name of TensorRT's timings, which every build on this GPU adds to."""
+    """File name of TensorRT's timings on a GPU, which every build extends."""
     return f"{hashlib.sha256(repr(astuple(gpu)).encode()).hexdigest()[:24]}.timings"
 
 
@@ -73,30 +73,30 @@ def input_shapes(shape: Shape, rows: int, d: int, n_features: int) -> dict[str, 
 def cached_plan(
     trt: Any, graph: bytes, rows: int, d: int, n_features: int, *, gpu: Gpu, cache: PlanCache
 ) -> bytes:
-    """The plan of a graph for an item table (rows, d), from the cache or built into it.
+    """Return the plan of a graph for an item table (rows, d); build and cache it if needed.
 
     Raises
     ------
     EngineError
-        TensorRT can't parse or build the graph: what it says.
+        TensorRT can't parse or build the graph. The message is TensorRT's.
     """
     name = plan_name(graph, rows, gpu)
     plan = cache.read(name)
     if plan is None:
         timings = timings_name(gpu)
-        plan, learnt = build(trt, graph, rows, d, n_features, cache.read(timings) or b"")
+        plan, new_timings = build(trt, graph, rows, d, n_features, cache.read(timings) or b"")
         cache.write(name, plan)
-        cache.write(timings, learnt)
+        cache.write(timings, new_timings)
     return plan
 
 
 def build(
     trt: Any, graph: bytes, rows: int, d: int, n_features: int, timings: bytes
 ) -> tuple[bytes, bytes]:
-    """A plan and the timings after it; minutes without `timings`, seconds with them."""
+    """Build a plan and return it with the new timings; minutes without `timings`, else seconds."""
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
-    # Precision is what the graph says: fp16 where it casts to fp16.
+    # The graph decides the precision: fp16 where it casts to fp16.
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(typed)
     parser = trt.OnnxParser(network, logger)

@@ -1,5 +1,5 @@
-"""How good a version is, and whether it may answer.
+"""How good a model version is, and whether it may answer.
 
-In: ranks, probabilities and labels. Out: measures with intervals and the gate's verdict. Begin at
-`gate.py`.
+In: ranks, probabilities and labels. Out: measures with intervals, and the gate's verdict. Begin
+at `gate.py`.
 """

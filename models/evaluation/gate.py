@@ -1,10 +1,10 @@
 """The gate: whether a challenger may answer instead of the champion.
 
-Both answer the same questions of a part of the log that neither learnt from. The challenger must
-not be worse by more than a margin, whatever chance may have done: the bound of an interval counts
-and not the value. Against the simple baselines the value counts: they are what would answer
-instead, and a small log could never show more. A check that can't be measured neither passes nor
-fails, but nothing is promoted unless something was measured.
+Both answer the same questions, from a part of the log that neither has learnt from. The challenger
+must not be worse by more than a margin, chance included: the bound of an interval counts, not the
+value. Against the simple baselines the value counts: they would answer otherwise, and a small log
+could never show more. A check that can't be measured neither passes nor fails, but the gate
+promotes nothing unless it measured something.
 
 References
 ----------
@@ -26,11 +26,11 @@ from models.evaluation.metrics import gains, hits
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 MIN_QUESTIONS = 50
-"""Fewer answered questions say nothing about lists."""
+"""With fewer answered questions, lists aren't judged."""
 MIN_LABELS = 20
-"""Fewer points of either class say nothing about a head."""
+"""With fewer points of either class, a head isn't judged."""
 FLOOR = 0.005
-"""A margin is never smaller: a tenth of nearly nothing is nothing."""
+"""Smallest margin: a share of a champion's figure near 0 would allow no difference at all."""
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -39,16 +39,16 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much worse is still not worse.
+    """How much worse than the champion a challenger may be.
 
     Attributes
     ----------
     ranking, precision
-        Of NDCG@10 and HR@10, and of the average precision: a share of the champion's.
+        Loss of NDCG@10 and HR@10, and of average precision, as a share of the champion's value.
     ece
-        Of the expected calibration error, absolute.
+        Absolute increase of the expected calibration error.
     latency_ms
-        p99 of a batch of 256 decisions, CPU time.
+        Largest p99 of CPU time for a batch of 256 decisions.
     parity
         Largest difference between the exported graph and the network.
     """
@@ -62,13 +62,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """What several methods made of the same Q questions.
+    """The ranks that several methods gave the answers of the same Q questions.
 
     Attributes
     ----------
     ranks
-        Method -> int64 (Q,): place of what the user went to, `metrics.MISSING` if not listed.
-        Beside the challenger and, if there is one, the champion: the simple baselines.
+        Method -> int64 (Q,): place of the item that the user went to, `metrics.MISSING` if the
+        list lacks it. Methods are the challenger, the champion if there is one, and baselines.
     users
         int64 (Q,).
     """
@@ -79,7 +79,7 @@ class Lists:
 
 @dataclass(frozen=True, slots=True)
 class HeadAnswers:
-    """What both versions said at n points whose truth is known by now.
+    """Both versions' probabilities at n points with known labels.
 
     Attributes
     ----------
@@ -90,9 +90,9 @@ class HeadAnswers:
     users
         int64 (n,).
     probabilities
-        Version's role -> calibrated (n,); a role that doesn't ship the head is missing.
+        Role -> calibrated probabilities (n,); a role that doesn't ship the head is missing.
     shipped
-        Version's role -> which part answers: "network", "trees" or "stack".
+        Role -> the part that answers: "network", "trees" or "stack".
     """
 
     name: str
@@ -104,7 +104,15 @@ class HeadAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that the gate looks at."""
+    """All that the gate looks at.
+
+    Attributes
+    ----------
+    parity
+        Largest difference between the exported graph and the network.
+    latency_ms
+        p99 of CPU time for a batch of 256 decisions.
+    """
 
     lists: Lists
     heads: Sequence[HeadAnswers]
@@ -119,11 +127,15 @@ class Check:
     Attributes
     ----------
     passed
-        None where it couldn't be measured.
+        None where the check couldn't be measured.
+    value, low, high
+        The figure and its 95% interval.
     limit
-        The bound that counts must be on the right side of it; None for a figure that only informs.
+        Limit of the value or of a bound; None for a figure that isn't judged.
+    why
+        Reason for a failure, or for not measuring.
     quality
-        Whether it says how good the answers are.
+        Whether the check is about the quality of the answers.
     """
 
     name: str
@@ -154,7 +166,7 @@ class Decision:
 
 
 def decide(evidence: Evidence, limits: Limits) -> Decision:
-    """Look at everything, then promote if nothing failed and something was measured."""
+    """Run every check; promote if none failed and a check of quality passed."""
     checks = [
         *_lists(evidence.lists, limits),
         *(check for head in evidence.heads for check in _head(head, limits)),
@@ -166,7 +178,7 @@ def decide(evidence: Evidence, limits: Limits) -> Decision:
     if failed:
         why = "; ".join(failed)
     elif not measured:
-        why = "too few answered questions and labels in the window to judge it by"
+        why = "too few answered questions and labels in the window to judge the version"
     elif CHAMPION in evidence.lists.ranks or any(CHAMPION in h.shipped for h in evidence.heads):
         why = "no worse than the champion"
     else:
@@ -259,13 +271,13 @@ def _measured(name: str, figure: Figure, limit: float, passed: bool, why: str) -
 
 
 def _figure(name: str, figure: Figure) -> Check:
-    """A figure that is told and not judged."""
+    """A figure that is reported, not judged."""
     return Check(name, None, figure.value, figure.low, figure.high)
 
 
 def _precision(probabilities: Floats, labels: Bools) -> float:
     found = metrics.average_precision(probabilities, labels)
-    return 0.0 if found is None else found  # a resample without both classes: it cancels out
+    return 0.0 if found is None else found  # a resample with one class: both versions get 0
 
 
 def _ece(probabilities: Floats, head: HeadAnswers) -> Figure:

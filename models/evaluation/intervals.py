@@ -1,7 +1,7 @@
-"""Figures with intervals: a measure of many answers, and how sure it is.
+"""Figures with intervals: a measure over many answers and its uncertainty.
 
 Intervals are percentiles of a bootstrap over users, not over answers: a user's answers resemble
-each other, and an interval that ignores it is too narrow.
+each other, and an interval that ignores this is too narrow.
 
 References
 ----------
@@ -20,8 +20,9 @@ import numpy.typing as npt
 from models.evaluation import metrics
 
 ROUNDS = 1_000
-"""Resamples of a mean; a measure that sorts gets `SORTED_ROUNDS`."""
+"""Resamples for a mean."""
 SORTED_ROUNDS = 200
+"""Resamples for a measure that sorts the answers."""
 LEVEL = 0.95
 CUTOFFS = (5, 10, 20)
 
@@ -42,7 +43,7 @@ class Figure:
 
 
 def mean(values: npt.NDArray[Any], users: Ints, seed: int = 0) -> Figure:
-    """Mean of `values` (n,), resampled by `users` (n,)."""
+    """Mean of `values` (n,), resampled over `users` (n,)."""
     user, size = _dense(users)
     sums = np.bincount(user, values, size)
     counts = np.bincount(user, minlength=size).astype(np.float64)
@@ -56,7 +57,7 @@ def mean(values: npt.NDArray[Any], users: Ints, seed: int = 0) -> Figure:
 def difference(
     ours: npt.NDArray[Any], theirs: npt.NDArray[Any], users: Ints, seed: int = 0
 ) -> Figure:
-    """Mean of `ours - theirs`, answer by answer: above 0 throughout means better."""
+    """Mean of `ours - theirs` (n,): an interval above 0 means that ours are better."""
     return mean(np.asarray(ours, np.float64) - theirs, users, seed)
 
 
@@ -68,7 +69,7 @@ def ranking(ranks: Ints, users: Ints, seed: int = 0) -> dict[str, Figure]:
     ranks
         int64 (n,): place of each target from 1, `metrics.MISSING` where it isn't listed.
     users
-        int64 (n,): whose target it is.
+        int64 (n,): the user of each target.
     """
     return rankings({"": ranks}, users, seed)[""]
 
@@ -132,7 +133,13 @@ def at_budget(
     budget: float,
     seed: int = 0,
 ) -> dict[str, Figure]:
-    """`precision_at_budget` and `recall_at_budget` where a share of all answers may be alerts."""
+    """`precision_at_budget` and `recall_at_budget`.
+
+    Parameters
+    ----------
+    budget
+        Share of all answers, 0-1, that may be alerts: those with the highest scores.
+    """
     alerts = max(1, round(budget * len(scores)))
 
     def caught(rows: Ints) -> float:
@@ -149,7 +156,13 @@ def at_budget(
 
 
 def resampled(measure: Callable[[Ints], float], users: Ints, seed: int = 0) -> Figure:
-    """Any `measure` of the rows it is given, on all rows and on resamples of the users."""
+    """Compute `measure` on all rows, and its interval on resamples of the users.
+
+    Parameters
+    ----------
+    measure
+        Takes row numbers int64 (m,).
+    """
     drawn = [measure(rows) for rows in _answers(users, seed)]
     return _figure(measure(np.arange(len(users))), drawn)
 
@@ -167,7 +180,7 @@ def _dense(users: Ints) -> tuple[Ints, int]:
 
 
 def _resamples(size: int, rounds: int, seed: int) -> Iterator[Floats]:
-    """How often each of `size` users is drawn, round by round -> float64 (size,) each."""
+    """Yield how often each of `size` users is drawn in a round: float64 (size,)."""
     rng = np.random.default_rng(seed)
     for _ in range(rounds if size else 0):
         drawn = rng.integers(0, size, size)
@@ -175,7 +188,7 @@ def _resamples(size: int, rounds: int, seed: int) -> Iterator[Floats]:
 
 
 def _answers(users: Ints, seed: int) -> Iterator[Ints]:
-    """Rows of all answers of the users drawn, round by round."""
+    """Yield the rows of the drawn users' answers, one array a round."""
     user, size = _dense(users)
     for weights in _resamples(size, SORTED_ROUNDS, seed):
         yield np.repeat(np.arange(len(user)), weights[user].astype(np.int64))

@@ -13,7 +13,7 @@ Values = npt.NDArray[Any]
 
 ECE_BINS = 15
 MISSING = np.iinfo(np.int64).max
-"""Rank of a target that isn't in the list."""
+"""Rank of a target that the list lacks."""
 
 
 def hits(ranks: npt.NDArray[np.int64], k: int) -> Floats:
@@ -33,12 +33,12 @@ def reciprocals(ranks: npt.NDArray[np.int64], k: int) -> Floats:
 
 
 def hit_rate(ranks: npt.NDArray[np.int64], k: int = 10) -> float:
-    """Share of targets among the first `k`; ranks count from 1, `MISSING` is never a hit."""
+    """Share of targets among the first `k`; ranks (n,) count from 1, `MISSING` is never a hit."""
     return float(hits(ranks, k).mean()) if len(ranks) else 0.0
 
 
 def ndcg(ranks: npt.NDArray[np.int64], k: int = 10) -> float:
-    """Mean of `gains`: NDCG where each question has one relevant item."""
+    """Mean of `gains`: NDCG@k where each question has one relevant item."""
     return float(gains(ranks, k).mean()) if len(ranks) else 0.0
 
 
@@ -49,7 +49,7 @@ def mrr(ranks: npt.NDArray[np.int64]) -> float:
 
 
 def popular_first(counts: Values) -> npt.NDArray[np.int64]:
-    """Place (N,) of each item by its count, from 1; of equal counts the lower id first.
+    """Place (N,) of each item by its count, from 1; among equal counts the lower id comes first.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def auc(scores: Values, labels: Bools) -> float | None:
 
 
 def average_precision(scores: Values, labels: Bools) -> float | None:
-    """Area under precision over recall in steps, tied scores as one step; None without both."""
+    """Area under the precision-recall steps, ties as one step; None without both classes."""
     if not labels.any() or labels.all():
         return None
     order = np.argsort(-scores, kind="stable")
@@ -86,7 +86,7 @@ def average_precision(scores: Values, labels: Bools) -> float | None:
 
 
 def brier(probabilities: Values, labels: Bools) -> float:
-    """Mean squared error of the probabilities."""
+    """Mean squared error of the probabilities (n,)."""
     return float(((probabilities - labels) ** 2).mean())
 
 

@@ -1,7 +1,7 @@
-"""Reductions of windows: everything that has to look at the events themselves.
+"""Reductions of windows: everything that looks at the events themselves.
 
-All of it reduces along L, always over the full width and in one order, so that a row's numbers do
-not depend on the rows it shares a batch with. Counts and times are integers, hence exact.
+All of it reduces along L, over the full width and in one order, so a row's numbers don't depend
+on its batch. Counts and times are integers, hence exact.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from schemas.events.kinds import N_KINDS, Kind
 
 SESSION_GAP_S = 1_800
 DAY_S = 86_400
-SPANS_S = (300, *WINDOWS_S.values())  # ages up to each of these share a bucket
-REST = len(GROUPS)  # the group of kinds that no group counts
+SPANS_S = (300, *WINDOWS_S.values())  # upper bounds of the age buckets
+REST = len(GROUPS)  # the group of all kinds that are in no group
 
 Columns = dict[str, npt.NDArray[Any]]
 Bools = npt.NDArray[np.bool_]
@@ -38,9 +38,9 @@ for _number, _kinds in enumerate(GROUPS.values()):
 
 
 def last_occurrences(values: npt.NDArray[np.integer[Any]]) -> Bools:
-    """Where a value of a row (D, L) does not come again further right -> bool (D, L).
+    """Mark the values of a row (D, L) that don't occur again further right -> bool (D, L).
 
-    The distinct values of any suffix of a row are the last occurrences in it.
+    The distinct values of any suffix of a row are the marked values in it.
     """
     width = values.shape[1]
     key = values.astype(np.int64) * width + np.arange(width)
@@ -55,7 +55,7 @@ def last_occurrences(values: npt.NDArray[np.integer[Any]]) -> Bools:
 
 
 def aggregate(windows: Windows) -> Columns:
-    """Base columns (D,) by name: features that need no more, and what the derived ones use."""
+    """Base columns (D,) by name: finished features, and the inputs of derived features."""
     place = np.arange(windows.length)
     inside = place < windows.lengths[:, None]  # (D, L)
     rows = np.arange(len(windows))
@@ -85,7 +85,7 @@ def aggregate(windows: Windows) -> Columns:
 
 
 def _bucket(age: Ints) -> npt.NDArray[np.int64]:
-    """Which of `SPANS_S` is the first to reach an age; `len(SPANS_S)` = none."""
+    """Index of the first of `SPANS_S` that is at least the age; `len(SPANS_S)` = none."""
     bucket = np.zeros(age.shape, np.int64)
     for span in SPANS_S:
         bucket += age > span
@@ -106,7 +106,7 @@ def _counts(windows: Windows, bucket: Ints) -> Columns:
 
 
 def _since(windows: Windows, sums: Columns, live: Columns) -> Columns:
-    """Seconds from the last of everything to now, never negative; a default where it never was."""
+    """Seconds since each of several times, never negative; the default where a time is 0."""
     times = {
         **_last_times(windows),
         "since_purchase_ever_s": sums["last_purchase_s"],
@@ -124,14 +124,14 @@ def _since(windows: Windows, sums: Columns, live: Columns) -> Columns:
 
 
 def _decayed(windows: Windows, sums: Columns) -> Columns:
-    """The decayed running sums, which stand at the user's newest event, decayed to now."""
+    """Decay the running sums from the user's newest event, where they stand, to now."""
     passed = np.maximum(windows.now_s - sums["last_s"], 0.0)
     decay = exp(-passed * _RATES[:, None])  # (n, D)
     return {name: sums[name] * decay[i] for i, name in enumerate(DECAYS_D)}
 
 
 def _day_gaps(sums: Columns, recency_s: Ints) -> Columns:
-    """Middle and ranks of the latest gaps between active days; whole days, so all is exact."""
+    """Median and counts of the latest gaps between active days, in whole days, hence exact."""
     gaps = np.stack([sums[name] for name in _GAPS], axis=1)  # (D, `DAY_GAPS`), 0 = none
     count = (gaps > 0).sum(axis=1)
     rows, none = np.arange(len(gaps)), DAY_GAPS - count
@@ -147,7 +147,7 @@ def _day_gaps(sums: Columns, recency_s: Ints) -> Columns:
 
 
 def _last_times(windows: Windows) -> Columns:
-    """Time of the last event of each kind, 0 = none; rows are in order, so the last one stays."""
+    """Time of the last event of each kind, 0 = none; events are in order, so the last one wins."""
     cell = np.arange(len(windows))[:, None] * N_KINDS + windows.kinds
     times = np.zeros(len(windows) * N_KINDS, np.int64)
     times[cell.reshape(-1)] = windows.times_s.reshape(-1)
@@ -189,7 +189,7 @@ def _session(windows: Windows, start: Ints, last: Ints, money: npt.NDArray[np.fl
 
 
 def _amounts(windows: Windows, money: npt.NDArray[np.float64], bucket: Ints, last: Ints) -> Columns:
-    """Purchases and payments of the window; `_earlier` ones leave the last event out."""
+    """Purchases and payments of the window; `earlier_*` leave the last event out."""
     rows = np.arange(len(windows))
     spent = money > 0
     earlier = money.copy()

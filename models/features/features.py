@@ -1,11 +1,11 @@
 """Features: windows -> a Polars frame in the feature set's fixed order.
 
-A pure function of (window, now), for serving, training, replay and explanation alike. What has to
-look at the events is reduced in `aggregates`; everything derived from those numbers is a line
-here, on whole columns. A row's values are the same, bit for bit, whatever rows it is computed with.
+Features are a pure function of (window, now), for serving, training, replay and explanation alike.
+`aggregates` reduces the events; everything derived from its numbers is a line here, on whole
+columns. A row's values are bit for bit the same in any batch.
 
-The columns are numpy's until the frame is made of them: as 115 Polars expressions the same lines
-gave the same numbers, and cost a batch of one or two decisions two thirds of its time (ADR 0010).
+The columns are numpy arrays until the end: as 115 Polars expressions the same lines took two
+thirds of the time of a batch of one or two decisions (ADR 0010).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["FEATURES", "FEATURE_SET_HASH", "NAMES", "Feature", "compute"]
 
 DAY_S = 86_400.0
 PER_DAY = 1.0 / DAY_S
-PRIOR_DAYS = 30.0  # gamma prior of the rate of active days: one in 30 days, weight of half a day
+PRIOR_DAYS = 30.0  # gamma prior of the rate of active days: one in 30 days
 PRIOR_COUNT = 1.0
 
 Floats = npt.NDArray[np.float64]
@@ -45,29 +45,29 @@ _TYPES = [(feature.name, _NUMPY[feature.dtype]) for feature in FEATURES]
 
 
 def compute(windows: Windows) -> pl.DataFrame:
-    """The features of D decision points -> frame (D, F), columns and types as in `FEATURES`."""
+    """Features of D decision points -> frame (D, F), columns and types as in `FEATURES`."""
     columns = aggregate(windows)
     columns |= _derived(columns)
     return pl.DataFrame([pl.Series(name, columns[name].astype(kind)) for name, kind in _TYPES])
 
 
 def _over(part: Column, whole: Column, default: float) -> Floats:
-    """Part / whole, `default` where whole isn't above 0."""
+    """Part / whole (D,), `default` where whole isn't above 0."""
     out = np.full(part.shape, default)
     np.divide(part, whole, out=out, where=whole > 0)
     return out
 
 
 def _rate(count: Column, span_s: float, whole: Column, whole_s: Column) -> Floats:
-    """Events per second in a span, over those of a longer one that holds it."""
+    """Events per second in a span, over events per second in a longer span that contains it."""
     longer = np.maximum(whole_s, span_s)
     return _over(count * longer, whole * span_s, 0.0)
 
 
 def _quiet(tenure_s: Column, days: Column, horizon_days: float) -> Floats:
-    """Chance of no such day in the horizon under a gamma-Poisson rate of active or order days.
+    """Chance of no active (or order) day in the horizon, with a gamma-Poisson rate of such days.
 
-    With a gamma(r, a) prior of the rate, k active days after the first in T days give
+    With a gamma(r, a) prior of the rate, k such days after the first in T days give
     P(none in h) = ((a + T) / (a + T + h)) ** (r + k).
     """
     exposure = tenure_s * PER_DAY + PRIOR_DAYS
@@ -77,7 +77,7 @@ def _quiet(tenure_s: Column, days: Column, horizon_days: float) -> Floats:
 
 
 def _derived(of: Columns) -> Columns:
-    """Features that are not columns of `aggregate` already."""
+    """Features (D,) that are not columns of `aggregate` already."""
     quiet_s = np.maximum(of["recency_s"], of["gap_last_s"])
     own_span_s = of["now_s"] - of["first_in_window_s"]
     days = np.maximum(of["active_days"] - 1, 0)

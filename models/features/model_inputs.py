@@ -1,6 +1,6 @@
-"""Model inputs: windows and their features as arrays of fixed types, no statistics fitted.
+"""Model inputs: windows and their features as arrays of fixed types, with no fitted statistics.
 
-Right padding throughout; `lengths` is the only size a model needs, there is no mask.
+Arrays are padded on the right; `lengths` takes the place of a mask.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ N_HOURS = 169
 """Hours of the week: 0 = padding, 1 = Monday 00:00 UTC."""
 
 BUCKETS = (8, 16, 32, 64)
-"""Lengths that inputs are cut to: most histories are short."""
+"""Lengths that inputs are padded to: most histories are short."""
 
 HOUR_S, WEEK_HOURS = 3_600, 168
 EPOCH_HOUR = 72  # the epoch was a Thursday
@@ -40,7 +40,7 @@ _TOP = np.array([_RATIO_TOP if f.unit == "ratio" else np.inf for f in FEATURES])
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs(Columns):
-    """What an engine is given for B decision points.
+    """An engine's input for B decision points.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class ModelInputs(Columns):
     kinds
         int64 (B, L): `schemas.events.kinds.Kind`, 0 = padding.
     gaps
-        int64 (B, L): log2 bucket of the seconds to the next event, for the last one to now.
+        int64 (B, L): log2 bucket of the seconds to the next event; for the last event, to now.
     hours
         int64 (B, L): hour of the week, 1..168, 0 = padding.
     amounts
-        float32 (B, L): log(1 + amount), the sign kept.
+        float32 (B, L): sign(amount) * log(1 + |amount|).
     features
         float32 (B, F): finite and scaled, columns as in `FEATURES`.
     lengths
@@ -73,7 +73,7 @@ class ModelInputs(Columns):
 
 
 def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) -> ModelInputs:
-    """The model's inputs.
+    """Build the inputs of D decision points.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) ->
         D decision points and their features (`features.compute`).
     rows
         int64 (n_items,): model row of each of the worker's items, 0 = unknown to the model.
-        Items given an index after `rows` was made are unknown too.
+        Items numbered after `rows` was made are unknown too.
     """
     inside = np.arange(windows.length) < windows.lengths[:, None]  # (D, L)
     known = (windows.items >= 0) & (windows.items < len(rows))
@@ -99,7 +99,7 @@ def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) ->
 
 
 def scale(frame: pl.DataFrame) -> npt.NDArray[np.float32]:
-    """Features (D, F) at the network's scale: log(1 + |x|) where the unit has a long tail."""
+    """Scale features (D, F) for the network: log(1 + |x|) where the unit has a long tail."""
     raw = np.ascontiguousarray(frame.to_numpy(), dtype=np.float64)
     bounded = np.minimum(np.nan_to_num(raw, nan=0.0), _TOP)
     logged = np.sign(bounded) * log1p(np.abs(bounded))
@@ -108,7 +108,7 @@ def scale(frame: pl.DataFrame) -> npt.NDArray[np.float32]:
 
 
 def unscale(scaled: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Raw feature values (..., F) of scaled ones; ratios above the bound stay at it."""
+    """Raw feature values (..., F) of scaled values; a ratio above the bound comes back as it."""
     plain = scaled.astype(np.float64) / _SCALE
     raw: npt.NDArray[np.float64] = np.where(
         _LOGGED, np.sign(plain) * np.expm1(np.abs(plain)), plain
@@ -139,7 +139,7 @@ def bucket(lengths: npt.NDArray[np.int64], top: int = BUCKETS[-1]) -> npt.NDArra
 
 
 def _to_next(windows: Windows) -> npt.NDArray[np.int64]:
-    """Seconds from each event to the next, from the last one to now -> int64 (D, L)."""
+    """Seconds from each event to the next, and from the last to now -> int64 (D, L)."""
     following = np.empty_like(windows.times_s)
     following[:, :-1] = windows.times_s[:, 1:]
     following[:, -1] = 0

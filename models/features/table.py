@@ -1,8 +1,8 @@
 """The feature set: one table of every feature with its type, unit, default and meaning.
 
-The order of the table is the order of the frame's columns and of the model's input. A change of
-any name, type, default or of the code behind them (`CODE_VERSION`) is another feature set, and a
-model trained on the old one is refused.
+The table's order is the order of the frame's columns and of the model's input. A change of a name,
+a type, a unit, a default or the code behind a feature (`CODE_VERSION`) makes another feature set; a
+model that was trained on the old set is refused.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Feature(NamedTuple):
     dtype
         Polars type of the column.
     unit
-        What a value counts; decides how it is scaled for the network.
+        Unit of a value; it decides how the value is scaled for the network.
     default
-        Value where there is nothing to compute it from.
+        Value where there is nothing to compute the feature from.
     meaning
-        One line; "window" is the user's last L events, "now" the decision's moment.
+        One line; "window" means the user's last L events, "now" the moment of the decision.
     """
 
     name: str
@@ -147,13 +147,13 @@ FEATURES: tuple[Feature, ...] = (
     Feature("gap_days_std", F64, "day", 0, "standard deviation of the gaps between active days"),
     Feature("gap_days_max", F64, "day", 0, "longest gap between active days"),
     Feature("gap_days_last", F64, "day", 0, "latest gap between active days"),
-    Feature("gap_days_second", F64, "day", 0, "the gap before it"),
-    Feature("gap_days_third", F64, "day", 0, "the one before that"),
+    Feature("gap_days_second", F64, "day", 0, "second latest gap between active days"),
+    Feature("gap_days_third", F64, "day", 0, "third latest gap between active days"),
     Feature("gap_days_median", F64, "day", 0, "median of the latest 8 gaps between active days"),
-    Feature("gap_days_longer", F64, "ratio", 0, "share of them at least as long as the recency"),
-    Feature("recency_over_gap_days_median", F64, "ratio", 0, "recency over their median"),
-    Feature("recency_over_gap_days", F64, "ratio", 0, "recency over the mean gap of active days"),
-    Feature("recency_over_gap_days_max", F64, "ratio", 0, "recency over the longest of them"),
+    Feature("gap_days_longer", F64, "ratio", 0, "share of those 8 at least as long as the recency"),
+    Feature("recency_over_gap_days_median", F64, "ratio", 0, "recency over gap_days_median"),
+    Feature("recency_over_gap_days", F64, "ratio", 0, "recency over gap_days_mean"),
+    Feature("recency_over_gap_days_max", F64, "ratio", 0, "recency over gap_days_max"),
     *(Feature(f"visits_{d}d", F64, "count", 0, f"sessions, decayed over {d} d") for d in (15, 45)),
     Feature("visits_120d", F64, "count", 0, "sessions, decayed over 120 d"),
     Feature("visits_trend", F64, "ratio", 1, "share of recent sessions: 15 d over 120 d, scaled"),
@@ -164,32 +164,32 @@ FEATURES: tuple[Feature, ...] = (
     Feature("quiet_90d", F64, "probability", 1, "gamma-Poisson chance of no active day in 90 d"),
     Feature("order_days", F64, "count", 0, "days with a purchase, ever"),
     Feature("no_order_90d", F64, "probability", 1, "gamma-Poisson chance of no purchase in 90 d"),
-    # the risk entity the trigger names (terminal, device, ...), live over all its users
-    Feature("entity_new", U8, "flag", 0, "the user's window has not seen this entity before"),
+    # the risk entity that the trigger names (terminal, device, ...), live over all its users
+    Feature("entity_new", U8, "flag", 0, "1 if the entity is new in the user's window"),
     Feature("entities_window", U16, "count", 0, "distinct entities in the window"),
     Feature("entity_count_1h", F64, "count", 0, "events at the entity, decayed over 1 h"),
     Feature("entity_count_24h", F64, "count", 0, "events at the entity, decayed over 24 h"),
     Feature("entity_count_7d", F64, "count", 0, "events at the entity, decayed over 7 d"),
     Feature("entity_surge", F64, "ratio", 0, "the entity's rate of the last hour over its week's"),
     Feature("entity_amount_mean", F64, "money", 0, "mean amount at the entity over 24 h"),
-    Feature("entity_labels_30d", F64, "count", 0, "confirmed frauds, decayed over 30 d"),
+    Feature("entity_labels_30d", F64, "count", 0, "confirmed frauds there, decayed over 30 d"),
     Feature("entity_label_share", F64, "ratio", 0, "confirmed frauds over events, both decayed"),
-    Feature("entity_unexplained", F64, "count", 0, "of them, with an amount usual for its user"),
-    Feature("entity_run", F64, "count", 0, "length of the latest run of confirmed frauds"),
+    Feature("entity_unexplained", F64, "count", 0, "frauds there of an amount usual for the user"),
+    Feature("entity_run", F64, "count", 0, "length of the latest run of confirmed frauds there"),
     Feature("entity_run_age_s", F64, "s", NEVER_S, "since that run began"),
-    Feature("since_entity_fraud_s", F64, "s", NEVER_S, "since its last fraud"),
-    Feature("entity_legit_since", F64, "count", 0, "payments since, old enough to be known good"),
+    Feature("since_entity_fraud_s", F64, "s", NEVER_S, "since the last fraud there"),
+    Feature("entity_legit_since", F64, "count", 0, "later payments old enough to be known good"),
     Feature("entity_age_s", F64, "s", 0, "since the entity was first seen"),
     Feature("others_count_1h", F64, "count", 0, "busiest other entity, decayed over 1 h"),
     Feature("others_labels_30d", F64, "count", 0, "most confirmed frauds of another entity"),
     Feature("user_labels", F64, "count", 0, "the user's own confirmed frauds"),
-    Feature("since_user_label_s", F64, "s", NEVER_S, "since the last of them"),
+    Feature("since_user_label_s", F64, "s", NEVER_S, "since the user's last confirmed fraud"),
     # the moment
     Feature("hour", U8, "hour", 0, "hour of the day of now, UTC"),
     Feature("weekday", U8, "day", 0, "day of the week of now, Monday = 0, UTC"),
     Feature("window_events", U16, "count", 0, "events in the window"),
 )
-"""The table. Times are seconds, money is the product's own unit."""
+"""The table. Times are in seconds, money in the product's own unit."""
 
 NAMES = tuple(feature.name for feature in FEATURES)
 FEATURE_SET_HASH = hashlib.sha256(
@@ -198,4 +198,4 @@ FEATURE_SET_HASH = hashlib.sha256(
         + [f"{f.name} {f.dtype.__name__} {f.unit} {f.default}" for f in FEATURES]
     ).encode()
 ).hexdigest()
-"""Names, types, units, defaults and code version of the set: a model knows what it was fed."""
+"""Hash of names, types, units, defaults and code version; a model stores that of its training."""

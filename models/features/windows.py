@@ -1,8 +1,9 @@
 """Windows: what is known about a user at each decision point, as columns.
 
-A window is a user's last L events up to and including the one that asks for a decision, the
-user's running sums as they stood right after it, and the live counters of the risk entities it
-names. Serving, training and replay all hand this one shape to `features` and `sequences`.
+A window is a user's last L events up to and including the trigger, the event that needs a
+decision; the user's running sums right after the trigger; and the live counters of the risk
+entities that the trigger names. Serving, training and replay all hand windows to `features` and
+`model_inputs`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from schemas.column_rows import Columns
 
 DAY_GAPS = 8
-"""Latest gaps between active days that a user's row keeps."""
+"""Number of latest gaps between active days that a user's row keeps."""
 
 A_NAMES = (
     "first_s",
@@ -41,8 +42,8 @@ A_NAMES = (
     "spend_45d",
     "spend_120d",
 )
-"""Columns of `Windows.accumulators`. Decayed sums stand at `last_s`, the user's newest event; day
-gaps are whole days, the latest first, 0 = none."""
+"""Columns of `Windows.accumulators`. Decayed sums are as of `last_s`, the time of the user's newest
+event; day gaps are whole days, the latest first, 0 = none."""
 
 C_NAMES = (
     "entity_count_1h",
@@ -84,7 +85,7 @@ class Windows(Columns):
     categories
         int32 (D, L): category of the item in the catalogue, -1 = unknown or none.
     lengths
-        int32 (D,): events in the window, 1..L. The last one is the trigger.
+        int32 (D,): events in the window, 1..L. The last event is the trigger.
     now_s
         int64 (D,): the moment the decision is for, at or after the last event's time.
     accumulators
@@ -109,7 +110,7 @@ class Windows(Columns):
 
     @property
     def length(self) -> int:
-        """L, the most events a window can hold."""
+        """L, the most events that a window holds."""
         return int(self.items.shape[1])
 
     def with_context(self, context: npt.NDArray[np.float64]) -> Windows:

@@ -1,4 +1,4 @@
-"""From the network's and the trees' logits to calibrated probabilities.
+"""From the logits of the network and the trees to calibrated probabilities.
 
 In: logits and features (D, F). Out: probabilities (D,). Begin at `stack.py`.
 """

@@ -1,4 +1,4 @@
-"""From a logit to a probability, learnt on a validation part later than the training part."""
+"""From a logit to a probability, fitted on validation data that is later than the training data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from schemas.errors import ArtefactError
 Floats = npt.NDArray[np.float64]
 
 MIN_POSITIVES_ISOTONIC = 200
-"""With fewer positives (or negatives) an isotonic curve is mostly noise; Platt's line is not."""
+"""With fewer positives (or negatives) an isotonic curve is mostly noise; Platt's line isn't."""
 TIE_BREAK = 0.001
-"""Share of the raw score in an isotonic probability: its flat steps would tie, and cost AP."""
+"""Share of the raw score in an isotonic probability: flat steps would tie and cost precision."""
 
 
 def sigmoid(logits: npt.NDArray[Any]) -> Floats:
-    """Logistic function without overflow; any shape."""
+    """Logistic function of any shape, without overflow -> float64 of the same shape."""
     clipped = np.clip(logits.astype(np.float64), -60.0, 60.0)
     answer: Floats = 1.0 / (1.0 + exp(-clipped))
     return answer
@@ -28,7 +28,7 @@ def sigmoid(logits: npt.NDArray[Any]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """One head's curve; stored as JSON.
+    """The calibration curve of a head; stored as JSON.
 
     `platt`: probability = sigmoid(slope * logit + intercept). `isotonic`: linear between the
     knots (x = logits, ascending; y = probabilities, never falling), mixed with `TIE_BREAK` of
@@ -42,7 +42,7 @@ class Calibration:
     y: list[float] = field(default_factory=list)
 
     def probability(self, logits: npt.NDArray[Any]) -> Floats:
-        """Calibrated probabilities in [0, 1], same shape, rising with the logit."""
+        """Calibrated probabilities in [0, 1], float64 of the same shape, rising with the logit."""
         if self.method == "platt":
             return sigmoid(self.slope * logits + self.intercept)
         curve = np.interp(logits, np.asarray(self.x), np.asarray(self.y))
@@ -50,10 +50,12 @@ class Calibration:
         return mixed
 
     def to_json(self) -> dict[str, Any]:
+        """The curve as plain values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Read a stored curve; `ArtefactError` unless it gives rising probabilities."""
         try:
             curve = cls(**stored)
         except TypeError as error:
@@ -64,7 +66,7 @@ class Calibration:
         return curve
 
     def check(self) -> None:
-        """Refuse a curve that could give anything but a probability that rises with the logit."""
+        """Raise ArtefactError unless the curve gives probabilities that rise with the logit."""
         try:
             knots = np.array([self.x, self.y], np.float64)
             line = np.array([self.slope, self.intercept], np.float64)
@@ -78,12 +80,12 @@ class Calibration:
 
 
 def fit(logits: npt.NDArray[Any], labels: npt.NDArray[np.bool_]) -> Calibration:
-    """The curve that fits the amount of evidence; the identity when a class is missing.
+    """Fit isotonic regression, or Platt's line with few labels; the sigmoid if a class is missing.
 
     Parameters
     ----------
     logits
-        float (n,): of a part the network was not trained on.
+        float (n,): on data that the network was not trained on.
     labels
         bool (n,).
     """
@@ -109,7 +111,7 @@ def fit_platt(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
     targets = np.where(labels, high, low)
     design = np.stack([logits, np.ones_like(logits)], axis=1)  # (n, 2)
     weights = logistic(design, targets)
-    # A falling line would say "the surer, the less likely": then the logit knows nothing.
+    # A falling line would mean that a higher logit is less likely: the logit is noise.
     if weights[0] <= 0.0:
         rate = float(targets.mean())
         return Calibration(slope=1e-3, intercept=float(np.log(rate / (1 - rate))))
@@ -117,7 +119,7 @@ def fit_platt(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
 
 
 def logistic(design: Floats, targets: npt.NDArray[Any]) -> Floats:
-    """Weights (k,) of a logistic regression by Newton's method.
+    """Fit the weights float64 (k,) of a logistic regression by Newton's method.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ def logistic(design: Floats, targets: npt.NDArray[Any]) -> Floats:
         gradient = design.T @ (guess - targets)
         hessian = (design * (guess * (1 - guess))[:, None]).T @ design + ridge
         step = np.linalg.solve(hessian, gradient)
-        # A whole step may overshoot, with a rare class or a part that knows nothing.
+        # A whole step may overshoot with a rare class or an uninformative column.
         while (after := _log_loss(design @ (weights - step), targets)) > loss + 1e-12:
             step = step / 2
             if np.abs(step).max() < 1e-9:
@@ -152,7 +154,7 @@ def _log_loss(logits: Floats, targets: npt.NDArray[Any]) -> float:
 
 
 def fit_isotonic(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
-    """Pool-adjacent-violators; the curve goes through each step's mean logit."""
+    """Pool-adjacent-violators; the curve's knots are at each step's mean logit."""
     from scipy.optimize import isotonic_regression
 
     order = np.argsort(logits, kind="stable")
@@ -160,6 +162,6 @@ def fit_isotonic(logits: Floats, labels: npt.NDArray[np.bool_]) -> Calibration:
     starts = np.asarray(steps.blocks[:-1])
     sizes = np.diff(steps.blocks)
     centres = np.add.reduceat(logits[order], starts) / sizes
-    # A first or last step of few points would promise 0 or 1: Laplace's rule keeps it modest.
+    # Laplace's rule: a first or last step of few points would otherwise be exactly 0 or 1.
     values = (steps.x[starts] * sizes + 0.5) / (sizes + 1.0)
     return Calibration("isotonic", x=centres.tolist(), y=np.maximum.accumulate(values).tolist())

@@ -1,7 +1,7 @@
-"""A head of a model version: the network's logit and the trees', weighed and calibrated.
+"""A head of a model version: the logits of the network and the trees, weighted and calibrated.
 
-Either part may be missing: what doesn't pay in validation isn't shipped
-(`models/training/fit_heads.py`).
+Either part may be missing: training ships only parts that improve validation
+(`models/training/fit_stacks.py`).
 """
 
 from __future__ import annotations
@@ -20,18 +20,22 @@ from schemas.errors import ArtefactError
 Part = Literal["network", "trees", "stack"]
 HEADS = ("churn", "risk")
 Weights = tuple[float, float, float]
-"""Of the network's logit, of the trees', and the intercept."""
+"""Weight of the network's logit, weight of the trees' logit, intercept."""
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How two logits become a probability: network * one + trees * the other + intercept, curve.
+    """From two logits to a probability: a weighted sum, then a calibration curve.
 
     Attributes
     ----------
     network, trees
-        Weights, not negative and not both 0; 0 = the part isn't asked.
+        Weights, not negative and not both 0; a part of weight 0 isn't run.
+    intercept
+        Added to the weighted sum.
+    curve
+        From the sum to a probability.
     """
 
     network: float
@@ -42,35 +46,37 @@ class Mix:
     def __post_init__(self) -> None:
         weights = np.array([self.network, self.trees, self.intercept])
         if not np.isfinite(weights).all() or (weights[:2] < 0).any() or not weights[:2].any():
-            raise ArtefactError(f"heads: weights {weights.tolist()} make no sense")
+            raise ArtefactError(
+                f"heads: weights {weights.tolist()} aren't finite, are negative, or are all 0"
+            )
 
     @property
     def shipped(self) -> Part:
-        """Which parts answer."""
+        """The parts that answer."""
         if self.network and self.trees:
             return "stack"
         return "trees" if self.trees else "network"
 
     def logit(self, network: Floats, trees: Floats) -> Floats:
-        """Log-odds (B,) before calibration, of both parts' (B,)."""
+        """Log-odds (B,) before calibration, from the logits (B,) of both parts."""
         logit: Floats = self.network * network + self.trees * trees + self.intercept
         return logit
 
     def probability(self, network: Floats, trees: Floats) -> Floats:
-        """Calibrated probabilities (B,)."""
+        """Calibrated probabilities (B,), from the logits (B,) of both parts."""
         return self.curve.probability(self.logit(network, trees))
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One head: the mix and the trees, which are None exactly where the mix doesn't ask them."""
+    """A head: the mix, and the trees, which are None exactly where their weight is 0."""
 
     mix: Mix
     booster: Trees | None
 
     def __post_init__(self) -> None:
         if (self.mix.trees > 0) != (self.booster is not None):
-            raise ArtefactError("heads: the trees are missing, or not asked for")
+            raise ArtefactError("heads: the trees are missing, or there although their weight is 0")
 
     def logit(self, network: npt.NDArray[np.float32], features: npt.NDArray[np.float32]) -> Floats:
         """Log-odds (B,) before calibration.
@@ -88,16 +94,22 @@ class Stack:
     def probability(
         self, network: npt.NDArray[np.float32], features: npt.NDArray[np.float32]
     ) -> Floats:
-        """Calibrated probabilities (B,); arguments as of `logit`."""
+        """Calibrated probabilities (B,); arguments are those of `logit`."""
         return self.mix.curve.probability(self.logit(network, features))
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the trees, which are a file of their own."""
+        """Everything but the trees, which have a file of their own."""
         return asdict(self.mix)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any], trees: str) -> Self:
-        """The head as stored; `trees` is only read where they have a weight."""
+        """Read a stored head; the text `trees` is parsed only where the trees have a weight.
+
+        Raises
+        ------
+        ArtefactError
+            The mix, the curve or the trees are invalid.
+        """
         try:
             mix = Mix(
                 float(stored["network"]),
@@ -111,9 +123,9 @@ class Stack:
 
 
 def weigh(network: Floats, trees: Floats, labels: npt.NDArray[np.bool_]) -> Weights:
-    """Weights (network, trees, intercept) of both logits (n,) by logistic regression.
+    """Weights (network, trees, intercept) of both logits (n,), by logistic regression.
 
-    A part that would count against itself gets 0, and the other is weighed alone.
+    A part with a weight that isn't above 0 gets 0, and the other part is fitted alone.
     """
     ones = np.ones(len(labels))
     both = calibration.logistic(np.stack([network, trees, ones], axis=1), labels)

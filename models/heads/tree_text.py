@@ -1,8 +1,8 @@
-"""LightGBM's text format, read strictly before LightGBM's own parser sees it.
+"""A strict reader of LightGBM's text format, for use before LightGBM's own parser.
 
-That parser is native code and trusts what it is given: an index out of range or a circle among
-the nodes ends or hangs the process. So the text is taken apart here, every number checked, and
-put together again from nothing but what was checked.
+LightGBM's parser is native code and trusts its input: an index out of range or a cycle among the
+nodes crashes or hangs the process. So this module parses the text, checks every number, and
+writes a new text from checked values alone.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ _WHOLE = re.compile(r"-?[0-9]{1,15}(?: -?[0-9]{1,15})*")
 _OBJECTIVE = re.compile(rf"binary sigmoid:{_FLOAT}")
 _PER_NODE_REALS = ("split_gain", "threshold", "internal_value", "internal_weight")
 _DECISIONS = frozenset({0, 2, 8, 10})
-"""Numerical splits: bit 1 says where missing values go, bit 3 that NaN is missing."""
+"""Numerical splits: bit 1 tells where missing values go, bit 3 that NaN is missing."""
 Fields = dict[str, str]
 
 
 def rebuild(text: str, names: Sequence[str]) -> str:
-    """The same trees in a text that holds only what was checked.
+    """Check a model and write the same trees as a new text.
 
     Parameters
     ----------
     text
-        A model of one binary objective, numerical splits and constant leaves.
+        A model with a binary objective, numerical splits and constant leaves.
     names
-        What its features must be called, in order.
+        Names that its features must have, in order.
 
     Raises
     ------
     ArtefactError
-        It isn't such a model, with what is wrong.
+        The text isn't such a model. The message says where it is wrong.
     """
     head, *blocks = text.partition("\nend of trees")[0].split("\nTree=")
     if not text.startswith("tree\n") or "\nend of trees" not in text:
@@ -79,20 +79,20 @@ def _fields(block: str) -> Fields:
 
 
 def _tree(number: int, block: str, n_features: int) -> str:
-    """One tree, checked and written again; its nodes are 0 .. n - 2, its leaves ~0 .. ~(n - 1)."""
+    """Check and rewrite a tree; its nodes are 0 .. n - 2, its leaves ~0 .. ~(n - 1)."""
     first, _, rest = block.partition("\n")
     if first != str(number):
-        raise ArtefactError(f"trees: tree {number} calls itself {first[:20]!r}")
+        raise ArtefactError(f"trees: tree {number} has the number {first[:20]!r}")
     fields = _fields(rest)
 
     def wrong(name: str) -> ArtefactError:
-        return ArtefactError(f"trees: {name} of tree {number} is missing or makes no sense")
+        return ArtefactError(f"trees: {name} of tree {number} is missing or invalid")
 
     def reals(name: str, n: int) -> str:
         value = fields.get(name, "")
         if not _REALS.fullmatch(value) or value.count(" ") != n - 1:
             raise wrong(name)
-        if any(abs(float(one)) == float("inf") for one in value.split()):
+        if any(abs(float(number)) == float("inf") for number in value.split()):
             raise wrong(name)
         return f"{name}={value}"
 
@@ -100,7 +100,7 @@ def _tree(number: int, block: str, n_features: int) -> str:
         value = fields.get(name, "")
         if not _WHOLE.fullmatch(value) or value.count(" ") != n - 1:
             raise wrong(name)
-        return [int(one) for one in value.split()]
+        return [int(number) for number in value.split()]
 
     (leaves,) = whole("num_leaves", 1)
     if not 1 <= leaves <= MAX_LEAVES:
@@ -113,7 +113,7 @@ def _tree(number: int, block: str, n_features: int) -> str:
         nodes = leaves - 1
         features, decisions = whole("split_feature", nodes), whole("decision_type", nodes)
         left, right = whole("left_child", nodes), whole("right_child", nodes)
-        if not all(0 <= one < n_features for one in features):
+        if not all(0 <= feature < n_features for feature in features):
             raise wrong("split_feature")
         if not _DECISIONS.issuperset(decisions):
             raise wrong("decision_type")
@@ -129,7 +129,7 @@ def _tree(number: int, block: str, n_features: int) -> str:
 
 
 def _is_tree(left: Sequence[int], right: Sequence[int]) -> bool:
-    """Whether each leaf and each node but the root hangs from one earlier node."""
+    """Whether every leaf and every node but the root has exactly one parent, an earlier node."""
     nodes = len(left)
     earlier = all(
         child < 0 or child > at for side in (left, right) for at, child in enumerate(side)

@@ -1,7 +1,7 @@
-"""Gradient-boosted trees on the features: LightGBM, kept as text, asked on one thread.
+"""Gradient-boosted trees on the features: LightGBM, stored as text, run on one thread.
 
-Trees split on order alone, so they take the features at the network's scale: one array serves
-both. A few hundred small trees answer 256 decision points in about 2 ms.
+Trees depend on the order of values alone, so they take the features at the network's scale, and
+both parts share one array. A few hundred small trees score 256 decision points in about 2 ms.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GROWTH = {
 }
 """Small trees, churn's smaller still: its points are the same users again and again."""
 MAX_ROWS = 400_000
-"""Most rows to learn from; beyond it a random part, which these small trees don't miss."""
+"""Most rows to train on; of more, a random sample, which is enough for trees this small."""
 
 RISING: dict[str, tuple[str, ...]] = {
     "churn": ("recency_s", "quiet_90d"),
@@ -32,25 +32,32 @@ FALLING: dict[str, tuple[str, ...]] = {
     "churn": ("visits_120d",),
     "risk": ("entity_legit_since", "since_entity_fraud_s", "since_user_label_s"),
 }
-"""Features that may only raise, or only lower, a head's answer: a sign that is known anyway, and
-that little data would now and then get wrong. More of them cost more than they gave."""
+"""Features that may only raise, or only lower, a head's logit. Their sign is known, and little
+data would sometimes get it wrong. More such features cost more than they gained."""
 
 
 class Trees:
-    """One head's trees.
+    """The trees of a head.
 
     Parameters
     ----------
     text
-        A LightGBM model in its text format, features named as in `NAMES`.
+        A model in LightGBM's text format, with features named as in `NAMES`.
+
+    Raises
+    ------
+    ArtefactError
+        The text isn't such a model.
+    EngineError
+        LightGBM isn't installed or doesn't load.
     """
 
     def __init__(self, text: str) -> None:
         try:
-            import lightgbm  # here: a version whose heads are the network's alone runs without it
+            import lightgbm  # here: a version without trees runs without LightGBM
         except (ImportError, OSError) as error:
-            why = f"LightGBM doesn't load: {error} (on Debian: apt-get install libgomp1)"
-            raise EngineError(why) from error
+            reason = f"LightGBM doesn't load: {error} (on Debian: apt-get install libgomp1)"
+            raise EngineError(reason) from error
         try:
             self._booster: Any = lightgbm.Booster(model_str=tree_text.rebuild(text, NAMES))
         except lightgbm.basic.LightGBMError as error:
@@ -73,13 +80,15 @@ class Trees:
         Parameters
         ----------
         features
-            float32 (n, F), at the network's scale (`sequences.scale`).
+            float32 (n, F), at the network's scale (`model_inputs.scale`).
         labels
             bool (n,).
         head
-            "churn" or "risk": which signs are known.
+            "churn" or "risk": decides the size of the trees and the known signs.
+        rounds
+            Number of trees; None takes `ROUNDS`.
         parameters
-            LightGBM's, over the usual ones.
+            LightGBM parameters that replace the defaults.
         """
         import lightgbm
 
@@ -111,7 +120,13 @@ class Trees:
         return self._text
 
     def logit(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Log-odds (B,) of features (B, F) at the network's scale."""
+        """Log-odds float64 (B,) of features (B, F) at the network's scale.
+
+        Raises
+        ------
+        EngineError
+            LightGBM fails.
+        """
         if not len(features):
             return np.zeros(0)
         try:
@@ -123,7 +138,7 @@ class Trees:
         return answer
 
     def importance(self) -> dict[str, float]:
-        """Share of the whole gain by feature, the largest first."""
+        """Share of the total gain by feature, the largest first."""
         gain = self._booster.feature_importance("gain")
         order = np.argsort(-gain, kind="stable")
         whole = max(float(gain.sum()), 1e-12)

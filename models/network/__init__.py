@@ -1,5 +1,5 @@
 """The transformer in torch, and its export to ONNX.
 
-In: the shape of the inputs. Out: a trained network as a graph that the engines run. Needs torch; a
-worker never imports it. Begin at `network.py`.
+In: `NetworkConfig`. Out: the network, its losses, and a trained network's graph for the engines.
+Needs torch; a worker never imports it. Begin at `network.py`.
 """

@@ -1,4 +1,4 @@
-"""Dropout whose masks are cheap: eight places from one random number."""
+"""Dropout with cheap masks: a random number serves eight places."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ STEPS = 256
 
 
 class Dropout(nn.Module):
-    """As `torch.nn.Dropout`, with the rate rounded to 256ths.
+    """Like `torch.nn.Dropout`, with the rate rounded to 256ths.
 
-    Torch draws one number per place from a generator that isn't vectorised: on a CPU core that
-    was a sixth of a training step. Here a random byte decides each place: 20 times as fast.
+    Torch draws a number per place from a generator that isn't vectorised, which took a sixth of a
+    training step on a CPU core. Here a random byte decides each place, 20 times as fast.
     """
 
     def __init__(self, rate: float) -> None:

@@ -1,4 +1,4 @@
-"""From a trained network to an ONNX graph that answers at the newest event only."""
+"""Export a trained network as an ONNX graph that answers at the newest event only."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def to_onnx(
     item_table: npt.NDArray[np.float32],
     dtype: torch.dtype = torch.float32,
 ) -> bytes:
-    """Serialised ONNX of the served network, dynamic in batch, length and catalogue.
+    """Serialise the served network as ONNX, dynamic in batch, length and catalogue.
 
-    The same weights give the same bytes. Traced by TorchScript: here its graph runs as fast as
-    that of torch.export, which takes thirty times as long to make it (docs/lab-notes.md).
+    The same weights give the same bytes. TorchScript traces the network: its graph runs as fast as
+    that of torch.export, which takes thirty times as long to export (docs/lab-notes.md).
     """
     served = Served(network, _candidates(len(item_table)), dtype).eval()
     example = _example(network, len(item_table))
@@ -40,8 +40,8 @@ def to_onnx(
     axes |= {name: {0: "candidate_rows"} for name in ("candidate_table", "candidate_bias")}
     with TemporaryDirectory(prefix="hark-") as folder, warnings.catch_warnings():
         path = Path(folder) / "model.onnx"
-        # It is deprecated, and it warns that Python values become constants: those that do, the
-        # width and the number of heads, are constants.
+        # TorchScript is deprecated, and it warns that Python values become constants: the width
+        # and the number of heads, which are constants.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             served,
@@ -62,7 +62,7 @@ def torch_scores(
     item_table: npt.NDArray[np.float32],
     item_bias: npt.NDArray[np.float32],
 ) -> Scores:
-    """What the network as it was trained answers to the same inputs, for the parity check."""
+    """Score inputs with the network in torch, as it was trained, for the parity check."""
     network.eval()
     table, bias = torch.from_numpy(item_table), torch.from_numpy(item_bias)
     tensors = {n: torch.from_numpy(np.ascontiguousarray(getattr(inputs, n))) for n in _INPUTS}
@@ -90,7 +90,7 @@ _INPUTS = (*_TOKENS, "features", "lengths")
 
 
 def _candidates(n_rows: int) -> int:
-    """K. Without any item the graph still names row 0, which the engine then drops."""
+    """K. Without items the graph still returns row 0, which the engine drops."""
     return max(1, min(MAX_CANDIDATES, n_rows - 1))
 
 

@@ -1,4 +1,4 @@
-"""Next-item losses: full softmax for catalogues that allow it, sampled above."""
+"""Next-item losses: full softmax for small catalogues, sampled softmax for large catalogues."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ NextItemLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(queries, targets, table, bias) -> the summed loss."""
 
 FULL_SOFTMAX_ITEMS = 20_000
-"""Above this many items the sampled softmax is faster than it is worse."""
+"""Largest catalogue for the full softmax; above it, the sampled softmax's speed outweighs its loss
+of quality."""
 CHUNK_LOGITS = 1_600_000
-"""Logits that exist at a time: they fit a core's share of the cache."""
+"""Logits that exist at a time; they fit into a core's share of the cache."""
 NEGATIVES = 2_048
+"""Uniform draws of the sampled softmax."""
 LEAST = 1e-30
 """Probability below which the loss (not its gradient) stops growing."""
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
-    """Cross-entropy over all rows of a table, its gradient made in the same pass.
+    """Cross-entropy over all rows of a table, with the gradient computed in the same pass.
 
-    The gradient of a softmax needs nothing but the softmax, so each chunk of logits is used up
-    where it arises: nothing of size (P, N) is stored, and nothing is computed twice.
+    The gradient of a softmax needs only the softmax, so each chunk of logits is used at once:
+    nothing of size (P, N) is stored, and nothing is computed twice.
     """
 
     @staticmethod
@@ -66,7 +68,7 @@ def full_softmax(queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor) 
     queries
         float32 (P, d).
     targets
-        int64 (P,): rows of the table, 1..N. Row 0, the unknown item, competes for nothing.
+        int64 (P,): rows of the table, 1..N. Row 0, the unknown item, takes no part.
     table, bias
         float32 (N + 1, d) and (N + 1,).
 
@@ -80,12 +82,12 @@ def full_softmax(queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor) 
 
 
 def sampled_softmax(queries: Tensor, targets: Tensor, table: Tensor, bias: Tensor) -> Tensor:
-    """`full_softmax`, most of the catalogue estimated from a sample.
+    """`full_softmax`, with most of the catalogue estimated from a sample.
 
-    Every question competes with all targets of the batch, popular items nearly always among
-    them, exactly; what the others add to the denominator is estimated from `NEGATIVES` uniform
-    draws, each raised by the log of how many items it stands for (logQ). Given the batch, the
-    denominator is unbiased.
+    All targets of the batch, which nearly always include the popular items, enter every
+    denominator exactly. The other items' part is estimated from `NEGATIVES` uniform draws, each
+    raised by the log of the number of items that it represents (logQ). Given the batch, the
+    estimate of the denominator is unbiased.
 
     References
     ----------
@@ -105,5 +107,5 @@ def sampled_softmax(queries: Tensor, targets: Tensor, table: Tensor, bias: Tenso
 
 
 def for_catalogue(n_items: int) -> NextItemLoss:
-    """The loss that fits the catalogue's size."""
+    """Choose the loss for a catalogue's size."""
     return full_softmax if n_items <= FULL_SOFTMAX_ITEMS else sampled_softmax

@@ -1,17 +1,17 @@
 """The multi-task transformer: a history in, next item, churn and risk out.
 
-Tokens are events; every layer but the last runs causally over all of them. The **last** layer is
-where the question is asked: its query is the state of an event plus the feature vector known at
-that moment and the time since that event, its keys and values are the events up to it. Training
-asks at every position at once (`Network.states`), serving only at the newest one
-(`Network.answer`): the same weights and the same arithmetic, so what is trained is what is served.
+Tokens are events; every layer but the last runs causally over all of them. The **last** layer
+asks the question: its query is the state of an event plus the feature vector known at that moment
+and the time since that event; its keys and values are the events up to it. Training asks at every
+position at once (`Network.states`), serving at the newest only (`Network.answer`). Weights and
+arithmetic are the same, so the served network is the trained network.
 
-There are no absolute positions. Each head adds a learned bias per distance in events, and gaps
-in time are part of the tokens; the bias shares one addition with the causal mask, so it costs
-nothing, and keys and values of old events never change: an incremental engine can cache them.
+There are no absolute positions. Each head adds a learned bias per distance in events, and gaps in
+time are part of the tokens. The bias shares an addition with the causal mask, so it costs nothing.
+Keys and values of old events never change, so an incremental engine can cache them.
 
 The token of event t carries the gap *before* it: `gaps[t]` looks forward, to the next event or to
-now, and would give the future away.
+now, and would leak the future.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 from models.network.dropout import Dropout
 
 MASKED = -1e4
-"""Added where a query may not look; exp() of it is 0 in fp32 and it fits fp16."""
+"""Added where a query may not look; its exp() is 0 in fp32, and it fits into fp16."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """Everything that shapes the network, and nothing about its training but dropout."""
+    """Everything that shapes the network, and dropout."""
 
     n_features: int
     n_kinds: int
@@ -45,7 +45,7 @@ class NetworkConfig:
 
 
 class Layer(nn.Module):
-    """One pre-norm transformer layer with a bias per head and distance."""
+    """A pre-norm transformer layer with a bias per head and distance."""
 
     distance: Tensor
 
@@ -95,7 +95,7 @@ class Layer(nn.Module):
 
 
 class Head(nn.Module):
-    """A logit from the state and the features beside it: a small network over both."""
+    """A small network from a state and its features to a logit."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Network(nn.Module):
         for embedding in (self.kind, self.gap, self.hour, self.since):
             nn.init.normal_(embedding.weight, std=0.02)
         nn.init.zeros_(self.features.weight)
-        # Items that were visited together already lie together: start by answering "like this".
+        # Co-visited items already lie together in the table: start with the identity.
         nn.init.eye_(self.item.weight)
         nn.init.zeros_(self.item.bias)
 
@@ -172,14 +172,14 @@ class Network(nn.Module):
         return x
 
     def states(self, events: Tensor, asked: Tensor) -> Tensor:
-        """Answer states (B, L, d) at every position; `asked` (B, L, d) is what each adds."""
+        """Answer states (B, L, d) at every position; `asked` (B, L, d) is added to the queries."""
         length = events.shape[1]
         x = self.last(events + asked, events, self.last.mask()[:, :length, :length])
         state: Tensor = self.norm(x)
         return state
 
     def answer(self, events: Tensor, asked: Tensor, lengths: Tensor) -> Tensor:
-        """Answer state (B, d) at the newest event only; `asked` (B, d)."""
+        """Answer state (B, d) at the newest event; `asked` (B, d) is added to the query."""
         b, length, d = events.shape
         newest = lengths - 1  # (B,)
         asking = events.gather(1, newest.view(b, 1, 1).expand(b, 1, d)) + asked.unsqueeze(1)

@@ -1,9 +1,9 @@
-"""The network as it is served: one answer per history, arranged for speed.
+"""The network as it is served: an answer per history, arranged for speed.
 
-The same function as `Network.encode` and `Network.answer`, by the same weights, as ONNX Runtime
-runs it fastest: all tokens in one flat array, so that every dense layer is one product with its
-bias and its ReLU inside; the attention's scale inside the query's weights; keys and values by
-weights of their own, so that nothing is cut apart. Every export is compared with the network.
+It computes the function of `Network.encode` and `Network.answer` with the same weights, in the form
+that ONNX Runtime runs fastest. All tokens are in a flat array, so every dense layer is a single
+product with bias and ReLU fused. The attention's scale is folded into the query's weights. Keys and
+values have separate weights, so no tensor is split. Every export is compared with the network.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 from models.network.network import MASKED, Head, Layer, Network
 
 UNSEEN = -60.0
-"""What `MASKED` becomes. exp() of it is below 1e-26 of the rest: nothing in fp32. exp() of
-`MASKED` itself ends in denormal numbers, at which processors take seven times as long."""
+"""Replaces `MASKED`. Its exp() is below 1e-26, which is nothing in fp32. The exp() of `MASKED`
+passes through denormal numbers, for which processors take seven times as long."""
 
 
 class Served(nn.Module):
     """Histories in, answers at the newest event out; the catalogue is an input.
 
-    It comes in twice, for reading events and for choosing candidates, so that who chooses
-    elsewhere (`OnnxEngine`) need not pay for it here.
+    It is two inputs, one for reading events and one for choosing candidates, so that an engine
+    that chooses elsewhere (`OnnxEngine`) can pass a small table for the latter.
 
     Parameters
     ----------
     network
-        Trained.
+        The trained network.
     candidates
-        K.
+        K, the number of candidates.
     dtype
-        Of the encoder and the heads: fp16 for a GPU. Inputs and outputs are fp32 all the same,
-        and so is the choice among items: fp16 would make ties of close ones.
+        Type of the encoder and the heads: fp16 for a GPU. Inputs, outputs and the choice among
+        items stay fp32: in fp16, items with close logits would tie.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class Served(nn.Module):
 
 
 def _layer(layer: Layer, events: Tensor, b: int, mask: Tensor) -> Tensor:
-    """`Layer.forward` over flat tokens `events` (B * L, d), all of which ask."""
-    d = layer.query.out_features  # of the weights, not of the tensor: a constant of the graph
+    """`Layer.forward` over flat tokens `events` (B * L, d), with a query for each."""
+    d = layer.query.out_features  # from the weights, so that it is a constant of the graph
     scale = (d // layer.heads) ** -0.5
     seen = layer.norm_attention(events)
     (key, value), (key_bias, value_bias) = (
@@ -116,11 +116,12 @@ def _layer(layer: Layer, events: Tensor, b: int, mask: Tensor) -> Tensor:
 
 
 def _newest(layer: Layer, asking: Tensor, events: Tensor, b: int, mask: Tensor) -> Tensor:
-    """`Layer.forward` with one query per history: `asking` (B, d), `events` (B * L, d).
+    """`Layer.forward` with a single query per history: `asking` (B, d), `events` (B * L, d).
 
-    No key or value is computed: a query is turned by the key's weights once, instead of every
-    event, and the value's weights are applied to what was mixed. A key's bias adds the same to
-    all events of a history, which softmax leaves out; a value's bias is added to any mixture.
+    No key or value is computed. The key's weights are applied to the query instead of to every
+    event, and the value's weights to the mixture. A key's bias adds the same to all events of a
+    history, which softmax cancels; a value's bias is the same in every mixture, so it is added
+    once.
     """
     d, h = layer.query.out_features, layer.heads
     key, value = (part.view(h, -1, d) for part in layer.key_value.weight.chunk(2))  # (h, d / h, d)

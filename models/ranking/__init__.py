@@ -1,5 +1,5 @@
 """From candidates to a ranked list.
 
-In: candidates of the engine, the user's own items and live counters. Out: scores that order them.
-Begin at `ranker.py`.
+In: candidates from the engine, the user's own items and the live counters. Out: scores that order
+them. Begin at `ranker.py`.
 """

@@ -1,6 +1,6 @@
 """What the ranker knows about each candidate of a decision.
 
-`Pool` is what was gathered: from the live counters, the engine and the user's own history.
+`Pool` holds what the live counters, the engine and the user's own history say about candidates.
 `candidate_features` turns it into numbers, for the worker, for fitting and for evaluation alike.
 """
 
@@ -27,25 +27,25 @@ Floats = npt.NDArray[np.float32]
 
 CANDIDATE_FEATURES = {
     "near": "log co-visitation with the user's recent items, live",
-    "near_share": "the same as a share of the row's strongest",
+    "near_share": "that co-visitation as a share of the decision's strongest",
     "next_to": "log co-visitation with the newest item alone",
     "near_place": "1 / (1 + place by co-visitation)",
-    "ahead": "log of the part of near where the item came after the recent ones",
-    "ahead_share": "the same as a share of the row's strongest",
-    "next_ahead": "log of the part of next_to where the item came after",
-    "popular": "log of the item's decayed events, live",
-    "hot": "log of those of the last hours",
-    "usual": "log of those of the last months",
+    "ahead": "log of the part of near where the item came after the recent items",
+    "ahead_share": "that part as a share of the decision's strongest",
+    "next_ahead": "log of the part of next_to where the item came after the newest",
+    "popular": "log of the item's events of the last days, decayed, live",
+    "hot": "log of the item's events of the last hours, decayed, live",
+    "usual": "log of the item's events of the last months, decayed, live",
     "offered": "1 if the counters offered it",
-    "engine": "log-probability by the network, -15 at least and for items it doesn't know",
-    "engine_share": "that probability",
-    "engine_place": "1 / (1 + place by the network), 0 beyond its list",
+    "engine": "log-probability by the network, at least -15; -15 for items it doesn't know",
+    "engine_share": "probability by the network",
+    "engine_place": "1 / (1 + place by the network), 0 outside its list",
     "known": "1 if the network knows the item",
     "bias": "the network's own popularity of the item",
     **OWN_FEATURES,
-    "own_near": "own and co-visited: the product of own and near_share",
-    "own_after_purchase": "own, if the newest event was a purchase",
-    "own_after_cart": "own, if the newest event was a cart",
+    "own_near": "own times near_share",
+    "own_after_purchase": "own, if the newest event is a purchase",
+    "own_after_cart": "own, if the newest event is a cart",
 }
 """Name -> meaning, in the order of the feature array's last axis."""
 
@@ -65,37 +65,40 @@ PARTS = {
     "trend": ("hot", "usual"),
     "own items": (*OWN_FEATURES, "own_near", "own_after_purchase", "own_after_cart"),
 }
-"""What a list is made of, and the features that each part brings."""
+"""The sources of a list and the features that each brings."""
 
 NEAR_EPSILON = 1e-3
+"""Scale of the logarithm of co-visitation."""
 LOWEST = -15.0
+"""Least log-probability."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool(Columns):
-    """C candidates of each of D decisions, any order, none twice in a row.
+    """C candidates of each of D decisions, in any order, none twice in a decision.
 
     Attributes
     ----------
     items
         int32 (D, C): the worker's item index, -1 = none.
     near, next_to
-        float32 (D, C): live co-visitation with the recent items and with the newest alone, 0
-        where the counters didn't offer it.
+        float32 (D, C): live co-visitation with the recent items, and with the newest alone; 0
+        where the counters didn't offer the item.
     ahead, next_ahead
-        float32 (D, C): the part of either where the item came after.
+        float32 (D, C): the parts of `near` and `next_to` where the item came after.
     popular, hot, usual
-        float32 (D, C): events of the item in the last days, hours and months, likewise.
+        float32 (D, C): decayed events of the item in the last days, hours and months; 0 where
+        the counters didn't offer the item.
     offered
-        bool (D, C).
+        bool (D, C): whether the counters offered the item.
     engine
         float32 (D, C): log-probability by the network, `LOWEST` where it doesn't know the item.
     engine_place
         int64 (D, C): place in the engine's list from 0, -1 = not in it.
     known
-        bool (D, C).
+        bool (D, C): whether the network knows the item.
     bias
-        float32 (D, C).
+        float32 (D, C): the network's bias of the item.
     sources
         uint8 (D, C): `streams.counters.suggestions.Source`.
     """
@@ -117,15 +120,20 @@ class Pool(Columns):
 
 
 def candidate_features(pool: Pool, windows: Windows) -> Floats:
-    """Features (D, C, R) in the order of `CANDIDATE_FEATURES`; 0 where there is no candidate."""
+    """Compute the ranker's features.
+
+    Returns
+    -------
+    float32 (D, C, R), in the order of `CANDIDATE_FEATURES`; 0 where there is no candidate.
+    """
     features = np.zeros((*pool.items.shape, len(CANDIDATE_FEATURES)), np.float32)
-    if not len(features):  # of nothing a slice counts as contiguous: a kernel of its own, compiled
+    if not len(features):  # slices of an empty array are contiguous: another kernel would compile
         return features
     begin = list(CANDIDATE_FEATURES).index(next(iter(OWN_FEATURES)))
     end = begin + len(OWN_FEATURES)
     own_features(pool.items, windows, features[:, :, begin:end])
     newest = windows.kinds[np.arange(len(windows)), windows.lengths - 1]
-    _told(
+    _fill(
         pool.items,
         (pool.near, pool.next_to, pool.ahead, pool.next_ahead),
         (pool.popular, pool.hot, pool.usual),
@@ -139,7 +147,7 @@ def candidate_features(pool: Pool, windows: Windows) -> Floats:
 
 
 @kernel
-def _told(
+def _fill(
     items: Items,
     nearness: tuple[Floats, Floats, Floats, Floats],
     events: tuple[Floats, Floats, Floats],
@@ -149,7 +157,7 @@ def _told(
     newest: Bytes,
     out: tuple[Floats, Floats, Floats],
 ) -> None:
-    """All but the own features: those before them (D, C, 16) and those after (D, C, 3)."""
+    """Write all but the own features: those before them (D, C, 16) and those after (D, C, 3)."""
     nears, next_tos, aheads, next_aheads = nearness
     populars, hots, usuals = events
     engines, biases = network
@@ -164,7 +172,7 @@ def _told(
                 strong[n] = near[c]
                 n += 1
                 top, furthest = max(top, near[c]), max(furthest, ahead[c])
-        at = 0  # of the candidate among the strong ones
+        at = 0  # place of the candidate in `strong`
         for c in range(len(near)):
             near_place, engine_place = 0.0, 0.0
             if near[c] > 0:
@@ -178,28 +186,28 @@ def _told(
             share = near[c] / top
             if places[d, c] >= 0:
                 engine_place = 1.0 / (1.0 + places[d, c])
-            told = before[d, c]
-            # Where the counters know nothing, all of this is 0: no logarithms of 1.
+            features = before[d, c]
+            # Where the counters know nothing, these stay 0: no logarithms of 1.
             if near[c] > 0:
-                told[0] = np.log(near[c] / NEAR_EPSILON + 1.0)
-                told[1] = share
-                told[4] = np.log(ahead[c] / NEAR_EPSILON + 1.0)
-                told[5] = ahead[c] / furthest
+                features[0] = np.log(near[c] / NEAR_EPSILON + 1.0)
+                features[1] = share
+                features[4] = np.log(ahead[c] / NEAR_EPSILON + 1.0)
+                features[5] = ahead[c] / furthest
             if next_tos[d, c] > 0:
-                told[2] = np.log(next_tos[d, c] / NEAR_EPSILON + 1.0)
-                told[6] = np.log(next_aheads[d, c] / NEAR_EPSILON + 1.0)
-            told[3] = near_place
+                features[2] = np.log(next_tos[d, c] / NEAR_EPSILON + 1.0)
+                features[6] = np.log(next_aheads[d, c] / NEAR_EPSILON + 1.0)
+            features[3] = near_place
             if usuals[d, c] > 0 or populars[d, c] > 0 or hots[d, c] > 0:
-                told[7] = np.log1p(populars[d, c])
-                told[8] = np.log1p(hots[d, c])
-                told[9] = np.log1p(usuals[d, c])
-            told[10] = offered[d, c]
-            told[11] = engines[d, c]
-            told[12] = np.exp(engines[d, c]) if known[d, c] else lowest
-            told[13] = engine_place
-            told[14] = known[d, c]
-            told[15] = biases[d, c]
-            told = after[d, c]
-            told[0] = own[d, c] * share
-            told[1] = own[d, c] * (newest[d] == _PURCHASE)
-            told[2] = own[d, c] * (newest[d] == _CART)
+                features[7] = np.log1p(populars[d, c])
+                features[8] = np.log1p(hots[d, c])
+                features[9] = np.log1p(usuals[d, c])
+            features[10] = offered[d, c]
+            features[11] = engines[d, c]
+            features[12] = np.exp(engines[d, c]) if known[d, c] else lowest
+            features[13] = engine_place
+            features[14] = known[d, c]
+            features[15] = biases[d, c]
+            features = after[d, c]
+            features[0] = own[d, c] * share
+            features[1] = own[d, c] * (newest[d] == _PURCHASE)
+            features[2] = own[d, c] * (newest[d] == _CART)

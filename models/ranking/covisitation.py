@@ -1,7 +1,7 @@
-"""The item table's start: a truncated SVD of how items are visited together.
+"""Co-visitation counts, and the item table that training starts from: their truncated SVD.
 
-Windowed co-visitation counts -> positive pointwise mutual information -> randomised SVD -> rows
-of norm 1. It takes seconds and saves most of the training (measured: docs/lab-notes.md).
+Windowed counts -> positive pointwise mutual information -> randomised SVD -> rows of norm 1. It
+takes seconds and saves most of the training (measured: docs/lab-notes.md).
 
 References
 ----------
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 WINDOW = 5
+"""Pairs lie at most so many events apart."""
 CONTEXT_EXPONENT = 0.75
 NOISE = 0.02
 
@@ -25,7 +26,7 @@ NOISE = 0.02
 def counts(
     items: npt.NDArray[np.int64], users: npt.NDArray[np.int64], n_rows: int, window: int = WINDOW
 ) -> Any:
-    """Symmetric co-visitation (n_rows, n_rows): `forward_counts` both ways."""
+    """Symmetric co-visitation, sparse (n_rows, n_rows): `forward_counts` in both directions."""
     total = forward_counts(items, users, n_rows, window)
     return total + total.T
 
@@ -33,15 +34,19 @@ def counts(
 def forward_counts(
     items: npt.NDArray[np.int64], users: npt.NDArray[np.int64], n_rows: int, window: int = WINDOW
 ) -> Any:
-    """How often column follows row (n_rows, n_rows), weight 1 / distance in a user's order.
+    """Count how often the column's item follows the row's, with weight 1 / distance in events.
 
     Parameters
     ----------
     items
-        int64 (n,): item rows, users' events one user after the other, each in time order;
-        row 0 (unknown) pairs with nothing.
+        int64 (n,): item rows of the events, one user after the other, each in time order; row 0
+        (unknown) pairs with nothing.
     users
-        int64 (n,): who.
+        int64 (n,): user of each event.
+
+    Returns
+    -------
+    Sparse float64 (n_rows, n_rows).
     """
     total = sparse.csr_matrix((n_rows, n_rows), dtype=np.float64)
     for distance in range(1, window + 1):
@@ -56,7 +61,7 @@ def forward_counts(
 
 
 def ppmi(pairs: Any) -> Any:
-    """Positive pointwise mutual information with smoothed contexts, sparse like `pairs`."""
+    """Positive pointwise mutual information with smoothed contexts; sparse, shaped as `pairs`."""
     found = pairs.tocoo()
     row_sum = np.asarray(pairs.sum(axis=1)).ravel()
     smoothed = row_sum**CONTEXT_EXPONENT
@@ -73,12 +78,13 @@ def start_table(
     d: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float32]:
-    """Item table (n_rows, d): rows of norm 1 plus noise; items never paired get noise of norm 1.
+    """Item table float32 (n_rows, d): rows of norm 1 plus noise.
 
-    Parameters are as in `counts`. Row 0 starts at noise only.
+    Items without a pair get noise of norm 1; row 0 gets noise only. The other parameters are those
+    of `counts`.
     """
     matrix = ppmi(counts(items, users, n_rows))
-    # Nothing pairs in a log of payments alone.
+    # A log that holds payments alone has no pairs.
     table = _svd(matrix, min(d, n_rows - 1), rng) if matrix.nnz else np.zeros((n_rows, 0))
     if table.shape[1] < d:
         table = np.pad(table, ((0, 0), (0, d - table.shape[1])))
@@ -92,7 +98,7 @@ def start_table(
 
 
 def _svd(matrix: Any, d: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Left singular vectors (n, d) times the root of their values."""
+    """Left singular vectors (n, d), each times the root of its singular value."""
     basis = _orthonormal(matrix @ rng.normal(size=(matrix.shape[1], min(d + 16, matrix.shape[1]))))
     for _ in range(3):
         basis = _orthonormal(matrix @ (matrix.T @ basis))
@@ -104,7 +110,7 @@ def _svd(matrix: Any, d: int, rng: np.random.Generator) -> npt.NDArray[np.float6
 
 
 def _orthonormal(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Orthonormal columns of the same span, by the small Gram matrix instead of a tall QR."""
+    """Orthonormal columns of the same span, from the small Gram matrix instead of a tall QR."""
     squares, rotation = np.linalg.eigh(columns.T @ columns)
     kept = squares > squares[-1] * 1e-14
     basis: npt.NDArray[np.float64] = columns @ (rotation[:, kept] / np.sqrt(squares[kept]))

@@ -1,7 +1,7 @@
-"""What the user did with each candidate, out of the window: how often, how long ago, how.
+"""What the user did with each candidate in the window: how often, how long ago, and what.
 
-In a shop most of what people go back to follows from what they did there: an item in the cart
-waits to be bought, most of all while others are being bought; what was bought is done with.
+In a shop, that predicts most returns to an item: an item in the cart waits to be bought, most of
+all while the user buys others; a bought item is done with.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from models.kernel import kernel
 from schemas.events.kinds import Kind
 
 NOW_S = 1_800
+"""Age up to which an action counts as part of the current visit."""
 REPEAT_PRIOR = (0.5, 5.0)
-"""A user without moves goes back to own items once in ten times."""
+"""Returns and moves assumed before any is seen: one move in ten goes back to an own item."""
 
 _VIEW, _CART, _PURCHASE = int(Kind.VIEW), int(Kind.CART), int(Kind.PURCHASE)
 
@@ -49,20 +50,20 @@ OWN_FEATURES = {
     "own_again": "own, and the user's last move went back to an own item",
     "own_follows": "the user went there from the newest item the time before",
 }
-"""Name -> meaning, in the order of the columns; all are 0 where the user never had the item."""
+"""Name -> meaning, in column order; all are 0 where the window lacks the item."""
 
 
 def own_features(items: Items, windows: Windows, out: Floats) -> None:
-    """`OWN_FEATURES` of candidates.
+    """Write `OWN_FEATURES` of the candidates into `out`.
 
     Parameters
     ----------
     items
-        int32 (D, C), -1 = none.
+        int32 (D, C): candidates, -1 = none.
     windows
-        Of the D decisions.
+        Windows of the D decisions.
     out
-        float32 (D, C, len(OWN_FEATURES)) of zeros, which is filled.
+        float32 (D, C, len(OWN_FEATURES)), zeros.
     """
     history = windows.items, windows.kinds, windows.times_s
     _own_features(items, *history, windows.lengths, windows.now_s, out)
@@ -79,101 +80,103 @@ def _own_features(
     out: Floats,
 ) -> None:
     longest = history.shape[1]
-    mine, newest = np.empty(longest, np.int32), np.empty(longest, np.int64)
+    own, newest = np.empty(longest, np.int32), np.empty(longest, np.int64)
     count, stages = np.empty(longest, np.int64), np.empty(longest, np.uint8)
     for d in range(len(items)):
-        seen, did = history[d, : lengths[d]], kinds[d, : lengths[d]]
-        n = _distinct(seen, did, mine, newest, count, stages)
+        visited, actions = history[d, : lengths[d]], kinds[d, : lengths[d]]
+        n = _distinct(visited, actions, own, newest, count, stages)
         if n == 0:
             continue
-        share, again, follower = _moves(seen, mine[0])
+        share, again, follower = _moves(visited, own[0])
         for c in range(items.shape[1]):
             for place in range(n):
-                if mine[place] == items[d, c]:
+                if own[place] == items[d, c]:
                     age_s = max(now_s[d] - times_s[d, newest[place]], 0)
-                    kind, told = did[newest[place]], out[d, c]
-                    told[0] = 1
-                    told[1] = 1.0 / (1.0 + place)
-                    told[2] = 0.7**place
-                    told[3] = np.log1p(count[place])
-                    told[4] = kind == _VIEW
-                    told[5] = kind == _CART
-                    told[6] = kind == _PURCHASE
-                    _stages(stages[place], did[-1], told[7:17])
-                    told[17] = np.log1p(age_s / 3_600.0) / 8.0
-                    told[18] = age_s <= NOW_S
-                    told[19] = 1.0 / np.log2(1.0 + n)
-                    told[20] = share
-                    told[21] = again
-                    told[22] = items[d, c] == follower
+                    kind, features = actions[newest[place]], out[d, c]
+                    features[0] = 1
+                    features[1] = 1.0 / (1.0 + place)
+                    features[2] = 0.7**place
+                    features[3] = np.log1p(count[place])
+                    features[4] = kind == _VIEW
+                    features[5] = kind == _CART
+                    features[6] = kind == _PURCHASE
+                    _stages(stages[place], actions[-1], features[7:17])
+                    features[17] = np.log1p(age_s / 3_600.0) / 8.0
+                    features[18] = age_s <= NOW_S
+                    features[19] = 1.0 / np.log2(1.0 + n)
+                    features[20] = share
+                    features[21] = again
+                    features[22] = items[d, c] == follower
                     break
 
 
 @kernel
 def _distinct(
-    seen: Items, did: Bytes, mine: Items, newest: Ints, count: Ints, stages: Bytes
+    visited: Items, actions: Bytes, own: Items, newest: Ints, count: Ints, stages: Bytes
 ) -> int:
-    """The distinct items of a history, newest first: their last events' places, how many events
-    there were, and how far they came (1 viewed, 2 carted, 4 bought) -> how many items.
+    """Find the distinct items of a history, newest first, and return how many there are.
+
+    It fills, per item: `own` with the item, `newest` with the place of its last event, `count`
+    with its events, `stages` with what happened to it (bits: 1 viewed, 2 carted, 4 bought).
     """
     n = 0
-    for at in range(len(seen) - 1, -1, -1):
-        if seen[at] < 0:
+    for at in range(len(visited) - 1, -1, -1):
+        if visited[at] < 0:
             continue
         place = 0
-        while place < n and mine[place] != seen[at]:
+        while place < n and own[place] != visited[at]:
             place += 1
         if place == n:
-            mine[n], newest[n], count[n], stages[n] = seen[at], at, 0, 0
+            own[n], newest[n], count[n], stages[n] = visited[at], at, 0, 0
             n += 1
         count[place] += 1
-        if did[at] == _VIEW:
+        if actions[at] == _VIEW:
             stages[place] |= 1
-        elif did[at] == _CART:
+        elif actions[at] == _CART:
             stages[place] |= 2
-        elif did[at] == _PURCHASE:
+        elif actions[at] == _PURCHASE:
             stages[place] |= 4
     return n
 
 
 @kernel
-def _stages(stages: int, doing: int, told: Floats) -> None:
-    """How far the user came with an item, crossed with what the user is doing now."""
+def _stages(stages: int, current: int, features: Floats) -> None:
+    """Write an item's stages, crossed with the kind of the newest event, `current`."""
     viewed, carted, bought = stages & 1 > 0, stages & 2 > 0, stages & 4 > 0
     looked, waits = viewed and not carted and not bought, carted and not bought
-    told[0], told[1], told[2] = viewed, carted, bought
-    told[3] = viewed and carted and bought
-    told[4] = looked and doing == _VIEW
-    told[5] = looked and doing == _CART
-    told[6] = looked and doing == _PURCHASE
-    told[7] = waits and doing == _VIEW
-    told[8] = waits and doing == _CART
-    told[9] = waits and doing == _PURCHASE
+    features[0], features[1], features[2] = viewed, carted, bought
+    features[3] = viewed and carted and bought
+    features[4] = looked and current == _VIEW
+    features[5] = looked and current == _CART
+    features[6] = looked and current == _PURCHASE
+    features[7] = waits and current == _VIEW
+    features[8] = waits and current == _CART
+    features[9] = waits and current == _PURCHASE
 
 
 @kernel
-def _moves(seen: Items, newest: int) -> tuple[float, bool, int]:
+def _moves(visited: Items, newest: int) -> tuple[float, bool, int]:
     """How the user moves between items.
 
     Returns
     -------
     tuple
-        Share of moves to another item that went back to an own one; whether the last one did;
-        where the user last went from the newest item, -2 = nowhere yet.
+        Share of moves to another item that went back to an own item; whether the last move did;
+        the item after the last visit to `newest`, -2 = none yet.
     """
-    hits, tries = REPEAT_PRIOR
+    hits, moves = REPEAT_PRIOR
     before, again, follower = -1, False, -2
-    for at in range(len(seen)):
-        item = seen[at]
+    for at in range(len(visited)):
+        item = visited[at]
         if item < 0:
             continue
         if before >= 0 and item != before:
             again = False
             for earlier in range(at):
-                again |= seen[earlier] == item
-            tries += 1.0
+                again |= visited[earlier] == item
+            moves += 1.0
             hits += again
             if before == newest:
                 follower = item
         before = item
-    return hits / tries, again, follower
+    return hits / moves, again, follower

@@ -1,8 +1,7 @@
-"""Orders the candidates of one decision: a conditional logit over a few dozen features.
+"""Orders the candidates of a decision: a conditional logit over a few dozen features.
 
-The weights say what each feature adds to the log-odds of being the next item among the
-candidates shown together; a candidate list of any length can be scored, and the order is all
-that matters.
+A weight is what its feature adds to the log-odds of being the next item among the candidates of
+the decision. Lists of any length can be scored; only the order matters.
 """
 
 from __future__ import annotations
@@ -29,12 +28,18 @@ class Ranker:
         return sums.weighted(features, self.weights)
 
     def to_json(self) -> dict[str, float]:
-        """Weight by feature name."""
+        """Return the weights by feature name."""
         return dict(zip(CANDIDATE_FEATURES, self.weights.tolist(), strict=True))
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
-        """Weights by name; `ArtefactError` unless they are this code's features and finite."""
+        """Read weights by feature name.
+
+        Raises
+        ------
+        ArtefactError
+            The features aren't those of this code, or a weight isn't finite.
+        """
         if not isinstance(stored, dict):
             raise ArtefactError("ranker: not an object of weights by feature")
         if set(stored) != set(CANDIDATE_FEATURES):

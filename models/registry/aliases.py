@@ -1,8 +1,9 @@
-"""Names of model versions: who answers, who wants to, and who did before.
+"""Aliases of model versions: `champion`, `challenger` and `previous`.
 
-An alias is a small text file, `<root>/champion`, that holds a version's name; it is swapped
-atomically, so a reader sees the old version or the new one. `challenger` is the newest version
-that the gate didn't promote; `previous` is the champion before, for the way back.
+An alias is a small text file, such as `<root>/champion`, that holds a version's name. It is
+replaced atomically, so a reader sees the old version or the new version. `champion` answers,
+`challenger` is the newest version that the gate didn't promote, and `previous` is the former
+champion, for a rollback.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def is_version(name: str) -> bool:
-    """Whether `name` is a version's: nothing else becomes part of a path."""
+    """Whether `name` has the form of a version: no other name becomes part of a path."""
     return _VERSION.fullmatch(name) is not None
 
 
@@ -40,17 +41,17 @@ def check_folder(root: Path) -> None:
 
 
 def resolve(root: Path, name: str) -> str | None:
-    """The version that an alias stands for, a version itself, or None if there is no such.
+    """Return the version that an alias or a version names; None if it doesn't exist.
 
     Raises
     ------
     ConfigError
         The registry is a file.
     ArtefactError
-        The name can't be one, or the alias doesn't hold a version.
+        The name is neither a version nor an alias, or the alias doesn't hold a version.
     TransientError
-        It can't be read at the moment: that isn't the same as that there is none, or the champion
-        would be pruned, or replaced undefended.
+        The alias can't be read at the moment. None would be wrong then: the champion could be
+        pruned, or replaced without a comparison.
     """
     check_folder(root)
     if is_version(name):
@@ -67,13 +68,13 @@ def resolve(root: Path, name: str) -> str | None:
     except OSError as error:
         raise TransientError(f"alias {root / name} can't be read: {error.strerror}") from error
     if not is_version(version):
-        # Not what it holds: it may be a link to anything.
+        # The message leaves the content out: the file may be a link to a secret.
         raise ArtefactError(f"alias {root / name} doesn't hold a version")
     return version
 
 
 def named(root: Path) -> dict[str, str]:
-    """Every alias and its version."""
+    """Return every alias and its version."""
     check_folder(root)
     if not root.is_dir():
         return {}
@@ -110,7 +111,7 @@ def challenge(root: Path, name: str) -> str:
 
 
 def rollback(root: Path) -> str:
-    """Make the previous champion the champion again; doing it twice swaps them back."""
+    """Make the previous champion the champion again; a second rollback undoes the first."""
     previous = resolve(root, PREVIOUS)
     if previous is None:
         raise ArtefactError(f"no previous champion in {root} to go back to")
@@ -118,12 +119,12 @@ def rollback(root: Path) -> str:
 
 
 def changing(root: Path) -> AbstractContextManager[None]:
-    """Hold this while aliases change or versions go, so that no alias is left without its own."""
+    """Lock to hold while aliases change or versions are deleted, so that no alias dangles."""
     return lock.held(root / _LOCK, wait=True)
 
 
 def _readable(root: Path, alias: str) -> str | None:
-    """The alias' version; None where it holds none, so that a good one can be put in its place."""
+    """The alias' version; None where it holds none, so that it can be replaced."""
     try:
         return resolve(root, alias)
     except ArtefactError:

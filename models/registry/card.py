@@ -1,6 +1,6 @@
-"""A version's model card: what it is, what it learnt from, how good it is, and what it isn't.
+"""The model card of a version: its parts, its data, its quality and its limits.
 
-Made from the manifest and the decision alone, so that it says what was measured and no more.
+It is made from the manifest and the decision alone, so it says only what was measured.
 
 References
 ----------
@@ -60,7 +60,7 @@ def _data(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _parts(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Which parts are in it, and why the others aren't."""
+    """Which parts are shipped, and why the others aren't."""
     yield "\n## Parts"
     yield "| part | shipped | why |\n|---|---|---|"
     yield "| network | yes | candidates and scores |"
@@ -116,8 +116,8 @@ def _gate(decision: Mapping[str, Any]) -> Iterator[str]:
             yield f"| {check['name']} | {_figure(check)} | {limit} | {words[check['passed']]} |"
     elif not operator:
         yield "No gate has looked at it."
-    for one in operator:
-        yield f"- {one['at']}: {one['action']} by an operator"
+    for entry in operator:
+        yield f"- {entry['at']}: {entry['action']} by an operator"
 
 
 def _figure(check: Mapping[str, Any]) -> str:

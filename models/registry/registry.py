@@ -1,4 +1,4 @@
-"""Model versions on disk, verified before they are opened; `aliases.py` names them."""
+"""Model versions on disk: listed, pruned, and verified before they are opened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from models.storage.arrays import from_npy
 from schemas.errors import ArtefactError, EngineError
 
 TRAINING_LOCK = ".training.lock"
-"""Held in a registry by whoever writes versions."""
+"""Lock of a registry, held while a training writes versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Model:
     ranker
         Orders candidates; None if this version has none, then the engine's order stands.
     heads
-        By name, "churn" and "risk"; one without labels to learn from isn't shipped.
+        By name, "churn" and "risk"; a head without labels to learn from is missing.
     """
 
     version: str
@@ -61,20 +61,27 @@ class Model:
     def logit(
         self, head: str, scores: Scores, features: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
-        """Log-odds (B,) before calibration: what an explanation takes apart.
+        """Log-odds float64 (B,) before calibration, for explanations.
 
         Parameters
         ----------
         scores, features
-            The engine's answers and `ModelInputs.features` of the same B decision points.
+            The engine's results and `ModelInputs.features` of the same B decision points.
+
+        Raises
+        ------
+        ArtefactError
+            The version doesn't ship the head.
         """
         return self._head(head).logit(scores.logit(head), features)
 
     def probability(
         self, head: str, scores: Scores, features: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
-        """Calibrated probability (B,): of silence for the horizon of
-        `manifest["labels"]` (churn), of a label event that confirms the risk (risk).
+        """Calibrated probability float64 (B,).
+
+        For "churn": of silence for the horizon in `manifest["labels"]`. For "risk": of a label
+        event that confirms the risk. Parameters and errors are those of `logit`.
         """
         return self._head(head).probability(scores.logit(head), features)
 
@@ -85,7 +92,7 @@ class Model:
 
 
 def versions(root: Path) -> list[str]:
-    """Versions on disk, oldest first."""
+    """Return the versions on disk, oldest first."""
     aliases.check_folder(root)
     if not root.is_dir():
         return []
@@ -95,9 +102,9 @@ def versions(root: Path) -> list[str]:
 
 
 def stored_at_s(root: Path, version: str) -> float:
-    """Unix time at which a version was stored, 0 if it has lost its manifest.
+    """Unix time in s at which a version was stored, 0 if its manifest is missing.
 
-    Not in the manifest, which is a function of data and seed.
+    It is the file's time: the manifest itself is a function of data and seed alone.
     """
     try:
         return (root / version / artefact.MANIFEST).stat().st_mtime
@@ -106,15 +113,15 @@ def stored_at_s(root: Path, version: str) -> float:
 
 
 def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx) -> Model:
-    """Verify and open a version: hashes, feature set, then its golden answers.
+    """Verify and open a version: its hashes, its feature set, then its golden outputs.
 
     Raises
     ------
     ArtefactError
-        If there is no such version, it is corrupt, was made for another feature set, or the
-        engine doesn't repeat its golden outputs.
+        There is no such version, it is corrupt, was made for another feature set, or the engine
+        doesn't reproduce its golden outputs.
     EngineError
-        If the runtime can't open or run the graph.
+        The runtime can't open or run the graph.
     """
     version = resolve(root, name)
     if version is None:
@@ -132,12 +139,12 @@ def load(root: Path, name: str = CHAMPION, *, engine: EngineFactory = open_onnx)
 
 
 def prune(root: Path, keep: int) -> list[str]:
-    """Delete old versions -> which. Kept: the newest `keep` and whatever an alias names.
+    """Delete all versions but the newest `keep` and those with an alias; return the deleted.
 
     Raises
     ------
     BusyError
-        A training goes on: what it has just written has no name yet.
+        A training is running: the version it has just written has no alias yet.
     """
     with lock.held(root / TRAINING_LOCK, "hark models prune"), aliases.changing(root):
         artefact.sweep(root)
@@ -178,29 +185,31 @@ def _open(directory: Path, engine: EngineFactory) -> Model:
 
 
 def _check_facts(manifest: dict[str, Any]) -> None:
-    """What a worker reads of a manifest beside the hashes: medians, and quantiles by head."""
+    """Check the other entries that a worker reads: medians, and quantiles by head."""
     heads = manifest.get("heads", {})
     tables = [manifest.get("feature_medians", {})]
     if isinstance(heads, dict):
-        tables += [one.get("quantiles", {}) if isinstance(one, dict) else one
-                   for one in heads.values()]  # fmt: skip
+        tables += [head.get("quantiles", {}) if isinstance(head, dict) else head
+                   for head in heads.values()]  # fmt: skip
     numbers = [
         value if isinstance(value, int | float) else math.nan
         for table in tables
         for value in (table.values() if isinstance(table, dict) else [math.nan])
     ]
     if not isinstance(heads, dict) or not all(map(math.isfinite, numbers)):
-        raise ArtefactError("manifest.json: feature_medians or heads are not what they must be")
+        raise ArtefactError(
+            "manifest.json: feature_medians or the heads' quantiles aren't finite numbers"
+        )
 
 
 def _catalogue(
     files: dict[str, bytes],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], list[str]]:
-    """Item table (N + 1, d), bias (N + 1,) and N ids, which fit one another."""
+    """Read item table (N + 1, d), bias (N + 1,) and N ids, and check that they fit together."""
     table = from_npy(files["item_table.npy"], "item_table.npy")
     bias = from_npy(files["item_bias.npy"], "item_bias.npy")
     ids = json.loads(files["items.json"])
-    if not isinstance(ids, list) or not all(type(one) is str for one in ids):
+    if not isinstance(ids, list) or not all(type(item_id) is str for item_id in ids):
         raise ArtefactError("items.json isn't a list of item ids")
     if len(set(ids)) < len(ids):
         raise ArtefactError("items.json names an item twice")

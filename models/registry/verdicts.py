@@ -1,7 +1,7 @@
-"""What was decided about a version: by the gate when it was made, by an operator since.
+"""Decisions about a version: the gate's when it was made, and an operator's later on.
 
-Kept as `decision.json` beside the manifest. The manifest says how a version was made, and its
-hash is the version's name; a decision also depends on the champion of that day and on people
+They are in `decision.json` beside the manifest. The manifest says how a version was made, and its
+hash is the version's name; a decision also depends on that day's champion and on people
 (ADR 0007).
 """
 
@@ -21,10 +21,10 @@ CARD = "card.md"
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """The decision on a version; empty if there is none, or none that can be read.
+    """Read the decision on a version; empty if it is missing or invalid.
 
-    Its parts are checked, since anybody may have edited it: `gate` is as the gate wrote it or
-    missing, `operator` is a list of times and actions.
+    The file is checked, since anybody may have edited it: `gate` is as the gate wrote it, or
+    missing; `operator` is a list of times and actions.
     """
     try:
         found = json.loads((directory / DECISION).read_bytes())
@@ -32,14 +32,14 @@ def read(directory: Path) -> dict[str, Any]:
         if gate is not None:
             gate = gate | {"promote": bool(gate["promote"]), "why": str(gate["why"])}
             gate["checks"] = [{"name": "", "passed": None, **check} for check in gate["checks"]]
-        said = [{name: str(one[name]) for name in ("at", "action")} for one in operator]
+        actions = [{name: str(entry[name]) for name in ("at", "action")} for entry in operator]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
-    return ({} if gate is None else {"gate": gate}) | ({"operator": said} if said else {})
+    return ({} if gate is None else {"gate": gate}) | ({"operator": actions} if actions else {})
 
 
 def write(directory: Path, decision: dict[str, Any]) -> None:
-    """Store the decision, and the card that tells of it."""
+    """Store the decision and update the model card."""
     text = json.dumps(decision, indent=1, sort_keys=True, allow_nan=False) + "\n"
     artefact.replace_durably(directory / DECISION, text.encode())
     write_card(directory)
@@ -51,7 +51,7 @@ def write_card(directory: Path) -> None:
 
 
 def card_of(directory: Path) -> str:
-    """The model card, made from the manifest and the decision and never read from the disk."""
+    """Make the model card from the manifest and the decision."""
     return card.render(directory.name, artefact.read_manifest(directory), read(directory))
 
 
@@ -67,7 +67,7 @@ def record(directory: Path, action: str, now: datetime | None = None) -> None:
 
 
 def in_a_word(decision: dict[str, Any]) -> str:
-    """Who decided what last, for a list."""
+    """The last decision in a few words, for a list."""
     operator = decision.get("operator") or []
     if operator:
         return f"{operator[-1]['action']} by operator"

@@ -1,7 +1,7 @@
-"""Arrays of an artefact, from bytes that nobody has looked at yet.
+"""Arrays of an artefact, read from unchecked bytes.
 
-numpy's reader allocates what a header promises, and its zip reader what an entry promises. Here
-a promise that the bytes don't keep is refused before anything is allocated.
+numpy's reader allocates as much as a header claims, and the zip reader as much as an entry claims.
+Here a claim that the bytes don't match is refused before anything is allocated.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _READERS = {
 
 
 def from_npy(data: bytes, name: str) -> Array:
-    """The array in a `.npy` file; finite numbers or bools only, and as many as its header says.
+    """Read the array of a `.npy` file: finite numbers or bools, as many as its header says.
 
     Raises
     ------
     ArtefactError
-        With `name` and what is wrong.
+        The file is invalid. The message names it and says what is wrong.
     """
     stream = io.BytesIO(data)
     try:
@@ -48,25 +48,25 @@ def from_npy(data: bytes, name: str) -> Array:
 
 
 def from_npz(data: bytes, name: str) -> dict[str, Array]:
-    """The arrays of an uncompressed `.npz` file by name.
+    """Read the arrays of an uncompressed `.npz` file, by name.
 
     Raises
     ------
     ArtefactError
-        With `name` and what is wrong.
+        The file is invalid. The message names it and says what is wrong.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-            if any(one.compress_type != zipfile.ZIP_STORED for one in entries):
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise ArtefactError(f"{name} is compressed")
-            if sum(one.file_size for one in entries) > len(data):
-                raise ArtefactError(f"{name} promises more than its {len(data)} bytes")
+            if sum(entry.file_size for entry in entries) > len(data):
+                raise ArtefactError(f"{name} claims more than its {len(data)} bytes")
             return {
-                one.filename.removesuffix(".npy"): from_npy(
-                    archive.read(one), f"{name}/{one.filename}"
+                entry.filename.removesuffix(".npy"): from_npy(
+                    archive.read(entry), f"{name}/{entry.filename}"
                 )
-                for one in entries
+                for entry in entries
             }
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError) as error:
         raise ArtefactError(f"{name} is no npz archive: {error}") from error

@@ -8,19 +8,19 @@
                      item_table.npy    float32 (N + 1, d)
                      item_bias.npy     float32 (N + 1,)
                      items.json        N item ids; row r of the table is items[r - 1]
-                     heads.json        how churn and risk come about: weights of the network's
-                                       and the trees' logits, calibration; null if not shipped
-                     trees_churn.txt   LightGBM models as text, "none" where no head asks them
+                     heads.json        churn and risk: weights of the logits of network and
+                                       trees, calibration; null if not shipped
+                     trees_churn.txt   LightGBM models as text, "none" where a head has none
                      trees_risk.txt
                      ranker.json       candidate weights, or null
-                     golden.npz        inputs and the outputs that any engine must repeat
-                     manifest.json     sha256 of each of these, and how the version was made
-                     decision.json     what the gate and the operator said about it since
-                     card.md           both for people
+                     golden.npz        inputs, and the outputs that any engine must reproduce
+                     manifest.json     sha256 of each file above, and how the version was made
+                     decision.json     decisions of the gate and the operator about it
+                     card.md           manifest and decisions, for people
 
-The version is the hash of the manifest, so a changed byte anywhere is another version, or a
-refusal. Nothing is opened before its hash is right, and nothing is pickled. The last two are
-about a version and not part of it (ADR 0007).
+The version's name is the hash of its manifest, so a changed byte anywhere makes another version or
+is refused. No file is parsed before its hash is verified, and nothing is pickled. The last two
+files are about a version, not part of it (ADR 0007).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 MAX_FILE_BYTES = 16 << 30
-"""30 million items at d = 128; a file that says it has more is not ours."""
+"""30 million items at d = 128; a larger file is refused."""
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT,
             errno.EACCES, errno.EPERM}  # fmt: skip
 FILES = (
@@ -63,11 +63,11 @@ FILES = (
 )
 
 WEIGHTS = "network.safetensors"
-"""Part of a version like the others, but only the trainer reads it; a version may lack it."""
+"""Weights of the network. Only the trainer reads them; a version may lack them."""
 
 
 class UnreadableError(ArtefactError, TransientError):
-    """A file is there and can't be read at the moment: that says nothing about the version."""
+    """A file exists and can't be read at the moment; the version itself may be fine."""
 
 
 def to_json_bytes(value: Any) -> bytes:
@@ -89,18 +89,23 @@ def to_npz_bytes(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
 
 
 def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
-    """Store one version and return its name; storing the same content again is a no-op.
+    """Store a version and return its name; storing the same content again is a no-op.
 
-    The directory appears under its name complete or not at all.
+    The directory appears complete or not at all.
 
     Raises
     ------
+    ArtefactError
+        A file is missing or unknown.
     TransientError
-        It can't be written: the disk is full.
+        The version can't be written, for example because the disk is full.
     """
     missing = set(FILES) ^ (set(files) - {WEIGHTS})
     if missing:
-        raise ArtefactError(f"an artefact is {', '.join(FILES)}; differs in {sorted(missing)}")
+        raise ArtefactError(
+            f"missing or unknown files: {', '.join(sorted(missing))}; a version consists of "
+            f"{', '.join(FILES)}"
+        )
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     text = to_json_bytes({**manifest, "format": FORMAT, "files": digests})
     version = hashlib.sha256(text).hexdigest()[:12]
@@ -122,16 +127,16 @@ def write(root: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> str:
 
 
 def _store(partial: Path, target: Path, files: dict[str, bytes]) -> None:
-    """Write `files` into `partial`, then let it be `target`."""
+    """Write `files` into `partial`, then rename it to `target`."""
     partial.mkdir()
-    with lock.directory_lock(partial):  # so that nobody takes it for a killed writer's
+    with lock.directory_lock(partial):  # so that `sweep` in another process leaves it alone
         for name, data in files.items():
             write_durably(partial / name, data)
         sync_directory(partial)
         try:
             partial.rename(target)
         except OSError:
-            # Someone else stored the same content first.
+            # Another process stored the same content first.
             shutil.rmtree(partial)
             if not target.is_dir():
                 raise
@@ -139,7 +144,7 @@ def _store(partial: Path, target: Path, files: dict[str, bytes]) -> None:
 
 
 def sweep(root: Path) -> None:
-    """Remove what writers that were killed left behind; one that still writes keeps its own."""
+    """Remove the partial directories of killed writers; those of running writers stay."""
     for partial in root.glob(f".*{PARTIAL}"):
         if partial.is_dir():
             if lock.is_free(partial):
@@ -149,19 +154,21 @@ def sweep(root: Path) -> None:
 
 
 def remove(root: Path, version: str) -> None:
-    """Delete a version: gone from its name at once, then from the disk."""
+    """Delete a version: rename it away first, so that no reader sees half of it."""
     hidden = root / f".{version}.{os.getpid()}{PARTIAL}"
     (root / version).rename(hidden)
     shutil.rmtree(hidden)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest, its hash checked against the directory's name.
+    """Read the manifest and check its hash against the directory's name.
 
     Raises
     ------
     ArtefactError
-        If it is missing, changed, or of another format.
+        The manifest is missing, changed, or of another format.
+    UnreadableError
+        The manifest can't be read at the moment.
     """
     text = _read(directory / MANIFEST)
     if hashlib.sha256(text).hexdigest()[:12] != directory.name:
@@ -172,8 +179,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise ArtefactError(f"{directory / MANIFEST} isn't JSON") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtefactError(f"{directory} is not of artefact format {FORMAT}; update Hark")
-    told = isinstance(manifest.get("feature_set_hash"), str)
-    if not isinstance(manifest.get("files"), dict) or not told:
+    has_features = isinstance(manifest.get("feature_set_hash"), str)
+    if not isinstance(manifest.get("files"), dict) or not has_features:
         raise ArtefactError(f"{directory / MANIFEST} lists no files or no feature set")
     return manifest
 
@@ -181,7 +188,15 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 def read_files(
     directory: Path, manifest: dict[str, Any], names: Sequence[str] = FILES
 ) -> dict[str, bytes]:
-    """The files' bytes, each checked against the manifest before anything uses it."""
+    """Read files and check their hashes against the manifest.
+
+    Raises
+    ------
+    ArtefactError
+        A file is missing, corrupt or truncated.
+    UnreadableError
+        A file can't be read at the moment.
+    """
     files = {}
     for name in names:
         data = _read(directory / name)
@@ -195,7 +210,7 @@ def read_files(
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write and fsync: after a power cut the file is whole or its directory entry is absent."""
+    """Write and fsync a file: after a power cut it is whole, or its directory entry is absent."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -203,7 +218,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def replace_durably(path: Path, data: bytes) -> None:
-    """Write beside `path`, then rename over it: a reader sees the old content or the new."""
+    """Replace a file atomically: a reader sees the old content or the new content."""
     partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     write_durably(partial, data)
     partial.replace(path)
@@ -221,7 +236,7 @@ def sync_directory(path: Path) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        # A pipe would keep a plain open() waiting for ever, a device never ends.
+        # A plain open() of a pipe would wait for ever, and a device never ends.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)

@@ -1,7 +1,7 @@
-"""One process at a time: a lock that its holder's death releases.
+"""Locks between processes, released by the death of their holder.
 
-`flock` belongs to the open file, so a killed holder leaves no stale lock, whatever it left in the
-file. The file itself stays: removing it would let two holders lock two files of one name.
+`flock` belongs to the open file, so a killed holder leaves no stale lock. The lock file stays:
+removing it would let two holders lock two files of the same name.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from schemas.errors import BusyError
 
 
 @contextmanager
-def held(path: Path, who: str = "", *, wait: bool = False) -> Iterator[None]:
+def held(path: Path, holder: str = "", *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of the file at `path`.
 
     Parameters
     ----------
-    who
-        Said to whoever finds the lock taken.
+    holder
+        Name of this holder, which the error of a process that finds the lock taken repeats.
     wait
         Wait for the holder instead of giving up.
 
     Raises
     ------
     BusyError
-        Somebody else holds it.
+        Another process holds the lock, and `wait` is False.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -37,10 +37,10 @@ def held(path: Path, who: str = "", *, wait: bool = False) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
-            holder = file.read(500).strip() or "another process"
-            raise BusyError(f"{path} is held by {holder}; try again when that has ended") from None
+            other = file.read(500).strip() or "another process"
+            raise BusyError(f"{path} is held by {other}; try again when that has ended") from None
         file.truncate(0)
-        file.write(who)
+        file.write(holder)
         file.flush()
         try:
             yield
@@ -49,7 +49,7 @@ def held(path: Path, who: str = "", *, wait: bool = False) -> Iterator[None]:
 
 
 def is_free(directory: Path) -> bool:
-    """Whether nobody holds the lock of a directory (`directory_lock`)."""
+    """Whether the lock of a directory is free (`directory_lock`)."""
     try:
         with directory_lock(directory, wait=False):
             return True
@@ -59,12 +59,12 @@ def is_free(directory: Path) -> bool:
 
 @contextmanager
 def directory_lock(directory: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a directory itself, while it is written.
+    """Hold the lock of a directory itself while writing into it.
 
     Raises
     ------
     BusyError
-        Somebody else holds it and `wait` is False.
+        Another process holds the lock, and `wait` is False.
     """
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,4 +1,4 @@
-"""From a corpus to a stored model version: split, train, export, fit the heads, measure."""
+"""Build a model version from a corpus: split, train, export, fit the heads, measure, store."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from models.network.network import NetworkConfig
 from models.ranking import covisitation
 from models.ranking.ranker import Ranker
 from models.storage import artefact
-from models.training import fit_heads, labels, train, warm_start
+from models.training import fit_stacks, labels, train, warm_start
 from models.training.corpus import Corpus, Ints, at_points
-from models.training.fit_heads import Head
+from models.training.fit_stacks import Head
 from models.training.labels import Split, split_items
 from models.training.train import Fitted, Progress, Settings, Warm
 from schemas.errors import ArtefactError
 from schemas.events.kinds import N_KINDS
 
 VALIDATION_SHARE = 0.1
-"""Newest share of the log's events that validates the next-item loss."""
+"""Newest share of the log's events, on which the next-item loss is validated."""
 MAX_PARITY = 1e-4
 DROPOUT = 0.2
 GOLDEN_ROWS = 32
@@ -46,7 +46,7 @@ class Trained:
     gpu_graph
         The graph in fp16.
     engine
-        Runs the exported graph: what the worker will run.
+        Runs the exported graph, as the worker will.
     """
 
     fitted: Fitted
@@ -63,7 +63,7 @@ class Trained:
 
 
 def split(corpus: Corpus, *, horizon_s: int, label_delay_s: int) -> tuple[Split, int]:
-    """Split every task in time; also the time from which next items validate."""
+    """Split every task in time; also returns the event time from which next items validate."""
     cut_s = int(np.quantile(corpus.times_s, 1 - VALIDATION_SHARE))
     rows, train_items, validation_items = split_items(corpus, cut_s)
     times = corpus.times_s[corpus.points.event]
@@ -96,7 +96,7 @@ def train_version(
     Raises
     ------
     ArtefactError
-        The exported graph doesn't answer like the network.
+        The exported graph's outputs differ from the network's.
     """
     parts, cut_s = split(corpus, horizon_s=horizon_s, label_delay_s=label_delay_s)
     config = NetworkConfig(
@@ -130,8 +130,8 @@ def train_version(
         engine=engine,
         golden_inputs=inputs,
         parity=parity,
-        churn=fit_heads.fit("churn", corpus, engine, *churn, settings.seed),
-        risk=fit_heads.fit("risk", corpus, engine, *risk, settings.seed),
+        churn=fit_stacks.fit("churn", corpus, engine, *churn, settings.seed),
+        risk=fit_stacks.fit("risk", corpus, engine, *risk, settings.seed),
         next_item=next_item_report(corpus, parts, engine, fitted),
         feature_medians=_medians(points.features),
         cut_s=cut_s,
@@ -139,7 +139,7 @@ def train_version(
 
 
 def usable(warm: Warm | None, cut_s: int) -> Warm | None:
-    """The start, unless its version was taught by what validates now: that would flatter it."""
+    """Return `warm`, or None if its training saw events that validate now."""
     return warm if warm is not None and warm.start.cut_s <= cut_s else None
 
 
@@ -155,8 +155,8 @@ def store(
     Parameters
     ----------
     facts
-        More of the manifest: data, seed, settings, evaluation. No clock: the same training
-        gives the same version.
+        More entries of the manifest: data, seed, settings, evaluation. It must hold no time of
+        day, so that the same training gives the same version.
     """
     fitted, heads = trained.fitted, {"churn": trained.churn, "risk": trained.risk}
     shipped = {name: head.stack for name, head in heads.items() if head.stack}
@@ -198,7 +198,7 @@ def store(
 def next_item_report(
     corpus: Corpus, parts: Split, engine: Engine, fitted: Fitted, limit: int = 4_000
 ) -> dict[str, float]:
-    """The served network alone against popularity on the validation part, whole catalogue."""
+    """Measure the served network and popularity on the validation part, whole catalogue."""
     asked = parts.validation_items[corpus.points.event]
     rows = np.flatnonzero(asked)
     rows = np.random.default_rng(0).permutation(rows)[:limit]
@@ -228,7 +228,7 @@ def _before(corpus: Corpus, cut_s: int) -> tuple[Ints, Ints]:
 
 
 def _medians(scaled: npt.NDArray[np.float32]) -> dict[str, float]:
-    """What is usual, raw: an alert's reasons compare with it."""
+    """Raw median of each feature; an alert's reasons compare with it."""
     middle = np.median(scaled, axis=0) if len(scaled) else np.zeros(len(NAMES), np.float32)
     return dict(zip(NAMES, unscale(middle.astype(np.float32)).round(6).tolist(), strict=True))
 

@@ -1,8 +1,8 @@
 """Checkpoints of a training run: one safetensors file, replaced atomically.
 
-Weights, the best weights so far and the optimiser's moments are tensors; the position is JSON in
-the file's header, with a fingerprint of what is trained on what. Generators aren't stored: the
-loop's randomness is a function of seed and position. No pickle.
+Weights, the best weights so far and the optimiser's moments are tensors. The file's header holds
+the position as JSON and a fingerprint of settings, network and data. Generators aren't stored: the
+loop's randomness is a function of seed and position. There is no pickle.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to train; what to train is `NetworkConfig`.
+    """How to train; `NetworkConfig` says what to train.
 
-    `max_seconds` ends training early whatever it has reached. A run that isn't cut short by it
-    depends on the seed and the data only.
+    `max_seconds` ends training early, at any point. Without such an end, a run depends on the seed
+    and the data only.
     """
 
     seed: int = 0
@@ -54,7 +54,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of the training curve; `mrr` is the validation part's."""
+    """A line of the training curve; `mrr` is measured on the validation part."""
 
     number: int
     seconds: float
@@ -69,13 +69,13 @@ class Position:
     Attributes
     ----------
     epochs
-        How many it will make: fewer than asked for on a machine too slow for all in time.
+        Planned epochs: fewer than in the settings where the machine is too slow.
     step, batch
-        Steps made in all, and batches of the current epoch.
+        Steps in all, and batches done of the current epoch.
     total
         Sum of the current epoch's losses.
     seconds
-        Time it took, pauses left out.
+        Time spent, pauses excluded.
     """
 
     epochs: int
@@ -91,7 +91,7 @@ class Position:
 
 
 class Run(Protocol):
-    """What of a training run is stored, and what it is told by (`models.training.loop.Loop`)."""
+    """The parts of a training run that a checkpoint stores or fingerprints (`loop.Loop`)."""
 
     learner: Learner
     best: dict[str, Tensor]
@@ -105,7 +105,7 @@ class Run(Protocol):
 
 
 def write(path: Path, loop: Run) -> None:
-    """Store the run as it is now; the file appears whole or stays as it was."""
+    """Store the run's state atomically."""
     tensors = {
         **_named("now", loop.learner.state_dict()),
         **_named("best", loop.best),
@@ -121,12 +121,12 @@ def write(path: Path, loop: Run) -> None:
 
 
 def restore(path: Path, loop: Run) -> bool:
-    """Put the run where `path` left it; False, with a line on why, if that is another run's.
+    """Restore the run from `path`; returns False, and logs why, if that isn't possible.
 
     Raises
     ------
     TransientError
-        The file is there and can't be read at the moment.
+        The file exists and can't be read at the moment.
     """
     if not path.is_file():
         return False
@@ -154,10 +154,10 @@ def restore(path: Path, loop: Run) -> bool:
 
 
 def fingerprint(loop: Run) -> str:
-    """Hash of what is trained on what, how: two runs with the same one are the same run."""
+    """Hash of settings, network, initial weights and data; equal for the same run."""
     found = xxhash.xxh3_128()
     settings = asdict(loop.settings)
-    for name in ("max_seconds", "checkpoint_s"):  # how long, not what
+    for name in ("max_seconds", "checkpoint_s"):  # they don't change the result
         settings.pop(name)
     found.update(json.dumps([settings, asdict(loop.learner.network.config), loop.start]).encode())
     corpus, goals = loop.corpus, loop.goals
@@ -177,7 +177,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
 
 
 def _moments(loop: Run) -> dict[str, Tensor]:
-    """The optimiser's state as tensors, named `number of the parameter/what`."""
+    """The optimiser's state as tensors, named `<number of the parameter>/<name of the moment>`."""
     state = loop.optimiser.state_dict()["state"]
     return {f"{i}/{name}": value for i, part in state.items() for name, value in part.items()}
 
@@ -185,8 +185,8 @@ def _moments(loop: Run) -> dict[str, Tensor]:
 def _set_moments(loop: Run, moments: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in moments.items():
-        number, _, what = name.partition("/")
-        state.setdefault(int(number), {})[what] = value
+        number, _, moment = name.partition("/")
+        state.setdefault(int(number), {})[moment] = value
     whole = loop.optimiser.state_dict()
     whole["state"] = state
     loop.optimiser.load_state_dict(whole)

@@ -1,8 +1,8 @@
 """The log as flat training arrays: sequences of events as decisions saw them, and the points.
 
-A sequence is a stretch of a user's history that only grew: what stands before a decision point in
-its sequence is what the worker knew there. An event that arrives late, or a history that begins
-anew, begins another sequence, which repeats what was known.
+A sequence is a stretch of a user's history that only grew: the events before a decision point in
+its sequence are those that the worker knew. A late event, or a history that starts anew, starts
+another sequence, which repeats the known events.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """P decision points with the features known there and what happened after.
+    """P decision points with their features and labels.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class Corpus:
     amounts
         float32 (n,).
     sequences
-        int64 (n,): number of the sequence, ascending; given none, each user is one sequence.
+        int64 (n,): number of the sequence, ascending; by default each user is one sequence.
     first_seen
-        bool (n,): False where an event is there again, as context only. Given none, all are True.
+        bool (n,): False where an event is repeated as context only; by default all are True.
     """
 
     users: Ints
@@ -76,14 +76,14 @@ class Corpus:
         return len(self.users)
 
     def in_time_order(self) -> Ints:
-        """Where each event is first seen, users one after the other, each in time order."""
+        """Indices of the events where they are first seen, by user, then by time."""
         once = np.flatnonzero(self.first_seen)
         return once[np.lexsort((self.times_s[once], self.users[once]))]
 
     def following(self) -> Ints:
         """Index (n,) of the user's next event on another known item, whenever it arrived.
 
-        n where there is none, and at events that are context only.
+        It is n where there is no such event, and at events that are context only.
         """
         n, order = len(self), self.in_time_order()
         found = next_distinct(self.users[order], self.item_rows[order])
@@ -93,13 +93,13 @@ class Corpus:
         return answer
 
     def as_of(self, cut_s: int) -> tuple[Corpus, Ints]:
-        """The corpus as it was at `cut_s`, labels excepted; `until` only drops what came later.
+        """The corpus as it was at `cut_s`, except for labels; `until` only drops later events.
 
         Returns
         -------
         tuple
-            The events before `cut_s` with users numbered anew and the newest gaps unknown, and
-            which points are left, (P',).
+            The events before `cut_s`, users renumbered and each sequence's last gap reset; and
+            the rows of the points that are left, int64 (P',).
         """
         kept = self.times_s < cut_s
         number = np.cumsum(kept) - 1
@@ -117,7 +117,7 @@ class Corpus:
 def next_distinct(users: Ints, item_rows: Ints) -> Ints:
     """Index (n,) of each user's next event on another known item; n where there is none.
 
-    That is what a recommendation is for: the item after this one, not this one again.
+    A recommendation is for the next other item, not for the same item again.
     """
     n = len(users)
     known = np.flatnonzero(item_rows > 0)
@@ -142,10 +142,10 @@ def next_distinct(users: Ints, item_rows: Ints) -> Ints:
 
 
 def chunks(sequences: Ints, length: int, rng: np.random.Generator | None) -> tuple[Ints, Ints]:
-    """Cut every sequence into pieces of at most `length` events: starts and sizes, (C,) each.
+    """Cut every sequence into pieces of at most `length` events: starts and sizes, int64 (C,).
 
-    With `rng` the first piece of each has a random size, so that over the epochs every
-    event is seen at many depths of history; without, cuts are aligned to the newest event.
+    With `rng`, a sequence's first piece has a random size, so that over the epochs every event
+    is seen at many depths of history. Without it, cuts are aligned to the newest event.
     """
     first = np.flatnonzero(np.concatenate([[True], sequences[1:] != sequences[:-1]]))
     sizes = np.diff(np.append(first, len(sequences)))
@@ -163,10 +163,10 @@ def chunks(sequences: Ints, length: int, rng: np.random.Generator | None) -> tup
 
 
 def until(corpus: Corpus, end_s: int) -> Corpus:
-    """The corpus without what came at `end_s` or later; all else stays as it is.
+    """The corpus without events at or after `end_s`; all else stays as it is.
 
-    The last event of each sequence keeps its gap to an event that is gone: whoever may not know
-    it masks it, as `point_inputs.at_points` and the network do. `Corpus.as_of` forgets it.
+    A sequence's last event keeps its gap to a dropped event; `at_points` and the network mask it,
+    and `Corpus.as_of` resets it.
     """
     kept = corpus.times_s < end_s
     number = np.cumsum(kept) - 1
@@ -185,9 +185,9 @@ def until(corpus: Corpus, end_s: int) -> Corpus:
 
 
 def at_points(corpus: Corpus, rows: Ints, length: int = 64) -> ModelInputs:
-    """Inputs (B, `length`) of the points `rows` (B,): each sees its sequence up to its own event.
+    """Inputs (B, `length`) of the points `rows` (B,): each is its sequence up to its own event.
 
-    The newest event's gap is to now, and a decision is made at that very moment.
+    The newest event's gap is 0, since the decision is made at that moment.
     """
     event = corpus.points.event[rows]
     begins = np.flatnonzero(np.diff(corpus.sequences, prepend=-1))

@@ -1,4 +1,4 @@
-"""Batches of a corpus for torch: pieces of histories of like length, a budget of tokens each."""
+"""Batches of a corpus for torch: pieces of histories of similar length, within a token budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.training.labels import Split
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Right-padded pieces (B, L) of histories and what is asked at their positions.
+    """Right-padded pieces (B, L) of histories, and the questions at their positions.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class Batch:
     points, point_rows
         int64 (Q,): flat positions of decision points, and their rows in `Corpus.points`.
     features
-        float32 (Q, F): what is known at the points.
+        float32 (Q, F): features at the points.
     churn, risk
-        int8 (Q,): their labels, -1 where none may be used.
+        int8 (Q,): labels of the points, -1 where none may be used.
     """
 
     item_rows: Tensor
@@ -54,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Goals:
-    """Per event of the corpus, what may be learnt there.
+    """What may be learnt at each event of the corpus.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Goals:
 
     @staticmethod
     def training(corpus: Corpus, split: Split) -> Goals:
-        """What the split's training part allows."""
+        """The goals of the split's training part."""
         return Goals(
             np.where(split.train_items, split.target_rows, 0),
             _points(corpus),
@@ -89,21 +89,21 @@ class Goals:
 
     @staticmethod
     def states(corpus: Corpus) -> Goals:
-        """The decision points themselves; nothing is asked there."""
+        """The decision points, without questions."""
         none = np.full(len(corpus.points.event), -1, dtype=np.int8)
         return Goals(np.zeros(len(corpus), dtype=np.int64), _points(corpus), none, none)
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass over a corpus: which pieces of histories make up each batch.
+    """A pass over a corpus: which pieces of histories make up each batch.
 
     Attributes
     ----------
     starts, sizes
-        int64 (C,): pieces of at most `length` events.
+        int64 (C,): first event and number of events of each piece.
     parts
-        Rows of `starts` and `sizes`, one array a batch.
+        Rows of `starts` and `sizes`, an array for each batch.
     """
 
     corpus: Corpus
@@ -116,15 +116,15 @@ class Pass:
         return len(self.parts)
 
     def batch(self, number: int, rank: int = 0, size: int = 1) -> Batch:
-        """Batch `number`, or the share of it that process `rank` of `size` takes.
+        """Gather batch `number`, or the share of it of process `rank` of `size`.
 
-        Every share has a piece: where there are fewer than processes, the others repeat the
-        first one without its questions.
+        No share is empty: with fewer pieces than processes, the other processes get the first
+        piece without its questions.
         """
         rows = self.parts[number]
-        mine = rows[rank::size]
-        if len(mine):
-            return gather(self.corpus, self.goals, self.starts[mine], self.sizes[mine])
+        share = rows[rank::size]
+        if len(share):
+            return gather(self.corpus, self.goals, self.starts[share], self.sizes[share])
         first = rows[:1]
         nothing = Goals.items(np.zeros(len(self.corpus), dtype=np.int64), self.corpus)
         return gather(self.corpus, nothing, self.starts[first], self.sizes[first])
@@ -163,7 +163,7 @@ def one_pass(
 
 
 def gather(corpus: Corpus, goals: Goals, starts: Ints, sizes: Ints) -> Batch:
-    """The batch of the pieces `starts`, `sizes` (B,)."""
+    """Gather the pieces `starts`, `sizes` (B,) into a batch."""
     steps = np.arange(int(sizes.max()))
     real = steps < sizes[:, None]  # (B, L)
     index = np.where(real, starts[:, None] + steps, 0)

@@ -1,9 +1,8 @@
-"""What really happened after a decision point: churn by silence, risk by label events.
+"""Labels of decision points: churn by silence, risk by label events.
 
-Labels are int8: 1 yes, 0 no, -1 unknown (`UNKNOWN`); unknown points teach nothing and test
-nothing. The log ends at some time, and what would have come after is not known: a point whose
-horizon runs past the end is unknown even when its user was seen again, or else the quiet users
-alone would go missing.
+Labels are int8: 1 yes, 0 no, -1 unknown (`UNKNOWN`); unknown points neither train nor validate.
+A point whose horizon runs past the log's end is unknown even when its user was seen again:
+otherwise only the quiet users' points would be unknown, and the labels would be biased.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which of a corpus' questions train and which validate.
+    """Which questions of a corpus train and which validate.
 
     Attributes
     ----------
@@ -42,7 +41,7 @@ class Split:
 
 
 def split_items(corpus: Corpus, cut_s: int) -> tuple[Ints, Bools, Bools]:
-    """Targets (n,) and which of them train (the target lies before `cut_s`) or validate."""
+    """Targets int64 (n,), which of them train (before `cut_s`) and which validate, bool (n,)."""
     n = len(corpus)
     following = corpus.following()
     known = following < n
@@ -60,9 +59,9 @@ Times = npt.NDArray[np.int64]
 
 
 def churn_horizon_s(span_s: int) -> int:
-    """Days of silence that count as gone when nothing is set: a sixth of the log, 1 to 90 days.
+    """Default horizon of silence in s: a sixth of the log's span, between 1 and 90 days.
 
-    A sixth leaves room for a training and a validation part, each a horizon before the next.
+    A sixth leaves room for training and validation parts that lie a horizon apart.
     """
     days = round(span_s / 6 / DAY_S)
     return DAY_S * min(max(days, 1), 90)
@@ -77,14 +76,14 @@ def churn(
     horizon_s: int,
     log_end_s: int,
 ) -> Labels:
-    """1 where the user did nothing for `horizon_s` after the point.
+    """Label a point 1 where its user did nothing for `horizon_s` after it.
 
     Parameters
     ----------
     point_users, point_times
         int64 (P,): dense user number; event time in s.
     event_users, event_times
-        int64 (n,): the events that count as a sign of life.
+        int64 (n,): users and times in s of the events that count as activity.
     log_end_s
         Newest event time of the whole log.
 
@@ -119,7 +118,7 @@ def risk(
     label_delay_s: int,
     log_end_s: int,
 ) -> Labels:
-    """1 where a label event confirmed the point's event, 0 where none did in time.
+    """Label a point 1 where a label event confirmed its event, 0 where none did in time.
 
     Parameters
     ----------
@@ -143,11 +142,11 @@ def risk(
 def split(
     times: Times, labels: Labels, *, gap_s: int, validation_share: float = 0.25
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Training and validation rows of the labelled points, in time, with a purge between.
+    """Split the labelled points in time, with a purged gap between training and validation.
 
-    A training label must be known when validation starts: its point lies `gap_s` (horizon or
-    label delay) before. With a log too short for that, the purge shrinks to what leaves the
-    older half of the points in training.
+    A training label must be known when validation starts, so its point lies at least `gap_s`
+    (horizon or label delay) before. In a short log the gap shrinks so far that the older half of
+    the points stays in training.
 
     Returns
     -------

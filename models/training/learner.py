@@ -1,4 +1,4 @@
-"""What is trained: the network with its item table, from a batch to the sums of its losses."""
+"""The trained module: the network with its item table, from a batch to the sums of its losses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Learner(nn.Module):
     Parameters
     ----------
     next_item
-        The loss that the questions for the next item are trained with; None where the log has
-        no items: then the decision points' labels train the encoder.
+        Loss of the next-item questions; None where the log has no items: then the labels of the
+        decision points train the encoder.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Learner(nn.Module):
         self.next_item = next_item
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Sums of the losses and how many answers each sums over: next item, churn, risk (3,)."""
+        """Sums of the losses of next item, churn and risk, and how many answers each sums; (3,)."""
         network = self.network
         states = self.states(batch)
         if self.next_item is not None:

@@ -1,8 +1,8 @@
 """The training loop: batches in, the epoch that validated best out.
 
 Randomness is a function of the seed and the position: every epoch plans its batches from (seed,
-epoch), every step draws from (seed, step, process). So a run that was killed goes on from a
-checkpoint without stored generators, and comes out the same as one that wasn't.
+epoch), every step draws from (seed, step, process). So a killed run resumes from a checkpoint
+without stored generators and gives the same result as a run that wasn't killed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Validation:
     Parameters
     ----------
     limit
-        Most questions asked.
+        Largest number of questions.
     """
 
     def __init__(self, corpus: Corpus, split: Split, limit: int) -> None:
@@ -46,7 +46,7 @@ class Validation:
 
     @torch.no_grad()
     def mrr(self, learner: Learner, group: Group) -> float | None:
-        """Mean reciprocal rank of the next item, whole catalogue; None without questions."""
+        """Mean reciprocal rank of the next item in the whole catalogue; None without questions."""
         if not self.questions:
             return None
         learner.eval()
@@ -65,19 +65,19 @@ class Validation:
 
 
 Progress = Callable[[float, str], None]
-"""Called with the share done (0 to 1) and a line on how it goes."""
+"""Called with the share done (0 to 1) and a line of progress."""
 
 FINAL_RATE = 0.05
 """The learning rate decays to this share of itself, linearly."""
 
 
 class Loop:
-    """The loop's state: weights, the best so far, optimiser and position.
+    """The loop's state: weights, best weights so far, optimiser and position.
 
     Parameters
     ----------
     kept
-        File that a killed run goes on from; None keeps nothing.
+        Checkpoint file from which a killed run resumes; None keeps no checkpoint.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Loop:
         self.optimiser = _optimiser(self.learner, settings)
         self.position = Position(settings.epochs)
         self.best = self._copy()
-        self.start = checkpoint.digest(self.best)  # of the weights that the run begins with
+        self.start = checkpoint.digest(self.best)  # digest of the initial weights
         self.kept = kept
         if kept is not None:
             checkpoint.restore(kept, self)
@@ -105,7 +105,7 @@ class Loop:
         self._written = time.monotonic()
 
     def run(self, progress: Progress) -> None:
-        """Train to the end and leave the learner as it was at its best."""
+        """Train to the end; the learner then has the best epoch's weights."""
         at = self.position
         started = time.monotonic() - at.seconds
         while not at.finished:
@@ -124,7 +124,7 @@ class Loop:
         self.learner.load_state_dict(self.best)
 
     def planned(self, epoch: int) -> Pass:
-        """The batches of an epoch: the same ones whenever it is asked."""
+        """Plan the batches of an epoch, the same at every call."""
         return one_pass(
             self.corpus,
             self.goals,
@@ -150,7 +150,7 @@ class Loop:
                 self._keep()
 
     def step(self, batch: Batch, share: float) -> float:
-        """One step at `share` of the whole run; the loss before it, over all processes."""
+        """Take a step at `share` of the whole run; returns the loss before it, of all processes."""
         settings, group, at = self.settings, self.group, self.position
         warm = min(1.0, (at.step + 1) / settings.warm_up_steps)
         for parameters in self.optimiser.param_groups:
@@ -161,7 +161,7 @@ class Loop:
         self.optimiser.zero_grad()
         sums, counts = self._asks(batch)
         counts = group.total(counts).clamp(min=1)
-        # Each process has its share of every mean; the gradients are averaged, hence the factor.
+        # Each process has its share of every mean, and DDP averages gradients: hence the factor.
         loss = (sums / counts).sum()
         (loss * group.size).backward()
         nn.utils.clip_grad_norm_(self.learner.parameters(), settings.clip)
@@ -172,7 +172,7 @@ class Loop:
     def _end(self) -> None:
         """Decide whether another epoch follows."""
         at, settings = self.position, self.settings
-        # On a machine too slow for all of them, decay over the epochs that do fit.
+        # On a slow machine, decay the learning rate over the epochs that fit into the time.
         fit_in = int(settings.max_seconds / max(at.seconds / len(at.curve), 1e-9))
         slow = self.group.agreed(fit_in < at.epochs)
         if slow:
@@ -194,7 +194,7 @@ class Loop:
     def _joined(self) -> nn.Module:
         if self.group.size == 1:
             return self.learner
-        # Which heads answer depends on the batch.
+        # A batch may lack the labels of a head.
         return DistributedDataParallel(self.learner, find_unused_parameters=True)
 
 
@@ -215,5 +215,5 @@ def _optimiser(learner: Learner, settings: Settings) -> torch.optim.AdamW:
 
 
 def _seed(seed: int, step: int, rank: int) -> int:
-    """A seed of its own for every step and process."""
+    """Seed of a step in a process."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)

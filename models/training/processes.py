@@ -1,8 +1,8 @@
 """The processes that train together: one, or as many as `torchrun` started.
 
-`torchrun --nproc-per-node 2 --no-python hark train --offline` gives every process its place in
-the environment: the first one stores and judges, the others train along. gloo joins them on CPUs,
-NCCL on GPUs. A single process needs none of it and pays nothing for it.
+`torchrun --nproc-per-node 2 --no-python hark train --offline` tells every process its rank in the
+environment: rank 0 stores and judges, the others only train. gloo joins them on CPUs, NCCL on
+GPUs. A single process pays nothing for it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One process among those that train together.
+    """A process among those that train together.
 
     Attributes
     ----------
     rank, size
-        Its number and how many there are.
+        Number of this process and number of processes.
     device
-        Where its part of every batch is computed.
+        Device that computes this process's share of every batch.
     """
 
     rank: int = 0
@@ -36,32 +36,32 @@ class Group:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes what all of them found."""
+        """Whether this process writes the result of all of them."""
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
-        """Sums over all processes; `values` is overwritten."""
+        """Sum `values` over all processes, in place."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def agreed(self, answer: bool) -> bool:
-        """The leader's answer to what a clock decides, the same everywhere."""
+        """Return the leader's `answer` in every process: clocks differ between them."""
         if self.size == 1:
             return answer
-        said = torch.tensor([float(answer)], device=self.device)
-        distributed.broadcast(said, src=0)
-        return bool(said.item())
+        shared = torch.tensor([float(answer)], device=self.device)
+        distributed.broadcast(shared, src=0)
+        return bool(shared.item())
 
 
 def place() -> tuple[int, int]:
-    """Number of this process and how many `torchrun` started; (0, 1) without it."""
+    """Rank of this process and number of processes that `torchrun` started, else (0, 1)."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager
 def joined() -> Iterator[Group]:
-    """Join the processes that torchrun started and leave them at the end."""
+    """Join the processes that `torchrun` started, and leave them at the end."""
     rank, size = place()
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else CPU

@@ -1,7 +1,7 @@
-"""How to train, chosen from the size of the data alone.
+"""Training settings, chosen from the size of the data alone.
 
-One function, so that the nightly training, the public evaluations and an evaluation on events
-never seen before all do the same. What is behind the numbers: docs/lab-notes.md.
+Nightly training and the evaluations share this function. docs/lab-notes.md has the experiments
+behind its numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Recipe:
     dropout
         `NetworkConfig.dropout`.
     loss
-        Which next-item loss the catalogue's size takes, for people.
+        Name of the next-item loss for the catalogue's size, for reports.
     """
 
     settings: Settings
@@ -30,14 +30,16 @@ class Recipe:
 
 
 def choose(events: int, items: int, *, seed: int = 0, max_seconds: float = 1_800.0) -> Recipe:
-    """The recipe for a log.
+    """Choose the recipe for a log.
 
     Parameters
     ----------
     events
-        Events on known items.
+        Number of events on known items.
     items
         Size of the catalogue.
+    max_seconds
+        Longest time for the training loop.
     """
     per_item = events / max(items, 1)
     dense = per_item >= 100

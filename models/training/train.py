@@ -1,11 +1,10 @@
 """Fit the network to a corpus: next item at every position, churn and risk at decision points.
 
-A batch holds pieces of histories; every position asks for its next distinct item, and the
-positions that were decision points also add their feature vector to the question. The newest
-part of the log in time validates: the best epoch's weights are kept, and training stops when
-they stop getting better. Then both heads are fitted to the finished encoder
-(`models/training/network_heads.py`). A log without items, payments only, trains the encoder by
-its labels.
+A batch holds pieces of histories. Every position asks for its next distinct item; decision points
+also add their feature vector to the question. The newest part of the log validates: the best
+epoch's weights are kept, and training stops when validation stops improving. Then both heads are
+fitted to the finished encoder (`models/training/fit_network_heads.py`). In a log without items
+(payments only), the labels train the encoder.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch import Tensor
 from models.network import loss
 from models.network.export import UNKNOWN_ITEM
 from models.network.network import Network, NetworkConfig
-from models.training import network_heads
+from models.training import fit_network_heads
 from models.training.checkpoint import Epoch, Settings
 from models.training.corpus import Corpus
 from models.training.dataset import Goals, one_pass
@@ -44,7 +43,7 @@ class Fitted:
     Attributes
     ----------
     started_from, known_items
-        The version that it went on from, and how many items' rows it took over.
+        The version that training started from, and the number of item rows taken over.
     """
 
     network: Network
@@ -58,7 +57,7 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """An earlier version to go on from, and the ids behind the new table's rows 1..N."""
+    """An earlier version to start from, and the ids of the new table's rows 1..N."""
 
     start: Start
     item_ids: list[str]
@@ -80,9 +79,9 @@ def fit(
     Parameters
     ----------
     warm
-        Take over an earlier version's weights and item rows.
+        Earlier version whose weights and item rows are taken over.
     kept
-        Checkpoint file: a killed run with the same arguments goes on from it.
+        Checkpoint file, from which a killed run with the same arguments resumes.
     """
     torch.manual_seed(settings.seed)
     network = Network(config)
@@ -119,7 +118,7 @@ def fit(
 
 
 def _fit_heads(learner: Learner, corpus: Corpus, split: Split, seed: int) -> None:
-    """Replace both heads by ones fitted to the encoder as it now is, where labels exist."""
+    """Replace both heads by heads fitted to the trained encoder, where labels exist."""
     parts = {
         "churn": (corpus.points.churn, split.train_churn, split.validation_churn),
         "risk": (corpus.points.risk, split.train_risk, split.validation_risk),
@@ -130,9 +129,11 @@ def _fit_heads(learner: Learner, corpus: Corpus, split: Split, seed: int) -> Non
     for name, (labels, train, validation) in parts.items():
         if train.any():
             answers = torch.from_numpy(labels.astype(np.float32))
-            samples = network_heads.HeadSamples(states, known, answers, train, validation)
+            samples = fit_network_heads.HeadSamples(states, known, answers, train, validation)
             setattr(
-                learner.network, name, network_heads.fit_head(learner.network.config, samples, seed)
+                learner.network,
+                name,
+                fit_network_heads.fit_head(learner.network.config, samples, seed),
             )
 
 
@@ -167,7 +168,7 @@ def _measure_features(network: Network, corpus: Corpus, split: Split) -> None:
 
 
 def _popularity(split: Split, n_rows: int) -> Floats:
-    """Bias (N + 1,) that starts at each item's log share of the training targets."""
+    """Initial bias (N + 1,): each item's log share of the training targets."""
     found = np.bincount(split.target_rows[split.train_items], minlength=n_rows) + 0.5
     start = np.log(found / found.sum())
     start[0] = 0.0

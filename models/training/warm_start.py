@@ -1,8 +1,8 @@
-"""Go on from an earlier version: its network, and its item table by stable item id.
+"""Start training from an earlier version: its network, and its item table by item id.
 
-Items it didn't know start where co-visitation puts them: the new SVD table is mapped onto the old
-one by least squares over the items that both have, so a new item lies among its neighbours in
-the trained space.
+Items unknown to that version start where co-visitation puts them: least squares over the common
+items maps the new SVD table onto the old table, so a new item lies among its neighbours in the
+trained space.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from models.storage import artefact
 Floats = npt.NDArray[np.float32]
 
 FEW = 100
-"""With fewer known items the map from the one space to the other means nothing."""
+"""With fewer common items, the map between the two spaces would be noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Start:
     Attributes
     ----------
     version
-        Its name.
+        Name of the version.
     weights
-        The network's state.
+        State of the network.
     rows
         Item id -> row of `item_table` (N + 1, d) and `item_bias` (N + 1,).
     cut_s
-        Its training saw no target at or after this event time.
+        Event time in s; the version's training saw no target at or after it.
     """
 
     version: str
@@ -51,17 +51,17 @@ class Start:
     cut_s: int
 
     def fits(self, config: NetworkConfig) -> bool:
-        """Whether a network of `config` can take the weights over."""
+        """Whether a network of `config` can take over the weights."""
         return self.config == config
 
 
 def to_bytes(network: Network) -> bytes:
-    """The network's weights as a safetensors file."""
+    """Pack the network's weights as a safetensors file."""
     return save({name: value.contiguous() for name, value in network.state_dict().items()})
 
 
 def read(directory: Path) -> Start | None:
-    """The start that a stored version gives; None if it was stored without weights.
+    """Read the weights of a stored version; None if it was stored without them.
 
     Raises
     ------
@@ -92,14 +92,18 @@ def _array(data: bytes) -> Floats:
 def carried_over(
     start: Start, item_ids: list[str], svd_table: Floats, popularity: Floats
 ) -> tuple[Floats, Floats, int]:
-    """Item table and bias to go on from, and how many items are known from before.
+    """Carry an earlier version's item rows over to a new catalogue.
 
     Parameters
     ----------
     item_ids
-        Id of each row of the new table but row 0.
+        Ids of rows 1..N of the new table.
     svd_table, popularity
-        float32 (N + 1, d) and (N + 1,): how a cold start would begin.
+        float32 (N + 1, d) and (N + 1,): table and bias of a cold start.
+
+    Returns
+    -------
+    Item table float32 (N + 1, d), bias float32 (N + 1,), and the number of items carried over.
     """
     old = np.array([0, *(start.rows.get(item, -1) for item in item_ids)], dtype=np.int64)
     known = old >= 0
@@ -111,5 +115,5 @@ def carried_over(
     if len(both):
         bias += float(np.mean(start.item_bias[old[both]] - popularity[both]))
     table[known], bias[known] = start.item_table[old[known]], start.item_bias[old[known]]
-    bias[0] = 0.0  # the served one is a constant
+    bias[0] = 0.0  # export sets the served bias of row 0
     return table, bias, len(both)

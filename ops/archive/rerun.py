@@ -18,7 +18,7 @@ import polars as pl
 from models.features import features
 from models.features.windows import Windows
 from ops.archive.files import Ends, partitions
-from ops.archive.refused import Refused, read_refused
+from ops.archive.refused_records import Refused, read_refused
 from schemas.errors import ConfigError
 from schemas.events.codec import EventDecoder
 from schemas.events.columns import EventColumns
@@ -32,6 +32,7 @@ from streams.histories.item_table import ItemTable
 from streams.ingest.decode import BatchDecoder
 from streams.ingest.isolation import Isolation
 from streams.ingest.unmapped_names import NamingDecoder, unmapped_line
+from streams.item_sweep import between_sweeps
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.settings import Settings
@@ -113,18 +114,19 @@ class Rerun:
         TooManyFailuresError
             Record after record does.
         """
-        if batch.partition not in self._states:
-            self._states[batch.partition] = self._plan.new_state(batch.partition, self.items)
-        state = self._states[batch.partition]
-        rest = batch.without(self._refused.get(batch.partition, frozenset()))
-        if rest is None:
-            return []
+        state = self.state(batch.partition)
+        refused = self._refused.get(batch.partition, frozenset())
 
         def attempt(part: RecordBatch) -> Step | None:
             with state.undo.trying():
                 return self._step(state, part)
 
-        steps = self._isolation.run(rest, attempt, lambda _part, _error: None)
+        steps: list[Step | None] = []
+        for stretch in between_sweeps(state, batch):
+            rest = stretch.without(refused)
+            if rest is not None:
+                steps += self._isolation.run(rest, attempt, lambda _part, _error: None)
+            state.next_offset = stretch.last_offset + 1
         return [step for step in steps if step is not None]
 
     def _step(self, state: PartitionState, batch: RecordBatch) -> Step:
@@ -167,7 +169,9 @@ class Rerun:
         self._plan = replace(self._plan, points=points)
 
     def state(self, partition: int) -> PartitionState:
-        """The state of a partition that was fed."""
+        """The state of a partition, empty where nothing was fed."""
+        if partition not in self._states:
+            self._states[partition] = self._plan.new_state(partition, self.items)
         return self._states[partition]
 
     def settle(self) -> None:
@@ -175,11 +179,12 @@ class Rerun:
         for state in self._states.values():
             state.counters.finish_block()
 
-    def frozen(self) -> Part:
-        """Everybody's item counters as they are now, a copy that stays so."""
+    def frozen(self, partition: int | None = None) -> Part:
+        """A partition's item counters as they are now, or everybody's; a copy that stays so."""
+        states = self._states.values() if partition is None else [self.state(partition)]
         parts = [
             state.counters.covisits.part().by_index(state.histories.numbers.all_indices)
-            for state in self._states.values()
+            for state in states
         ]
         return copy.deepcopy(merged(parts))
 

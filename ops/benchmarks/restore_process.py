@@ -18,7 +18,7 @@ from schemas.topics import EVENTS
 from streams.checkpoints.capture import capture
 from streams.kafka.settings import Kafka
 from streams.monitoring import logs
-from streams.monitoring.memory import settle_garbage
+from streams.monitoring.memory import tune_garbage_collector
 from streams.settings import Http, Settings, State
 from streams.worker import Worker
 
@@ -66,7 +66,7 @@ async def restore(
     worker = Worker(chosen)
     await worker.check()
     capture(worker.scorer.new_state(0))  # compiled, or loaded, before the clock runs
-    settle_garbage()
+    tune_garbage_collector()
     process = psutil.Process()
     before = process.memory_info().rss
     began_s, began_cpu_s = time.perf_counter(), time.process_time()

@@ -27,11 +27,11 @@ from schemas.events.columns import EventColumns
 from streams.counters.suggest import suggest
 from streams.counters.suggestions import Suggestions
 from streams.decisions import Decider
+from streams.histories.apply_events import Outcome
 from streams.histories.decision_points import Points, Task
 from streams.histories.histories import BEFORE, Applied
 from streams.histories.item_numbers import ItemNumbers
 from streams.histories.item_table import ItemTable
-from streams.histories.take import Outcome
 from streams.ingest.decode import BatchDecoder
 from streams.monitoring.metrics import Metrics
 from streams.plan import Plan

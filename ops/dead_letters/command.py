@@ -19,7 +19,7 @@ from rich.table import Table
 from ops.connection import connected_settings
 from ops.dead_letters.letters import Letter, Wanted, read_letters
 from ops.dead_letters.replay import LetterReplay, Outcome
-from ops.dead_letters.replayed import Replayed
+from ops.dead_letters.replay_positions import ReplayPositions
 from ops.render import escaped
 from ops.since import Since
 from schemas.errors import HarkError, Reason
@@ -163,7 +163,7 @@ def replay(
         # Before the consumer groups are asked for: an unreachable cluster is one line.
         await check_cluster(client, [topic])
         groups = replayed_group(kafka.group_id)
-        async with Replayed(client, groups, topic.name) as replayed:
+        async with ReplayPositions(client, groups, topic.name) as replayed:
             replay = LetterReplay(client, kafka.topic_prefix + EVENTS.name, replayed, max_attempts)
             going = replay.going(read_letters(client, topic, wanted), outcome)
             if execute:

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from ops.dead_letters.letters import Letter
-from ops.dead_letters.replayed import Replayed
+from ops.dead_letters.replay_positions import ReplayPositions
 from schemas.errors import TransientError
 from schemas.topics import MAX_MESSAGE_BYTES
 
@@ -46,7 +46,7 @@ class LetterReplay:
     """
 
     def __init__(
-        self, client: dict[str, Any], topic: str, replayed: Replayed, max_attempts: int
+        self, client: dict[str, Any], topic: str, replayed: ReplayPositions, max_attempts: int
     ) -> None:
         self._client = client
         self._topic = topic

@@ -26,7 +26,7 @@ from models.features.table import NAMES
 from models.heads import calibration
 from models.heads.stack import Stack
 from models.heads.trees import Trees
-from models.training import build, fit_heads, labels
+from models.training import build, fit_stacks, labels
 from models.training.corpus import Corpus, at_points, until
 from models.training.train import Settings as Training
 from ops.archive.rerun import Step
@@ -196,6 +196,7 @@ def _corpus(task: Task, show: Show) -> Corpus:
         lambda done, total: show(done / total, "payments"),
         suggest=False,
         block_ms=BLOCK_MS,
+        partitions=task.partitions,
     )
     from_ms = (TEST_DAY - DELAY_DAYS - KNOWN_DAYS - HISTORY_DAYS) * DAY_S * 1000
     until_ms = (TEST_DAY + FOLDS * WEEK) * DAY_S * 1000
@@ -237,7 +238,7 @@ def _known(corpus: Corpus, first_day: int) -> Bools:
 
 def _next_week(engine: Engine, corpus: Corpus, week: Week, seed: int) -> Floats:
     """A later week's probabilities: trees, weights and calibration are new, the network isn't."""
-    head = fit_heads.fit(
+    head = fit_stacks.fit(
         "risk", corpus, engine, corpus.points.risk, week.training, week.validation, seed
     )
     assert head.stack is not None

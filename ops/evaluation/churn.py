@@ -81,7 +81,7 @@ class Cuts(Columns):
 
 def online_retail(task: Task, show: Show) -> Report:
     """Measure 90-day churn on the UCI shop's invoices."""
-    asked = _asked(adapters.load(task.file, "online-retail"), show)
+    asked = _asked(adapters.load(task.file, "online-retail"), show, task.partitions)
     methods: dict[str, Method] = {
         HARK: _trees, "lightgbm_aggregates": _aggregates, "recency": _recency,
     }  # fmt: skip
@@ -146,14 +146,15 @@ def training_cuts(test_s: int) -> list[int]:
     return [test_s - WEEK_S * (PURGE_WEEKS + number) for number in range(TRAININGS)]
 
 
-def _asked(source: Source, show: Show) -> Cuts:
+def _asked(source: Source, show: Show, partitions: int = 1) -> Cuts:
     """Everybody active at every cut-off that trains or tests, with what became of them."""
     cuts = [LAST_CUT_S - WEEK_S * n for n in range(TESTS + PURGE_WEEKS + TRAININGS)]
-    numbers: dict[str, int] = {}
-    parts = list(_standing(source, sorted(cuts), numbers, show))
+    customers = source.events["user_id"].unique(maintain_order=True).to_list()
+    numbers = {customer: number for number, customer in enumerate(customers)}
+    parts = list(_standing(source, sorted(cuts), numbers, show, partitions))
     users, cut_s, features = (np.concatenate(column) for column in zip(*parts, strict=True))
     bought = source.events.filter(source.events["event"] == "Order Completed")
-    buyers = np.array([numbers.setdefault(u, len(numbers)) for u in bought["user_id"].to_list()])
+    buyers = np.array([numbers[user] for user in bought["user_id"].to_list()])
     end_s = int(source.events["time_ms"].max() or 0) // 1000  # type: ignore[arg-type]
     outcome = labels.churn(
         users,
@@ -167,15 +168,16 @@ def _asked(source: Source, show: Show) -> Cuts:
 
 
 def _standing(
-    source: Source, cuts: list[int], numbers: dict[str, int], show: Show
+    source: Source, cuts: list[int], numbers: dict[str, int], show: Show, partitions: int
 ) -> Iterator[tuple[Ints, Ints, Scaled]]:
-    """The active customers at each cut-off, as the worker's state says."""
+    """The active customers at each cut-off, as the worker's state says, by their first event."""
     state, steps = rerun_file(
         source,
         Settings(),
         lambda done, total: show(done / total, "invoices"),
         suggest=False,
         stops_ms=[cut * 1000 for cut in cuts],
+        partitions=partitions,
     )
     times_s = source.events["time_ms"].to_numpy() // 1000
     # Before the first event there is nobody to ask.
@@ -188,10 +190,11 @@ def _standing(
             _, now_s = waiting.pop(0)
             seen = state.standing(now_s)
             since = seen.features["since_purchase_ever_s"].to_numpy()
-            active = np.flatnonzero(since <= ACTIVE_DAYS * DAY_S)
-            users = [numbers.setdefault(user, len(numbers)) for user in seen.users]
+            users = np.array([numbers[user] for user in seen.users], np.int64)
+            order = np.argsort(users)  # whichever partition they are in
+            active = order[since[order] <= ACTIVE_DAYS * DAY_S]
             yield (
-                np.array(users, np.int64)[active],
+                users[active],
                 np.full(len(active), now_s, np.int64),
                 scale(seen.features)[active],
             )

@@ -22,15 +22,22 @@ from schemas.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A named evaluation: `module:function` of (Task, Show) -> Report, and its usual file."""
+    """A named evaluation: `module:function` of (Task, Show) -> Report, and its usual file.
+
+    Attributes
+    ----------
+    spread
+        The log may have several partitions.
+    """
 
     target: str
     file: str
+    spread: bool = True
 
 
 PROTOCOLS = {
-    "ml1m": Protocol("ops.evaluation.leave_one_out:ml1m", "ml-1m_sasrec.txt"),
-    "beauty": Protocol("ops.evaluation.leave_one_out:beauty", "s3rec_Beauty.txt"),
+    "ml1m": Protocol("ops.evaluation.leave_one_out:ml1m", "ml-1m_sasrec.txt", spread=False),
+    "beauty": Protocol("ops.evaluation.leave_one_out:beauty", "s3rec_Beauty.txt", spread=False),
     "retailrocket": Protocol("ops.evaluation.shop_lists:retailrocket", "retailrocket_mb.csv"),
     "fraud": Protocol("ops.evaluation.card_fraud:fraud", "fraud_handbook_tx.csv.gz"),
     "online-retail": Protocol("ops.evaluation.churn:online_retail", "online_retail_uci.csv.gz"),
@@ -56,6 +63,13 @@ OWN = "ops.evaluation.shop_lists:own_events"
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
+    "--partitions",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Spread the events over so many, by user, each with its own counters, as a topic does.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("var/evaluation"),
@@ -72,6 +86,7 @@ def evaluate(
     dates: str | None,
     data: Path | None,
     seed: int,
+    partitions: int,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -82,14 +97,17 @@ def evaluate(
     """
     if (name is None) == (events is None):
         raise click.UsageError("name a data set, or give --events FILE with --map")
+    if name is not None and partitions > 1 and not PROTOCOLS[name].spread:
+        raise click.UsageError(f"{name} asks everybody of one partition: leave --partitions out")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see ops.training.train_command
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     if events is not None:
         how = replace(how_to_read(encoding, dates), own_clock=True)
-        target, task = OWN, Task(events, mapping, seed, how)
+        target, task = OWN, Task(events, mapping, seed, how, partitions)
     else:
         assert name is not None
-        target, task = PROTOCOLS[name].target, Task(_file(data, name), None, seed)
+        target = PROTOCOLS[name].target
+        task = Task(_file(data, name), None, seed, partitions=partitions)
     out.mkdir(parents=True, exist_ok=True)  # before the work, where it can't be made
     report = _run(target, task)
     written = report.write(out)
@@ -131,6 +149,7 @@ def _run(target: str, task: Task) -> Report:
         report = run(task, show)
     report.facts["seconds"] = round(time.monotonic() - started, 1)
     report.facts["seed"] = task.seed
+    report.facts["partitions"] = task.partitions
     return report
 
 

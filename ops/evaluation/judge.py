@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,8 +42,8 @@ class Judge:
     without
         Rankers fitted without a part of the list, by the part's name.
     frozen
-        Item counters as they were when the version was made, ranked without the trend; None:
-        don't ask with them.
+        By partition: item counters as they were when the version was made, ranked without the
+        trend. Where there are none, nobody is asked with them.
     ranks
         By method, int64 (n,): `metrics.MISSING` until asked.
     own
@@ -53,7 +54,7 @@ class Judge:
 
     bound: BoundModel
     without: dict[str, Ranker]
-    frozen: Part | None
+    frozen: Mapping[int, Part]
     size: int
     ranks: dict[str, Ints] = field(default_factory=dict)
     own: npt.NDArray[np.bool_] = field(init=False)
@@ -65,8 +66,8 @@ class Judge:
         self.own = np.zeros(self.size, np.bool_)
         self.proposed = np.zeros(self.size, np.uint8)
 
-    def ask(self, asked: Asked, targets: Ints, places: Ints) -> None:
-        """Ask Q questions.
+    def ask(self, asked: Asked, targets: Ints, places: Ints, partition: int) -> None:
+        """Ask Q questions of one partition's users.
 
         Parameters
         ----------
@@ -77,18 +78,18 @@ class Judge:
         """
         for start in range(0, len(targets), BATCH):
             rows = np.arange(start, min(start + BATCH, len(targets)))
-            self._ask(asked.take(rows), targets[rows], places[rows])
+            self._ask(asked.take(rows), targets[rows], places[rows], partition)
 
-    def _ask(self, asked: Asked, targets: Ints, places: Ints) -> None:
+    def _ask(self, asked: Asked, targets: Ints, places: Ints, partition: int) -> None:
         windows, model = asked.windows, self.bound.model
         scores = model.engine.score(self.bound.inputs(windows, asked.frame))
         pool = self._rank(asked, asked.suggestions, scores, targets, places, "")
         found = (pool.items == targets[:, None]) & (targets >= 0)[:, None]
         self.proposed[places] = np.where(found, pool.sources, 0).max(axis=1, initial=0)
         self.own[places] = (windows.items == targets[:, None]).any(axis=1) & (targets >= 0)
-        if self.frozen is not None:
+        if self.frozen:
             then = Suggestions.none(*asked.suggestions.items.shape)
-            suggest(windows, np.arange(len(windows)), self.frozen, then)
+            suggest(windows, np.arange(len(windows)), self.frozen[partition], then)
             self._rank(asked, then, scores, targets, places, "_frozen")
 
     def _rank(

@@ -29,6 +29,8 @@ class Task:
         Hark's words to the file's columns, where the file is the user's own.
     seed
         Of everything random.
+    partitions
+        Of the log that the worker would have read.
     how
         What the user's own file doesn't say itself.
     """
@@ -37,6 +39,7 @@ class Task:
     mapping: dict[str, str] | None
     seed: int
     how: HowToRead = AS_IT_STANDS
+    partitions: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,14 @@ def retailrocket(task: Task, show: Show) -> Report:
     usual = _recipe(source, task.seed)
     training = replace(usual, settings=replace(usual.settings, **QUICK), dropout=0.2)
     lists = ask_the_future(
-        source, load_settings(), training, show, first=True, frozen=True, ablation=True
+        source,
+        load_settings(),
+        training,
+        show,
+        partitions=task.partitions,
+        first=True,
+        frozen=True,
+        ablation=True,
     )
     ranks, users = _ranks(lists), lists.timeline.users[lists.targets]
     report = _report("retailrocket", lists, ranks, task.seed)
@@ -78,7 +85,8 @@ def own_events(task: Task, show: Show) -> Report:
     source = load(task.file, "auto", task.mapping, task.how)
     warn_of(source)
     source = within_reach(source, Contract().oldest_ms)
-    lists = ask_the_future(source, settled(source), _recipe(source, task.seed), show)
+    training = _recipe(source, task.seed)
+    lists = ask_the_future(source, settled(source), training, show, partitions=task.partitions)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", task.file.name.split(".")[0]) or "events"
     return _report(name, lists, _ranks(lists), task.seed)
 
@@ -121,7 +129,7 @@ def _ranks(lists: Lists) -> dict[str, Ints]:
     tau_s = baselines.TAUS_S[name]
     lists.facts["popularity_decay"] = name
     ranks = lists.judge.ranks | {"popularity": baselines.ranks(timeline, targets, tau_s)}
-    if lists.judge.frozen is not None:
+    if lists.judge.frozen:
         once = baselines.ranks(timeline, targets, tau_s, until=timeline.cut)
         ranks["popularity_frozen"] = once
     return ranks

@@ -24,7 +24,7 @@ from models.training import build
 from models.training.labels import UNKNOWN
 from models.training.recipe import Recipe
 from ops.archive.rerun import Rerun, Step
-from ops.evaluation.file_log import rerun_file
+from ops.evaluation.file_log import by_partition, rerun_file
 from ops.evaluation.judge import Judge
 from ops.evaluation.timeline import ITEM, Ints, Timeline
 from ops.event_files.adapters import Source
@@ -74,6 +74,7 @@ def ask_the_future(
     training: Recipe,
     show: Show,
     *,
+    partitions: int = 1,
     first: bool = False,
     frozen: bool = False,
     ablation: bool = False,
@@ -82,6 +83,8 @@ def ask_the_future(
 
     Parameters
     ----------
+    partitions
+        Of the log that the worker reads.
     first
         Users' first events are targets too, that nobody can be asked about.
     frozen
@@ -98,14 +101,16 @@ def ask_the_future(
         settings,
         lambda done, total: show(done / total, f"{done:,} of {total:,} events"),
         stops_ms=[int(source.events["time_ms"][timeline.cut])],
+        partitions=partitions,
     )
+    places = by_partition(source.events, partitions)
     state.decide_at(EVERY_EVENT)
     keeper = Keeper(build.VALIDATION_SHARE, RANKER_POINTS)
     early: list[_Questions] = []
 
     def look(step: Step, kept: Ints) -> None:
         keeper.see(step, kept)
-        early.append(_Questions.of(step, answers, timeline.cut))
+        early.append(_Questions.of(step, places, answers, timeline.cut))
 
     samples = _without_labels(collect(_until(steps, timeline.cut), LabelRules(), look=look))
     clock.stage("log before the cut")
@@ -127,28 +132,30 @@ def ask_the_future(
         without = {part: lessons.fit((*made.without, part), made.ridge) for part in PARTS}
     bound = _as_worker(state, samples, trained, made)
     clock.stage("ranker")
-    judge = Judge(bound, without, state.frozen() if frozen else None, len(targets))
+    then = {number: state.frozen(number) for number in range(partitions)} if frozen else {}
+    judge = Judge(bound, without, then, len(targets))
     ids = source.events[ITEM]
-    later = (_Questions.of(step, answers, timeline.cut) for step in steps)
+    later = (_Questions.of(step, places, answers, timeline.cut) for step in steps)
     for questions in chain(early, later):
         rows = questions.answers
         known = state.items.known(ids.gather(rows).to_list()).astype(np.int64)
-        judge.ask(questions.asked, known, np.searchsorted(targets, rows))
+        judge.ask(questions.asked, known, np.searchsorted(targets, rows), questions.partition)
     clock.stage("test")
     return Lists(timeline, targets, judge, made, trained, {"stages_s": clock.seconds})
 
 
 @dataclass(frozen=True, slots=True)
 class _Questions:
-    """Decision points that have an answer in the test; `answers` (Q,) are its rows."""
+    """A partition's decision points with an answer in the test; `answers` (Q,) are its rows."""
 
+    partition: int
     asked: Asked
     answers: Ints
 
     @staticmethod
-    def of(step: Step, answers: Ints, cut: int) -> _Questions:
+    def of(step: Step, places: list[Ints], answers: Ints, cut: int) -> _Questions:
         points = step.applied.points
-        answer = answers[step.columns.offsets[points.rows]]
+        answer = answers[places[step.partition][step.columns.offsets[points.rows]]]
         rows = np.flatnonzero((answer >= cut) & points.asking(Task.RECOMMEND))
         asked = Asked(
             points.rows[rows],
@@ -156,7 +163,7 @@ class _Questions:
             step.features[rows],
             step.live.suggestions.take(rows),
         )
-        return _Questions(asked, answer[rows])
+        return _Questions(step.partition, asked, answer[rows])
 
 
 class _Clock:

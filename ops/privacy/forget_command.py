@@ -23,6 +23,7 @@ from schemas.errors import ConfigError, TransientError
 from schemas.times import format_time_ms
 from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, RECOMMENDATIONS
 from streams.checkpoints.restore import committed_offsets
+from streams.kafka.retry import retried
 from streams.settings import Settings
 
 KEEPING = (EVENTS, RECOMMENDATIONS, ALERTS, DEAD_LETTERS)
@@ -114,10 +115,13 @@ def _status(
     topic, group = prefix + EVENTS.name, settings.kafka.group_id
     if places is None:
         places = asyncio.run(find(client, topic, users))
+    reading = retried(
+        "reading committed offsets",
+        lambda: committed_offsets(client, group),
+        settings.limits.retry_s,
+    )
     committed = {
-        tp.partition: offset
-        for tp, offset in asyncio.run(committed_offsets(client, group)).items()
-        if tp.topic == topic
+        tp.partition: offset for tp, offset in asyncio.run(reading).items() if tp.topic == topic
     }
     at_ms = max((place.at_ms for place in places), default=None)
     rows = [

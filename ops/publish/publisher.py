@@ -30,6 +30,12 @@ _TOPIC_WAIT_S = 5.0
 _BREAK_OFF_S = 3.0
 
 
+def key_hash(key: bytes) -> int:
+    """Kafka's own clients' hash of a key: its partition is the rest modulo their number."""
+    hashed: int = murmur2(key) & 0x7FFFFFFF
+    return hashed
+
+
 @dataclass(slots=True)
 class Published:
     """What became of a run; `sent` counts the records the broker acknowledged, by topic."""
@@ -211,7 +217,7 @@ class Publisher:
             key = chunk.keys[i]
             hashed = known.get(key)
             if hashed is None:
-                hashed = known[key] = murmur2(key) & 0x7FFFFFFF
+                hashed = known[key] = key_hash(key)
             lanes[hashed % count].put(key, chunk.values[i])
 
     async def _wait(self, seconds: float) -> None:

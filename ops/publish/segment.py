@@ -44,7 +44,7 @@ class Records:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def batch(self, first: int = 0, *, block_ms: int = 1) -> RecordBatch:
+    def batch(self, first: int = 0, *, partition: int = 0, block_ms: int = 1) -> RecordBatch:
         """The same as one batch of a partition's log, from offset `first` on.
 
         The broker's times are the events' own, rounded down to multiples of `block_ms`.
@@ -52,7 +52,7 @@ class Records:
         n = len(self)
         return RecordBatch(
             self.topic,
-            0,
+            partition,
             first,
             first + n - 1,
             range(first, first + n),

@@ -17,9 +17,9 @@ from models.evaluation import metrics
 from models.ranking.candidates import CANDIDATE_FEATURES, PARTS, Pool, candidate_features
 from models.ranking.ranker import Ranker
 from models.registry.registry import Model
-from models.training import ranker_weights
+from models.training import fit_ranker
 from models.training.build import Trained
-from models.training.ranker_weights import PRIOR
+from models.training.fit_ranker import PRIOR
 from ops.training.questions import Asked, pools
 from ops.training.ranks import SIMPLE, ranks_by, ranks_of
 from ops.training.samples import Samples
@@ -32,7 +32,7 @@ __all__ = [
     "Ranking",
     "answered",
     "choose",
-    "fit_ranker",
+    "fit_ranking",
     "learn",
     "measure",
     "rank_questions",
@@ -69,10 +69,10 @@ class Lessons(Columns):
     def __len__(self) -> int:
         return len(self.targets)
 
-    def fit(self, without: Collection[str] = (), ridge: float = ranker_weights.RIDGE) -> Ranker:
+    def fit(self, without: Collection[str] = (), ridge: float = fit_ranker.RIDGE) -> Ranker:
         """The ranker these teach, without some of the `PARTS`."""
         barred = {name for part in without for name in PARTS[part]}
-        return ranker_weights.fit(
+        return fit_ranker.fit(
             self.features, self.pool.items, self.targets, without=barred, ridge=ridge
         )
 
@@ -93,11 +93,11 @@ class Ranking:
 
     ranker: Ranker
     report: dict[str, Any]
-    ridge: float = ranker_weights.RIDGE
+    ridge: float = fit_ranker.RIDGE
     without: tuple[str, ...] = ()
 
 
-def fit_ranker(samples: Samples, asked: Asked | None, trained: Trained, n_items: int) -> Ranking:
+def fit_ranking(samples: Samples, asked: Asked | None, trained: Trained, n_items: int) -> Ranking:
     """Choose on the newest decisions, measure there, then fit on all.
 
     Parameters

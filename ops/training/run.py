@@ -20,7 +20,7 @@ from models.registry import aliases, registry, verdicts
 from models.storage import artefact, lock
 from ops.archive.copy import archive_topic
 from ops.archive.files import archived_ends, archived_records
-from ops.archive.refused import learn_refused
+from ops.archive.refused_records import learn_refused
 from ops.archive.rerun import rerun
 from ops.archive.window import Pruned, Window, prune, window
 from ops.training.holdout import Holdout, divide
@@ -204,12 +204,12 @@ def _item_ids(items: ItemTable, learnt: Samples) -> list[str]:
 
 def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
     from models.training import build
-    from ops.training.ranking import fit_ranker
+    from ops.training.ranking import fit_ranking
 
     samples, holdout, items, trained = _learn(job, plan, stages)
     learnt = holdout.training
     with stages.stage("rank"):
-        ranking = fit_ranker(learnt, holdout.training_asked, trained, len(items))
+        ranking = fit_ranking(learnt, holdout.training_asked, trained, len(items))
     with stages.stage("store"):
         facts = {"ranking": ranking.report, **_facts(job, plan, holdout)}
         version = build.store(job.root, trained, _item_ids(items, learnt), ranking.ranker, facts)
@@ -272,7 +272,7 @@ def _rerun(job: Job, plan: Plan, stages: Stages) -> tuple[Samples, Asked | None,
 
 def _judged(job: Job, plan: Plan, holdout: Holdout, items: ItemTable, version: str) -> Decision:
     """The gate's decision, written beside the version; a champion is not judged against itself."""
-    from ops.training.judge import judge
+    from ops.training.judge_version import judge
 
     limits = limits_of(job.settings.gate)
     decision = judge(job.root, version, plan.champion, holdout, items, limits)

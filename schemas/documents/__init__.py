@@ -1,5 +1,5 @@
-"""The contract for others: JSON Schema, AsyncAPI and golden examples.
+"""The contract for other systems: JSON Schema, AsyncAPI and golden examples.
 
-In: the structs and topics. Out: the files under `schemas/json` and `asyncapi.json`. Begin at
-`json_schema.py`.
+In: the structs and topics. Out: the files under `schemas/json`, and `schemas/asyncapi.json`. Begin
+at `json_schema.py`.
 """

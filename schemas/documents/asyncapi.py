@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: all topics, who sends and receives, messages, keys and headers."""
+"""The AsyncAPI 3.0 document: all topics, senders and receivers, messages, keys and headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REFERENCE = "#/components/schemas/{name}"
 
 _CLOUDEVENTS_HEADERS = {
     "type": "object",
-    "description": "CloudEvents, binary mode: each fills the field that the value leaves out.",
+    "description": "CloudEvents, binary mode: a header fills a field that the value lacks.",
     "properties": {
         "ce_id": {"type": "string", "description": "messageId"},
         "ce_type": {"type": "string", "description": "event"},

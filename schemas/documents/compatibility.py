@@ -1,4 +1,4 @@
-"""Would this change of a schema break somebody? Two schemas in, what breaks out."""
+"""Whether a change of a schema breaks publishers or subscribers. In: two schemas; out: breaks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _WALKED = {"type", "anyOf", "enum", "const", "$ref", "properties", "required", "
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Compares what old and new publishers and subscribers may rely on.
+    """Compares what publishers and subscribers may rely on in two schemas.
 
-    A topic that goes in must accept everything it accepted before; one that comes out must
-    carry nothing that a subscriber of before doesn't know. So a type more is fine going in and
-    breaks coming out, and a type less the other way round. A field that disappears always
-    breaks: going in, it loses its meaning without a word.
+    An inbound topic must accept everything that it accepted before; an outbound topic must carry
+    nothing that existing subscribers don't know. So an additional type is fine inbound and breaks
+    outbound, and a removed type the other way round. A removed field always breaks: an inbound
+    field would silently lose its meaning.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Comparison:
             yield from (f"{at}.{name}: no longer always there" for name in sorted(dropped))
 
     def _limits(self, old: Schema, new: Schema, at: str) -> Iterator[str]:
-        """Any other rule: loosening is safe going in, tightening coming out; else it breaks."""
+        """Any other rule: loosening is safe inbound, tightening is safe outbound."""
         for rule in sorted((old.keys() | new.keys()) - _NOTES - _WALKED):
             before, after = old.get(rule), new.get(rule)
             if before == after:
@@ -78,7 +78,7 @@ class Comparison:
                 yield f"{at}: {rule} was {before!r}, now {after!r}"
 
     def _variants(self, schema: Schema, document: Schema) -> dict[str, Schema]:
-        """What a value may be: type or constant -> the schema of that variant."""
+        """The variants that a value may have: type or constant -> the variant's schema."""
         if "$ref" in schema:
             target = document["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
             return self._variants(target, document)
@@ -96,14 +96,14 @@ class Comparison:
         return dict.fromkeys(types if isinstance(types, list) else [types], schema)
 
 
-def _uncovered(some: dict[str, Schema], by: dict[str, Schema]) -> list[str]:
-    """The variants of `some` that are no case of one in `by`."""
+def _uncovered(variants: dict[str, Schema], others: dict[str, Schema]) -> list[str]:
+    """The names of `variants` that no variant of `others` includes."""
 
     def covered(name: str) -> bool:
         wider = "number" if name == "integer" else "string" if name.startswith("'") else name
-        return not {name, wider, "anything"}.isdisjoint(by)
+        return not {name, wider, "anything"}.isdisjoint(others)
 
-    return sorted(name for name in some if not covered(name))
+    return sorted(name for name in variants if not covered(name))
 
 
 def _looser(rule: str, before: Any, after: Any) -> bool:

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that breaks the contract: its bytes (None: a null value), and the rule."""
+    """A record that breaks the contract: its value (None: a null value), and the reason code."""
 
     name: str
     value: bytes | None
@@ -36,7 +36,7 @@ def rejected(topic: str, version: int = VERSION) -> list[Rejected]:
 
 
 def _rejected(file: Path) -> Rejected:
-    """A description: `value` as text or null, `value_base64` as bytes, `pad_to_bytes` to size."""
+    """Read a file: `value` is text or null, `value_base64` bytes, `pad_to_bytes` the least size."""
     described = json.loads(file.read_text())
     if "value_base64" in described:
         value: bytes | None = base64.b64decode(described["value_base64"])

@@ -21,12 +21,12 @@ HEADER_PREFIX = "hark-"
 _HAS_TEXT_OR_NUMBER = {"type": ["string", "integer"]}
 _EVENT_RULES: list[dict[str, Any]] = [
     {
-        "description": "An id of its own; CloudEvents' ce_id header may stand in for it.",
+        "description": "A message has an id; CloudEvents' ce_id header may replace it.",
         "required": ["messageId"],
         "properties": {"messageId": _HAS_TEXT_OR_NUMBER},
     },
     {
-        "description": "Somebody did it; CloudEvents' ce_subject header may stand in for it.",
+        "description": "An event has a user; CloudEvents' ce_subject header may replace the id.",
         "anyOf": [
             {"required": [name], "properties": {name: _HAS_TEXT_OR_NUMBER}}
             for name in ("userId", "anonymousId")
@@ -38,7 +38,7 @@ _EVENT_RULES: list[dict[str, Any]] = [
         "then": {"required": ["event"], "properties": {"event": {"type": "string"}}},
     },
 ]
-"""What the struct can't say, since its fields are optional one by one."""
+"""Rules over several fields, which the struct with its optional fields can't express."""
 
 
 def schema_files() -> dict[str, str]:
@@ -64,28 +64,28 @@ def _topic_file(spec: TopicSpec) -> tuple[str, dict[str, Any]]:
 
 
 def roots(spec: TopicSpec) -> tuple[str, ...]:
-    """Names of a topic's own structs: its value's, or its headers' where the value is opaque."""
+    """Names of a topic's root structs: the value's, or the headers' if the value is opaque."""
     return (spec.value.__name__ if spec.value else DeadLetterHeaders.__name__,)
 
 
 def components(
     specs: list[TopicSpec], reference: str = "#/$defs/{name}"
 ) -> dict[str, dict[str, Any]]:
-    """Schemas by struct name for all structs that these topics use.
+    """Schemas by struct name, for all structs that these topics use.
 
     Parameters
     ----------
     specs
-        Topics.
+        The topics.
     reference
-        Where a `$ref` finds the schema called `{name}`.
+        The pattern of a `$ref` to the schema called `{name}`.
     """
     found: dict[str, dict[str, Any]] = {}
     for spec in specs:
         struct = spec.value or DeadLetterHeaders
         _, made = msgspec.json.schema_components([struct], ref_template=reference)
         for schema in made.values():
-            # Docstrings keep their indentation or lose it, depending on Python's version.
+            # Whether docstrings keep their indentation depends on Python's version.
             schema["description"] = cleandoc(schema["description"])
         if spec.value is None:
             made[struct.__name__] = _as_headers(made[struct.__name__])
@@ -98,7 +98,7 @@ def components(
 
 
 def _complete(schema: dict[str, Any]) -> dict[str, Any]:
-    """A message of ours always carries all its fields, those with a default too."""
+    """Require all fields: Hark always writes them, also those with a default."""
     properties = dict(schema["properties"])
     if "version" in properties:
         properties["version"] = {"const": VERSION}
@@ -106,7 +106,7 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_headers(schema: dict[str, Any]) -> dict[str, Any]:
-    """Kafka's headers are bytes: every value is text, numbers in decimal."""
+    """The schema of Kafka headers, which are bytes: text, and numbers in decimal."""
     number, text = {"type": "string", "pattern": "^-?[0-9]+$"}, {"type": "string"}
     properties = {
         HEADER_PREFIX + name: number if value.get("type") == "integer" else text

@@ -1,5 +1,5 @@
 """Inbound records: bytes to events.
 
-In: a value, a key and headers. Out: columns, or a reason why not. Begin at `codec.py`;
-`contract.py` is the product's own part of it.
+In: a record's value, key and headers. Out: an event, or the reason of its rejection. Begin at
+`codec.py`; `contract.py` holds what the product configures.
 """

@@ -21,14 +21,14 @@ from schemas.times import parse_time_ms
 
 _MONEY = ("amount", "revenue", "total", "value")
 _LARGEST = 1e30
-"""Of an amount: float32, in which amounts are kept, ends at 3e38."""
+"""Largest amount; amounts are kept in float32, which ends at 3e38."""
 MAX_PRODUCTS = 100
-"""Products of an event that are read; more are left out and counted."""
+"""Products read of one event; further products are left out and counted."""
 CLOUDEVENTS = {"ce_id": "message_id", "ce_type": "event", "ce_time": "timestamp",
                "ce_subject": "user_id"}  # fmt: skip
 """Headers of CloudEvents' binary mode, and the fields that they fill."""
 IGNORED = ("group", "alias")
-"""Calls that say nothing Hark keeps: accepted, counted, without effect."""
+"""Calls with nothing that Hark keeps: accepted and counted, without effect."""
 _PAGES = {"page": "Page Viewed", "screen": "Screen Viewed"}
 _PARTS = {
     **dict.fromkeys(("price", "quantity", *_MONEY), "amount"),
@@ -37,15 +37,15 @@ _PARTS = {
     **dict.fromkeys(("properties", "context", "traits"), "object"),
 }
 PARTS = ("object", "product", "item", "amount", "entity", "text", "id")
-"""What may be left out of an event that is accepted; `entity` stands for any configured path."""
+"""Parts that an accepted event may lose; `entity` stands for any configured path."""
 _HINTED = frozenset(
     {
         Reason.INVALID_UTF8, Reason.MALFORMED_JSON, Reason.WRONG_TYPE, Reason.MISSING_MESSAGE_ID,
         Reason.MISSING_USER_ID, Reason.MISSING_EVENT_NAME,
     }
 )  # fmt: skip
-_Leave = Callable[[str], None]
-"""Told the path of each field that is left out."""
+_LeaveOut = Callable[[str], None]
+"""Called with the path of each field that is left out."""
 
 encode = msgspec.json.Encoder().encode
 """Struct -> JSON bytes."""
@@ -54,8 +54,8 @@ encode = msgspec.json.Encoder().encode
 class EventRow(msgspec.Struct, gc=False):
     """One decoded event; an order of several products has several `items`.
 
-    `left_out` has a part (`PARTS`) for each field that was left out; `ignored` is the name of a
-    call without effect, and then nothing else counts.
+    `left_out` names the part (`PARTS`) of each field that was left out. `ignored` is the name of a
+    call without effect; if it isn't empty, the other fields mean nothing.
     """
 
     message_id: str
@@ -92,7 +92,8 @@ class EventDecoder:
         event = compile_event(contract)
         self._decoder = msgspec.json.Decoder(event)
         self._tolerant = TolerantDecoder(event)
-        self.no_properties = event().properties
+        self._nothing = event()
+        self.no_properties = self._nothing.properties
         self.entities = read_paths(contract.entities)
         self._entity_columns = path_columns(contract.entities)
         self._reference = read_paths([contract.reference])
@@ -103,7 +104,7 @@ class EventDecoder:
         Raises
         ------
         RejectedRecord
-            With the reason code of the first rule it breaks.
+            With the reason code of the first rule that the record breaks.
         """
         if value is None:
             raise RejectedRecord(Reason.NULL_VALUE, "an event can't be a tombstone")
@@ -111,7 +112,7 @@ class EventDecoder:
             limit = self.contract.max_event_bytes
             raise RejectedRecord(Reason.TOO_LARGE, f"{len(value)} bytes, at most {limit}")
         if headers and names_nobody(value, headers):
-            raise RejectedRecord(Reason.MISSING_USER_ID, "a control record that forgets nobody")
+            raise RejectedRecord(Reason.MISSING_USER_ID, "a forget record without a user id")
         reading: Reading | None = None
         try:
             try:
@@ -124,15 +125,15 @@ class EventDecoder:
                 _apply_cloudevents(event, headers)
             return self._row(event, reading)
         except RejectedRecord as error:
-            looks = hint(value) if error.reason in _HINTED else ""
-            if not looks:
+            looks_like = hint(value) if error.reason in _HINTED else ""
+            if not looks_like:
                 raise
-            raise RejectedRecord(error.reason, f"{error.detail}: {looks}") from None
+            raise RejectedRecord(error.reason, f"{error.detail}: {looks_like}") from None
 
     def decode_lines(self, values: Sequence[bytes | None]) -> list[Any] | None:
-        """The compiled events of n values at once; None if any of them isn't valid.
+        """The compiled events of n values at once; None if any of them is odd.
 
-        Only syntax and types are checked: ids and names may still be missing.
+        This checks syntax and types only: ids and names may still be missing.
         """
         try:
             lines = b"\n".join(values)  # type: ignore[arg-type]  # a None is caught below
@@ -147,13 +148,24 @@ class EventDecoder:
             return None
         return events if len(events) == len(values) else None
 
+    def decode_usual(self, value: bytes | None) -> Any:
+        """The compiled event of a value as `decode_lines` reads it; an empty one if it is odd."""
+        try:
+            if value is None or len(value) > self.contract.max_event_bytes:
+                return self._nothing
+            if not value.isascii():
+                value.decode()
+            return self._decoder.decode(value)
+        except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+            return self._nothing
+
     def _row(self, event: Any, reading: Reading | None) -> EventRow:
         call = call_of(event)
         if call in IGNORED:
             return EventRow("", "", Kind.OTHER, None, [], (), None, known_name=True, ignored=call)
         if reading is not None:
             _check_needed(call, event, reading)
-        left = [] if reading is None else [path for path, _ in reading.left]
+        left_out = [] if reading is None else [path for path, _ in reading.left_out]
         message_id = event.message_id
         if message_id is None or message_id == "":
             raise RejectedRecord(Reason.MISSING_MESSAGE_ID, "messageId is missing or empty")
@@ -171,24 +183,26 @@ class EventDecoder:
             user_id if type(user_id) is str else _text(user_id),
             kind,
             None if timestamp is None else parse_time_ms(timestamp),
-            [(None, 0.0)] if event.properties is None else _items(event.properties, left.append),
+            [(None, 0.0)]
+            if event.properties is None
+            else _items(event.properties, left_out.append),
             self.entities(event),
             self.reference(event) if kind == Kind.LABEL else None,
             known,
-            tuple(map(part_of, left)) if left else (),
+            tuple(map(part_of, left_out)) if left_out else (),
         )
 
     def _check_reference(self, reading: Reading) -> None:
-        """A label without the message that it confirms says nothing."""
-        for path, why in reading.left:
+        """Refuse a label that doesn't name the message it confirms."""
+        for path, why in reading.left_out:
             if f"{self.contract.reference}.".startswith(f"{path}."):
                 raise RejectedRecord(Reason.WRONG_TYPE, why)
 
     def entity_columns(self, events: Sequence[Any]) -> list[list[str | int | None]]:
-        """`entities` of many events, one list per entity."""
+        """The entities of n events as E lists of n values."""
         try:
             return self._entity_columns(events)
-        except AttributeError:  # an explicit null on the way
+        except AttributeError:  # an object on a path is an explicit null
             return [list(column) for column in zip(*map(self.entities, events), strict=True)]
 
     def reference(self, event: Any) -> str | int | None:
@@ -196,13 +210,17 @@ class EventDecoder:
         return self._reference(event)[0]
 
     def items(self, properties: Any) -> tuple[list[tuple[str | None, float]], list[str]]:
-        """Item and amount of each product an event names, one pair without any; what was left out.
+        """The products that an event's properties name.
 
-        The second has a part (`PARTS`) for each field that can't be read.
+        Returns
+        -------
+        tuple
+            An (item, amount) pair per product, a single pair if the event names no product; and
+            the part (`PARTS`) of each field that can't be read.
         """
-        left: list[str] = []
-        pairs = _items(properties, left.append)
-        return pairs, [part_of(path) for path in left]
+        left_out: list[str] = []
+        pairs = _items(properties, left_out.append)
+        return pairs, [part_of(path) for path in left_out]
 
     def _kind(self, call: str, event: Any) -> tuple[int, bool]:
         if call == "track":
@@ -221,7 +239,7 @@ class EventDecoder:
 
 
 def call_of(event: Any) -> str:
-    """The event's `type` in small letters; `track` where it names none."""
+    """The event's `type` in lower case, `track` by default."""
     call: str = event.type or "track"
     return call if call in _CALLS else call.strip().lower()
 
@@ -230,7 +248,7 @@ _CALLS = frozenset({"track", "identify", *_PAGES, *IGNORED})
 
 
 def part_of(path: str) -> str:
-    """Which of `PARTS` the field at `path` is."""
+    """The part (one of `PARTS`) that the field at `path` belongs to."""
     if path == "text":
         return path
     root, _, last = path.rpartition(".")
@@ -241,46 +259,48 @@ def part_of(path: str) -> str:
 
 
 def _check_needed(call: str, event: Any, reading: Reading) -> None:
-    """What every event needs can't be left out.
+    """Refuse an event that lost a field which every event needs.
 
     Raises
     ------
     RejectedRecord
-        It was.
+        Such a field was left out.
     """
     needed = ["type", "messageId", "userId", "timestamp"]
     if call == "track":
         needed.append("event")
     if event.user_id in (None, ""):
         needed.append("anonymousId")
+    left_out = {path for path, _ in reading.left_out}
     for name in needed:
-        if why := reading.why(name):
+        if name in left_out:
+            why = reading.why(name)
             invalid = reading.invalid and why == reading.invalid
             raise RejectedRecord(Reason.INVALID_UTF8 if invalid else Reason.WRONG_TYPE, why)
 
 
-def _text(one: str | int) -> str:
-    """The text of an id; the decoder has measured those that are texts already."""
-    text = str(one)
+def _text(id_value: str | int) -> str:
+    """The text of an id. The decoder has checked the length of strings already."""
+    text = str(id_value)
     if len(text) > MAX_ID:
         raise RejectedRecord(Reason.WRONG_TYPE, f"an id of {len(text)} digits, at most {MAX_ID}")
     return text
 
 
-def _first(leave: _Leave, **ids: str | int | None) -> str | None:
-    """The first id that is there; one of too many digits is left out."""
-    for name, one in ids.items():
-        if one is None or one == "":
+def _first(leave_out: _LeaveOut, **ids: str | int | None) -> str | None:
+    """The first id that isn't empty; an id with too many digits is left out."""
+    for name, value in ids.items():
+        if value is None or value == "":
             continue
-        text = str(one)
+        text = str(value)
         if len(text) <= MAX_ID:
             return text
-        leave(f"properties.{name}")
+        leave_out(f"properties.{name}")
     return None
 
 
-def _number(value: float | str | None, leave: _Leave, path: str) -> float | None:
-    """A finite number; None where there is none or it can't be read, which `leave` is told."""
+def _number(value: float | str | None, leave_out: _LeaveOut, path: str) -> float | None:
+    """A finite number, None if there is none; `leave_out` is called if it can't be read."""
     if value is None or (type(value) is str and not value.strip()):
         return None
     if type(value) is float and -_LARGEST < value < _LARGEST:
@@ -290,57 +310,60 @@ def _number(value: float | str | None, leave: _Leave, path: str) -> float | None
     except OverflowError:
         number = math.inf
     if number is None or not math.isfinite(number) or abs(number) > _LARGEST:
-        leave(path)
+        leave_out(path)
         return None
     return number
 
 
-def _price(entry: Any, leave: _Leave) -> float | None:
-    price = _number(entry.price, leave, "properties.price")
+def _price(entry: Any, leave_out: _LeaveOut) -> float | None:
+    price = _number(entry.price, leave_out, "properties.price")
     if price is None or entry.quantity is None:
         return price
-    quantity = _number(entry.quantity, leave, "properties.quantity")
+    quantity = _number(entry.quantity, leave_out, "properties.quantity")
     if quantity is None:
         return price
-    return _number(price * quantity, leave, "properties.price")
+    return _number(price * quantity, leave_out, "properties.price")
 
 
-def _amount(properties: Any, leave: _Leave) -> float | None:
-    amount = _price(properties, leave)
+def _amount(properties: Any, leave_out: _LeaveOut) -> float | None:
+    amount = _price(properties, leave_out)
     if amount is None:
         for name in _MONEY:
-            amount = _number(getattr(properties, name), leave, f"properties.{name}")
+            amount = _number(getattr(properties, name), leave_out, f"properties.{name}")
             if amount is not None:
                 break
     return amount
 
 
-def _items(properties: Any, leave: _Leave) -> list[tuple[str | None, float]]:
+def _items(properties: Any, leave_out: _LeaveOut) -> list[tuple[str | None, float]]:
     item = properties.product_id
     if type(item) is not str or not item:
-        item = _first(leave, product_id=item, sku=properties.sku)
+        item = _first(leave_out, product_id=item, sku=properties.sku)
         if item is None and properties.products:
-            return _lines(properties, leave)
-    return [(item, _amount(properties, leave) or 0.0)]
+            return _lines(properties, leave_out)
+    return [(item, _amount(properties, leave_out) or 0.0)]
 
 
-def _lines(properties: Any, leave: _Leave) -> list[tuple[str | None, float]]:
-    """One pair per product; where no product has a price, all share the order's amount."""
+def _lines(properties: Any, leave_out: _LeaveOut) -> list[tuple[str | None, float]]:
+    """One pair per product; if no product has a price, all share the order's amount equally."""
     products = properties.products
     for _ in range(len(products) - MAX_PRODUCTS):
-        leave(LINE)
+        leave_out(LINE)
     lines = [
-        (_first(leave, product_id=one.product_id, sku=one.sku, id=one.id), _price(one, leave))
-        for one in products[:MAX_PRODUCTS]
+        (
+            _first(leave_out, product_id=product.product_id, sku=product.sku, id=product.id),
+            _price(product, leave_out),
+        )
+        for product in products[:MAX_PRODUCTS]
     ]
     if any(price is not None for _, price in lines):
         return [(item, price or 0.0) for item, price in lines]
-    share = (_amount(properties, leave) or 0.0) / len(lines)
+    share = (_amount(properties, leave_out) or 0.0) / len(lines)
     return [(item, share) for item, _ in lines]
 
 
 def _apply_cloudevents(event: Any, headers: Sequence[tuple[str, bytes]]) -> None:
-    """Fill what the JSON leaves out from CloudEvents (binary mode) headers."""
+    """Fill the fields that the JSON lacks from CloudEvents (binary mode) headers."""
     found = {name: value for name, value in headers if name in CLOUDEVENTS}
     for header, field in CLOUDEVENTS.items():
         if getattr(event, field) is None and found.get(header):
@@ -360,9 +383,9 @@ def _header_text(name: str, value: bytes) -> str:
 
 
 def dead_letter_headers(
-    story: DeadLetterHeaders, original: Sequence[tuple[str, bytes]]
+    headers: DeadLetterHeaders, original: Sequence[tuple[str, bytes]]
 ) -> list[tuple[str, bytes]]:
-    """Headers of a dead letter: the original ones, then ours with the prefix `hark-`."""
-    fields = msgspec.to_builtins(story)
-    ours = [(f"hark-{name}", str(value).encode()) for name, value in fields.items()]
-    return [*((k, v) for k, v in original if not k.startswith("hark-")), *ours]
+    """Headers of a dead letter: the original record's, then Hark's with the prefix `hark-`."""
+    fields = msgspec.to_builtins(headers)
+    added = [(f"hark-{name}", str(value).encode()) for name, value in fields.items()]
+    return [*((k, v) for k, v in original if not k.startswith("hark-")), *added]

@@ -1,4 +1,4 @@
-"""Decoded events as columns: what decoding makes of one record batch."""
+"""Decoded events as columns: the result of decoding one record batch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class EventColumns(Columns):
     Attributes
     ----------
     offsets, broker_ms
-        int64 (n,): the record's offset and the broker's timestamp in ms.
+        int64 (n,): the record's offset and the broker's timestamp, epoch ms.
     time_ms
-        int64 (n,): event time in ms, already clamped where it was dated in the future.
+        int64 (n,): event time, epoch ms; an event dated in the future has the broker's time.
     user_ids, message_ids
         n strings each.
     message_hashes
@@ -27,16 +27,16 @@ class EventColumns(Columns):
     kinds
         uint8 (n,): `schemas.events.kinds.Kind`.
     item_ids
-        n strings, None where the event names no item.
+        n strings, None if the event names no item.
     amounts
-        float32 (n,): money or quantity of the event, 0 where it has none.
+        float32 (n,): money or quantity of the event, 0 if it has none.
     entities
-        uint64 (n, E): hash of each watched risk entity, 0 where absent.
+        uint64 (n, E): hash of each watched risk entity, 0 if absent.
     references
         uint64 (n,): hash of the message that a label event confirms, else 0.
     ends
-        bool (n,): the last row of its record; an order of several products has several
-        rows, and only the last one may be a decision point.
+        bool (n,): whether the row is the last of its record. An order of several products has
+        several rows, and only the last row may be a decision point.
     """
 
     offsets: npt.NDArray[np.int64]

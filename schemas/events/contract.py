@@ -1,4 +1,4 @@
-"""How a product's own words map to Hark's: event names, watched entities, labels."""
+"""How a product's vocabulary maps to Hark's: event names, watched entities, labels."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Contract:
     entities
         Dotted paths of the entities watched for risk; the order is the column order.
     reference
-        Dotted path, in a label event, of the message id it confirms.
+        Dotted path, in a label event, of the message id that the label confirms.
     max_event_bytes
         Larger values are dead letters.
     oldest_ms, future_ms
-        Events dated before `oldest_ms` are dead letters; those dated more than
-        `future_ms` after the broker's timestamp are clamped to it and counted.
+        Events dated before `oldest_ms` (epoch ms) are dead letters. Events dated more than
+        `future_ms` after the broker's timestamp get that timestamp and are counted.
     """
 
     event_names: Mapping[str, Kind] = field(default_factory=lambda: dict(DEFAULT_EVENT_NAMES))
@@ -54,7 +54,13 @@ class Contract:
 
 
 def contract_from_names(names: Mapping[str, str], **settings: object) -> Contract:
-    """Contract with `names` (event name -> kind name, as in `hark.toml`) over the defaults."""
+    """Contract with `names` (event name -> kind name, as in `hark.toml`) added to the defaults.
+
+    Raises
+    ------
+    ConfigError
+        A kind is unknown.
+    """
     kinds = dict(DEFAULT_EVENT_NAMES)
     for name, kind in names.items():
         try:

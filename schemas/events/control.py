@@ -1,8 +1,8 @@
-"""Control records: what an operator says on `events`, so that all hear it at one place of the log.
+"""Control records: an operator's commands on `events`, which take effect at their offset.
 
-A control record has the header `hark-control` and a value of its own type; neither alone means
-anything, so that no publisher says it by accident. `forget` is the only one: keep nothing of a
-user from here on. It is sent to every partition, since a user's events may lie in several.
+A control record needs both the header `hark-control` and a value of its own type, so that no
+publisher sends one by accident. The only command is `forget`: drop everything about a user up to
+this offset. It is sent to every partition, because a user's events may lie in several.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ FORGET = b"forget"
 
 
 class Forget(msgspec.Struct, rename="camel"):
-    """Keep nothing of this user; events after this record are a new user's."""
+    """Forget this user; later events belong to a new user."""
 
     type: Literal["forget"]  # not a tag: msgspec takes a struct whose tag is missing
     user_id: str
 
 
-class _Naming(msgspec.Struct, rename="camel"):
+class _UserIds(msgspec.Struct, rename="camel"):
     user_id: str | int | None = None
     anonymous_id: str | int | None = None
 
 
 _decode_forget = msgspec.json.Decoder(Forget).decode
-_decode_naming = msgspec.json.Decoder(_Naming).decode
-_decode_odd_naming = TolerantDecoder(_Naming).decode
+_decode_user_ids = msgspec.json.Decoder(_UserIds).decode
+_decode_odd_user_ids = TolerantDecoder(_UserIds).decode
 
 
 def forget(user_id: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """Key, value and headers of the record that makes everybody forget a user.
+    """Key, value and headers of the record that makes the workers forget a user.
 
     Raises
     ------
     ConfigError
-        The user id is empty: it is nobody's.
+        The user id is empty.
     """
     if not user_id:
-        raise ConfigError("forget whom? The user id is empty (an unset shell variable?)")
+        raise ConfigError("no user to forget: the user id is empty (an unset shell variable?)")
     return user_id.encode(), msgspec.json.encode(Forget("forget", user_id)), [(HEADER, FORGET)]
 
 
 def forgotten(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> str | None:
-    """The user whom a record makes everybody forget; None if it is any other record.
+    """The user that a record asks to forget; None if it isn't a forget record.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def forgotten(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> str 
 
 
 def names_nobody(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
-    """Whether a record says `forget` and not whom.
+    """Whether a forget record names no user.
 
     Examples
     --------
@@ -85,14 +85,15 @@ def names_nobody(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> b
 def users_named(
     key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
 ) -> set[str]:
-    """Whose record this may be: its key, `userId`, `anonymousId` and `ce_subject`."""
-    found = [content for name, content in headers if name == "ce_subject"]
-    named = {text.decode("utf-8", "replace") for text in (key, *found) if text}
+    """All users that a record may belong to: its key, `userId`, `anonymousId` and `ce_subject`."""
+    subjects = [content for name, content in headers if name == "ce_subject"]
+    users = {text.decode("utf-8", "replace") for text in (key, *subjects) if text}
     try:
-        naming = _decode_naming(value or b"")
+        ids = _decode_user_ids(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
-            naming, _ = _decode_odd_naming(value or b"")
+            ids, _ = _decode_odd_user_ids(value or b"")
         except RejectedRecord:
-            return named
-    return named | {str(one) for one in (naming.user_id, naming.anonymous_id) if one}
+            return users
+    named = ids.user_id, ids.anonymous_id
+    return users | {str(user_id) for user_id in named if user_id is not None and user_id != ""}

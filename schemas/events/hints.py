@@ -1,4 +1,4 @@
-"""What a refused value looks like, in words: another tracker's event, a frame, a wrong encoding."""
+"""Hints about a refused value: another tracker's event, a frame, a wrong encoding."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ _JSON: tuple[tuple[tuple[str, ...], str], ...] = (
     (("UserId",), "an event with names in capitals (UserId): Hark reads messageId, userId"),
     (("messageid",), "an event with names in small letters: Hark reads messageId, userId"),
 )
-"""Names that an object has, and what has them; the first that fits counts."""
+"""Names of fields, and what an object with all of them is; the first match counts."""
 
 
 def hint(value: bytes) -> str:
-    r"""What a refused value looks like, as the end of a sentence; "" where it tells nothing.
+    r"""What a refused value looks like, as the end of a sentence; "" if there is no hint.
 
     Examples
     --------

@@ -26,7 +26,7 @@ class Kind(IntEnum):
 
 
 N_KINDS = 16
-"""Size of a table over kinds, with room to grow."""
+"""Size of a table indexed by kind, with room for new kinds."""
 
 DEFAULT_EVENT_NAMES = MappingProxyType(
     {

@@ -1,8 +1,7 @@
 """Inbound messages: Segment-shaped behaviour events and catalogue upserts.
 
-The structs document the whole contract and generate the JSON Schema; `EventDecoder`
-compiles the part that a product's `Contract` needs, so that properties nobody reads are
-never built.
+The structs document the whole contract, and the JSON Schema is made from them. `EventDecoder`
+compiles the part that a product's `Contract` needs, and never builds the other properties.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Number = int | float | str
 """Money and quantities: a number, or a string that holds one."""
 
 EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
-"""`group` and `alias` are accepted, counted and without effect."""
+"""`group` and `alias` are accepted and counted, without effect."""
 
 
 class Product(Struct):
@@ -34,7 +33,7 @@ class Product(Struct):
 
 
 class Properties(Struct):
-    """The properties Hark reads; any other is accepted and ignored, odd types are left out."""
+    """The properties that Hark reads. It ignores others, and leaves out values of a wrong type."""
 
     product_id: Id | None = None
     sku: Id | None = None
@@ -68,8 +67,8 @@ class Context(Struct):
 class Event(Struct, rename="camel"):
     """A fact about a user, as Segment's trackers send it. Kafka key: the user id.
 
-    `timestamp` is ISO 8601 (UTC where it names no zone) or epoch milliseconds; without
-    one the broker's timestamp counts. `userId` or `anonymousId` must be there.
+    `timestamp` is ISO 8601 (UTC if it names no zone) or epoch milliseconds; without it the
+    broker's timestamp counts. Either `userId` or `anonymousId` is required.
     """
 
     message_id: Id | None = None

@@ -1,13 +1,14 @@
-"""An odd record read field by field: what can't be read is left out, the event stays a fact.
+"""Reads an odd record field by field: unreadable fields are left out, the event is kept.
 
-The strict decoder reads nearly all records in one go. A record that it refuses comes here: every
-field is decoded alone, and those of a wrong type are left out with their path and the reason. The
-caller judges whether the event can do without.
+The strict decoder reads nearly all records in one call. A record that it refuses comes here: every
+field is decoded on its own, and fields of a wrong type are left out, with their path and the
+reason. The caller decides whether the event is valid without them.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
@@ -17,9 +18,9 @@ from schemas.errors import Reason, RejectedRecord
 
 BOM = b"\xef\xbb\xbf"
 TEXT = "text"
-"""The path of a text that was mended: half of a surrogate pair or a byte that isn't UTF-8."""
+"""The path reported for a repaired text: half a surrogate pair, or a byte that isn't UTF-8."""
 LINE = "properties.products[]"
-"""The path of a product that was left out."""
+"""The path reported for a product that was left out."""
 
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
@@ -32,14 +33,14 @@ _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Reading:
-    """One record on its way: the text as mended, and what was left out."""
+    """The state of reading one record: its repaired text, and the fields that were left out."""
 
     def __init__(self, value: bytes) -> None:
-        self.left: list[tuple[str, str]] = []
+        self.left_out: list[tuple[str, str]] = []
         """Path and reason of each field left out, in order."""
         self.invalid = ""
-        """Why the bytes aren't UTF-8."""
-        text = value.removeprefix(BOM).rstrip(b"\0")  # a C string brings its end along
+        """Why the bytes aren't UTF-8, "" if they are."""
+        text = value.removeprefix(BOM).rstrip(b"\0")  # the terminator of a C string
         try:
             text.decode()
         except UnicodeDecodeError as error:
@@ -47,31 +48,31 @@ class Reading:
             text = text.decode(errors="replace").encode()
         mended = _ESCAPES.sub(_whole_escape, text)
         if self.invalid or mended != text:
-            self.left.append((TEXT, self.invalid or "half of a surrogate pair"))
+            self.left_out.append((TEXT, self.invalid or "half of a surrogate pair"))
         self.text = mended
 
-    def leave(self, path: str, why: str) -> None:
+    def leave_out(self, path: str, why: str) -> None:
         """Leave out the field at `path`."""
-        self.left.append((path, why))
+        self.left_out.append((path, why))
 
     def why(self, path: str) -> str:
         """Why the field at `path` was left out, "" if it wasn't."""
-        return next((why for left, why in self.left if left == path), "")
+        return next((why for left_out, why in self.left_out if left_out == path), "")
 
 
 class TolerantDecoder:
-    """Reads records into `event`, a struct of `compiled.py`, and leaves out what is odd."""
+    """Reads records into `event`, a struct of `compiled.py`, and leaves out odd fields."""
 
     def __init__(self, event: type[Any]) -> None:
         self._event = _Object(event, "")
 
     def decode(self, value: bytes) -> tuple[Any, Reading]:
-        """The event, without the fields that can't be read, and what they were.
+        """The event without its unreadable fields, and the reading that lists them.
 
         Raises
         ------
         RejectedRecord
-            It is no JSON object at all.
+            The value isn't a JSON object.
         """
         reading = Reading(value)
         try:
@@ -85,10 +86,11 @@ class TolerantDecoder:
 
 
 class _Object:
-    """How to read one struct: its leaves, its own structs, and its list of structs."""
+    """How to read one struct: its leaves, nested structs and lists of structs."""
 
     def __init__(self, struct: type[Any], path: str) -> None:
         self._struct = struct
+        self._strict = msgspec.json.Decoder(struct)
         self._path = path
         self._leaves: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {}
         self._inner: dict[str, tuple[str, _Object]] = {}
@@ -96,7 +98,7 @@ class _Object:
         for field in msgspec.structs.fields(struct):
             name = field.encode_name
             below = f"{path}.{name}" if path else name
-            kind = next((one for one in get_args(field.type) if _holds_structs(one)), None)
+            kind = next((option for option in get_args(field.type) if _holds_structs(option)), None)
             if kind is None:
                 self._leaves[name] = field.name, msgspec.json.Decoder(field.type)
             elif get_origin(kind) is list:
@@ -113,18 +115,23 @@ class _Object:
                 made[inner[0]] = inner[1].read_object(raw, reading)
             elif lines := self._lists.get(name):
                 made[lines[0]] = self._lines(name, lines[1], raw, reading)
-        return self._struct(**{name: one for name, one in made.items() if one is not _LEFT})
+        return self._struct(
+            **{name: value for name, value in made.items() if value is not _LEFT_OUT}
+        )
 
     def read_object(self, raw: msgspec.Raw, reading: Reading) -> Any:
         """The struct, empty where `raw` is no object; None for null."""
+        if not reading.invalid:  # what is odd lies elsewhere, mostly
+            with suppress(msgspec.ValidationError):
+                return self._strict.decode(raw)
         if _is_null(raw):
             return None
         try:
             found = _OBJECT.decode(raw)
         except msgspec.ValidationError as error:
             if not _is_empty_list(raw):  # PHP's empty object
-                reading.leave(self._path, str(error))
-            return _LEFT
+                reading.leave_out(self._path, str(error))
+            return _LEFT_OUT
         return self.read(found, reading)
 
     def _leaf(
@@ -134,11 +141,11 @@ class _Object:
         try:
             value = decoder.decode(raw)
         except msgspec.ValidationError as error:
-            reading.leave(path, f"{error} - at `$.{path}`")
-            return _LEFT
+            reading.leave_out(path, f"{error} - at `$.{path}`")
+            return _LEFT_OUT
         if reading.invalid and type(value) is str and _REPLACED in value:
-            reading.leave(path, reading.invalid)  # two ids could become one
-            return _LEFT
+            reading.leave_out(path, reading.invalid)  # two different ids could become equal
+            return _LEFT_OUT
         return value
 
     def _lines(self, name: str, line: _Object, raw: msgspec.Raw, reading: Reading) -> Any:
@@ -149,18 +156,18 @@ class _Object:
         except msgspec.ValidationError as error:
             numbered = _numbered(raw)
             if numbered is None:
-                reading.leave(f"{self._path}.{name}", str(error))
-                return _LEFT
+                reading.leave_out(f"{self._path}.{name}", str(error))
+                return _LEFT_OUT
             entries = numbered
         lines = [line.read_object(entry, reading) for entry in entries]
         for entry, made in zip(entries, lines, strict=True):
-            if made is None or (made is _LEFT and _is_empty_list(entry)):
-                reading.leave(line._path, "Expected `object`")
-        return [made for made in lines if made is not None and made is not _LEFT]
+            if made is None or (made is _LEFT_OUT and _is_empty_list(entry)):
+                reading.leave_out(line._path, "Expected `object`")
+        return [made for made in lines if made is not None and made is not _LEFT_OUT]
 
 
-_LEFT: Any = MappingProxyType({})
-"""Stands for a field that is left out."""
+_LEFT_OUT: Any = MappingProxyType({})
+"""The value of a field that is left out."""
 
 
 def _holds_structs(annotation: Any) -> bool:

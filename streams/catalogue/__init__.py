@@ -1,5 +1,5 @@
-"""The topic `items`: what the catalogue says of an item, whatever the order of reading.
+"""The topic `items`: each item's catalogue entry, whatever the order of reading.
 
-In: every partition of `items`. Out: an item table with categories, prices and what is hidden; dead
+In: every partition of `items`. Out: an item table with categories, prices and availability; dead
 letters for entries that can't be read. Begin at `catalogue.py`.
 """

@@ -30,9 +30,9 @@ class Catalogue:
     items
         The table to feed.
     apply
-        Runs a function where the table may be changed (the scoring thread).
+        Runs a function in the scoring thread, the only thread that may change the table.
     refresh_s
-        How often the brokers are asked whether the topic has more partitions by now.
+        Seconds between two checks whether the topic has new partitions.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Catalogue:
         self.task: asyncio.Task[None] | None = None
 
     async def start(self, partition_count: int) -> None:
-        """Read what is there in the topic's partitions, then follow in the background."""
+        """Read the topic to its present end, then follow it in the background."""
         await self._consumer.start()
         partitions = [TopicPartition(self._topic, number) for number in range(partition_count)]
         self._entries.several = partition_count > 1
@@ -71,29 +71,29 @@ class Catalogue:
 
     async def _follow(self) -> None:
         while True:
-            await self._take_new_partitions()
+            await self._add_new_partitions()
             await self._poll()
 
-    async def _take_new_partitions(self) -> None:
-        """Read partitions that were added since, from their beginning."""
+    async def _add_new_partitions(self) -> None:
+        """Read partitions that were added since the start, from their beginning."""
         numbers = self._consumer.partitions_for_topic(self._topic) or set()
-        there = {TopicPartition(self._topic, number) for number in numbers}
-        old = self._consumer.assignment()
-        if there <= old:
+        existing = {TopicPartition(self._topic, number) for number in numbers}
+        assigned = self._consumer.assignment()
+        if existing <= assigned:
             return
-        positions = {tp: await self._consumer.position(tp) for tp in old}
+        positions = {tp: await self._consumer.position(tp) for tp in assigned}
         self._entries.several = True
-        self._consumer.assign(sorted(there | old))
+        self._consumer.assign(sorted(existing | assigned))
         for tp, position in positions.items():
             self._consumer.seek(tp, position)
-        log.info("catalogue.widened", partitions=len(there | old))
+        log.info("catalogue.widened", partitions=len(existing | assigned))
 
     async def _poll(self) -> None:
         fetched = await self._consumer.getmany(timeout_ms=1000, max_records=2000)
         records = [record for group in fetched.values() for record in group]
         if records:
-            await self._apply(lambda: self._take(records))
+            await self._apply(lambda: self._apply_records(records))
 
-    def _take(self, records: list[Record]) -> None:
+    def _apply_records(self, records: list[Record]) -> None:
         for record in records:
             self._entries.apply(record.partition, record.timestamp, record.key, record.value)

@@ -1,4 +1,4 @@
-"""Catalogue records to the item table: the newest entry of an item counts, wherever it lies."""
+"""Catalogue records to the item table: an item's newest entry counts, in whatever partition."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PARTITION = (1 << _PARTITION_BITS) - 1
 class CatalogueEntries:
     """Applies the records of `items` to a table, so that their order of arrival doesn't matter.
 
-    Within a partition the later record counts. An item may also have records in two partitions:
-    of before and after the topic was widened, or of two clients that place keys differently. Then
-    the one with the later Kafka timestamp counts, whichever partition is read first.
+    Within a partition the later record counts. An item may also have records in two partitions: if
+    the topic was widened, or if two clients partition keys differently. Then the record with the
+    later Kafka timestamp counts, whichever partition is read first.
 
-    An entry that can't be read hides its item, like a tombstone: compaction may have deleted the
-    entry before it at any time, so that one can't count.
+    An unreadable entry hides its item, like a tombstone. The item's earlier entry can't count
+    instead, because compaction may delete that entry at any time.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ class CatalogueEntries:
     """
 
     def __init__(self, items: ItemTable) -> None:
-        self.several = False  # partitions: with one, the order is the log's
+        self.several = False  # whether there are several partitions; one has the log's order
         self._items = items
-        self._newest: dict[int, int] = {}  # hash of the id: timestamp and partition of its entry
+        self._newest: dict[int, int] = {}  # hash of the id -> its entry's timestamp and partition
 
     def apply(
         self, partition: int, timestamp_ms: int, key: bytes | None, value: bytes | None
     ) -> None:
-        """Take over one record; what breaks the contract is told by `CatalogueLetters`."""
+        """Apply a record; `CatalogueDeadLetters` reports records that break the contract."""
         try:
             item_id = read_item_id(key)
         except RejectedRecord:

@@ -223,7 +223,7 @@ def touch_all(state: PartitionState) -> None:
     users.touch_users(users.users())
     users.leavers.clear()
     state.written.clear()
-    state.histories.numbers.touch(0)
+    state.histories.numbers.touch_all()
     for book in state.books.values():
         book.touch(book.subjects)
 

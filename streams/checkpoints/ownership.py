@@ -22,7 +22,7 @@ from streams.checkpoints.restore import (
 from streams.checkpoints.schedule import Checkpoints
 from streams.ingest.dead_letters import read_refusals
 from streams.kafka.retry import retried
-from streams.monitoring.memory import give_memory_back
+from streams.monitoring.memory import return_free_memory
 from streams.monitoring.metrics import Metrics
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
@@ -75,9 +75,11 @@ class Ownership:
         # Batches in hand, and what an interrupted take still applies, come first.
         await self._pipeline.in_scorer(lambda: None)
         states = self._pipeline.states
-        for gone in set(states) - assigned:
-            del states[gone]
-            await self._checkpoints.disown(gone)
+        # What an interrupted take began to own, and never had a state of, goes as well.
+        gone = (set(states) | self._checkpoints.owned) - assigned
+        for number in gone:
+            states.pop(number, None)
+        await asyncio.gather(*map(self._checkpoints.disown, gone))
         progress = RestoreProgress(self._metrics.checkpoints)
         mine = [TopicPartition(self._events, number) for number in sorted(assigned)]
         committed = (
@@ -98,7 +100,7 @@ class Ownership:
             )
 
         await asyncio.gather(*map(bring, mine))
-        await asyncio.to_thread(give_memory_back)
+        await asyncio.to_thread(return_free_memory)
         seconds = progress.finish()
         self._metrics.count_rebalance()
         self.progress = progress
@@ -124,11 +126,14 @@ class Ownership:
             and state.next_offset <= committed
             and self._checkpoints.writes(number)
         )
+        if state is not None and kept and state.next_offset == committed:
+            return
+        # Another attempt, after an error or a rebalance, must not take a state that is half
+        # restored, or that missed the alerts of what it caught up with, for one that was kept.
+        states.pop(number, None)
         if state is None or not kept:
-            states.pop(number, None)  # another attempt must not take it for one that was kept
             state = await self._restored(number, committed, progress)
-        if not kept or state.next_offset < committed:
-            await self._catch_up(tp, state, committed, progress)
+        await self._catch_up(tp, state, committed, progress)
         states[number] = state
 
     async def _catch_up(

@@ -50,6 +50,8 @@ class _Owned:
     known, tried
         The value of the newest head as it was found or written, and of the latest one of which
         nobody knows whether it was written.
+    leaving
+        The partition is about to be given up: no further commit will come.
     """
 
     writer: CheckpointWriter
@@ -61,6 +63,7 @@ class _Owned:
     known: bytes | None = None
     tried: bytes | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    leaving: bool = False
 
     def note(self, head: Head) -> None:
         """A checkpoint with this head is the newest."""
@@ -114,12 +117,18 @@ class Checkpoints:
         self.ends = ends
         self._metrics = metrics
         self._owned: dict[int, _Owned] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self.task: asyncio.Task[None] | None = None
 
     @property
     def on(self) -> bool:
         """Whether there are any."""
         return self._interval_s > 0
+
+    @property
+    def owned(self) -> set[int]:
+        """The partitions that this worker has a writer for."""
+        return set(self._owned)
 
     def writes(self, partition: int) -> bool:
         """Whether this worker can still write the state of a partition it has had until now."""
@@ -137,6 +146,8 @@ class Checkpoints:
             self.task.cancel()
             await asyncio.wait({self.task})
         await asyncio.gather(*map(self.disown, list(self._owned)))
+        if self._closing:
+            await asyncio.wait(self._closing)
         await self.ends.stop()
 
     async def own(self, partition: int) -> None:
@@ -156,11 +167,20 @@ class Checkpoints:
         )
 
     async def disown(self, partition: int) -> None:
-        """Write no more of a partition."""
+        """Write no more of a partition; its writer is closed also if this is cancelled."""
         owned = self._owned.pop(partition, None)
-        if owned is not None:
-            async with owned.lock:
-                await owned.writer.stop()
+        if owned is None:
+            return
+        owned.leaving = True
+        closing = asyncio.create_task(self._close(partition, owned), name="hark-close-writer")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
+
+    async def _close(self, partition: int, owned: _Owned) -> None:
+        async with owned.lock:
+            await owned.writer.stop()
+        if partition not in self._owned:
             self._metrics.forget(partition)
 
     def begin(self, partition: int, head: bytes | None, rows_from: int, parts_from: int) -> None:
@@ -194,12 +214,22 @@ class Checkpoints:
         if not self.on:
             return
         states = dict(self._pipeline.states)
+        leaving = [self._owned[number] for number in states if number in self._owned]
+        for owned in leaving:
+            owned.leaving = True
         try:
             async with asyncio.timeout(deadline_s):
-                for number, state in states.items():
-                    await self._checkpoint(number, state, commit_s=0.0, last=True)
+                await asyncio.gather(
+                    *(
+                        self._checkpoint(number, state, commit_s=0.0, last=True)
+                        for number, state in states.items()
+                    )
+                )
         except TimeoutError:
             log.warning("checkpoint.last_one_missing", after_s=deadline_s)
+        finally:
+            for owned in leaving:
+                owned.leaving = False  # the group may well give it back
 
     async def _rounds(self) -> None:
         while True:
@@ -318,7 +348,7 @@ class Checkpoints:
     ) -> None:
         began_s = time.perf_counter()
         saved = await asyncio.to_thread(captured.encode)
-        await self._until_committed(number, captured.offset, commit_s)
+        await self._until_committed(number, owned, captured.offset, commit_s)
         now_s = time.time()
         head = Head(
             self.group,
@@ -342,9 +372,13 @@ class Checkpoints:
             seconds=round(time.perf_counter() - began_s, 2),
         )
 
-    async def _until_committed(self, number: int, offset: int, timeout_s: float) -> None:
+    async def _until_committed(
+        self, number: int, owned: _Owned, offset: int, timeout_s: float
+    ) -> None:
         deadline = time.monotonic() + timeout_s
         while (self.committed(number) or 0) < offset:
+            if owned.leaving:
+                raise TransientError(f"offset {offset} was not committed before the last commit")
             if time.monotonic() >= deadline:
                 raise TransientError(f"offset {offset} was not committed within {timeout_s:.0f} s")
             await asyncio.sleep(_POLL_S)

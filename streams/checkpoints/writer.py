@@ -92,6 +92,9 @@ class CheckpointWriter:
         producer = AIOKafkaProducer(**self._options)
         try:
             await producer.start()
+        except asyncio.CancelledError:
+            await producer.stop()
+            raise
         except (KafkaError, OSError) as error:
             await producer.stop()
             raise TransientError(
@@ -151,12 +154,14 @@ class CheckpointWriter:
 
     async def _abort(self, producer: AIOKafkaProducer) -> None:
         """Give the transaction up; a writer that can't even do that is done for."""
+        self.fenced = True  # also if this is cancelled
         try:
             async with asyncio.timeout(STOP_S):
                 await producer.abort_transaction()
-        except (KafkaError, TimeoutError, AssertionError) as error:
-            self.fenced = True
+        except Exception as error:  # noqa: BLE001 - it must not hide a cancellation
             log.warning("checkpoint.abort_failed", why=repr(error))
+        else:
+            self.fenced = False
 
 
 def _fill(

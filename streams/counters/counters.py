@@ -11,7 +11,6 @@ what a decision sees depends on how far those have come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -22,7 +21,6 @@ from models.features.windows import C_NAMES, Windows
 from schemas.events.columns import EventColumns
 from streams.counters.entities import NONE, Entities
 from streams.counters.item_counts import Covisits
-from streams.counters.item_view import Part, merged
 from streams.counters.label_queue import LabelQueue, Payments
 from streams.counters.pending import Pending
 from streams.counters.suggest import LEADERS, suggest
@@ -145,7 +143,6 @@ class Counters:
         self,
         columns: EventColumns,
         applied: Applied,
-        others: Sequence[Part] = (),
         *,
         answer: bool = True,
         context: bool = True,
@@ -156,10 +153,6 @@ class Counters:
         ----------
         columns, applied
             The batch and what the histories made of it.
-        others
-            Item counters of other partitions, `by_index`, to add to the suggestions. With any of
-            them, decisions depend on how far the others have come, no longer on this partition's
-            log alone.
         answer
             False leaves the suggestions empty, where nobody reads them (a restore).
         context
@@ -185,7 +178,7 @@ class Counters:
                     contexts[here] = self._context(columns, points.rows[here])
                 asked = here.start + np.flatnonzero(asking[here])
                 if len(asked):
-                    self._suggest(windows, asked, applied.numbering, others, suggestions)
+                    self._suggest(windows, asked, applied.numbering, suggestions)
             if pending is not None:
                 self.pending.append(pending)
         return Live(contexts, suggestions)
@@ -195,14 +188,10 @@ class Counters:
         windows: Windows,
         asked: Ints,
         numbering: ItemNumbers,
-        others: Sequence[Part],
         out: Suggestions,
     ) -> None:
         """Fill `out` at the decision points `asked`."""
         part = self.covisits.part()
-        if others:
-            suggest(windows, asked, merged([part.by_index(numbering.all_indices), *others]), out)
-            return
         suggest(replace(windows, items=numbering.of(windows.items)), asked, part, out)
         out.items[asked] = numbering.indices(out.items[asked])
 

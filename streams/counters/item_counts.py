@@ -103,6 +103,10 @@ class Covisits:
         used = (self._items, *counts, self._neighbours, self._weights, self._forward)
         return tuple(column[: self._used] for column in used)
 
+    def numbers(self) -> tuple[Items, Items]:
+        """The numbers of the items that are counted, and of their neighbours, any shape."""
+        return self._items[: self._used], self._neighbours[: self._used]
+
     def part(self) -> Part:
         """All of it as of `clock_s`, for a kernel; valid until the next `add`."""
         return Part(

@@ -1,5 +1,5 @@
-"""What is kept of each user: the last events and running sums.
+"""Each user's state: the last events and running sums.
 
-In: columns of events in log order. Out: which were accepted, and the decision points with the
-history as it stood at each. Begin at `histories.py`; `take.py` is the compiled loop.
+In: columns of events in log order. Out: which events were accepted, and the decision points, each
+with the history at that event. Begin at `histories.py`; `apply_events.py` is the compiled loop.
 """

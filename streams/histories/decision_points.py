@@ -1,14 +1,14 @@
-"""Decision points: which events are scored, and for what.
+"""Decision points: which events are scored, and for which tasks.
 
-A pure function of one user's accepted events in log order, never of batch boundaries:
+A pure function of a user's accepted events in log order, never of batch boundaries:
 
 - RISK at every record of a watched kind;
-- RECOMMEND and CHURN where the kind asks for it, or where `refresh_s` of event time have passed
-  since the user's last such point (a user's first event counts as due).
+- RECOMMEND and CHURN if the kind asks for them, or if `refresh_s` of event time have passed since
+  the user's last such point (a user's first event counts as due).
 
-A record of several rows (an order of several products) is one event: its last accepted row asks.
-An event older than the user's newest one never asks for RECOMMEND or CHURN: a decision that knows
-more has been made already. Label events are never points.
+A record of several rows (an order of several products) is a single event: its last accepted row
+asks. An event older than the user's newest event never asks for RECOMMEND or CHURN, because a
+decision that knows more has been made already. Label events are never decision points.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from schemas.events.kinds import N_KINDS, Kind
 
 
 class Task(IntFlag):
-    """What a decision point asks for; one point may ask for several."""
+    """What a decision point asks for; a point may ask for several tasks."""
 
     RISK = 1
     RECOMMEND = 2
@@ -42,6 +42,8 @@ class PointPolicy:
         Kinds that want a fresh recommendation at once.
     refresh_s
         Event time in seconds after which any event refreshes the recommendation.
+    watched, asking
+        bool (N_KINDS,): the kinds of `watch` and `ask` as tables.
     """
 
     watch: frozenset[Kind] = frozenset({Kind.PAYMENT, Kind.LOGIN})
@@ -80,8 +82,8 @@ class Points:
 
     def asking(self, task: Task) -> npt.NDArray[np.bool_]:
         """Bool (D,): which points ask for `task`."""
-        asked: npt.NDArray[np.bool_] = (self.tasks & np.uint8(task)) != 0
-        return asked
+        asking: npt.NDArray[np.bool_] = (self.tasks & np.uint8(task)) != 0
+        return asking
 
 
 def _table(kinds: frozenset[Kind]) -> npt.NDArray[np.bool_]:

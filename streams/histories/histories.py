@@ -1,7 +1,7 @@
-"""Histories: one partition's users, each with the last L events and a handful of running sums.
+"""Histories: a partition's users, each with the last L events and a handful of running sums.
 
 State is a pure function of the partition's log: `apply` gives the same answers and leaves the same
-state however the log is cut into batches, because `take` goes event by event.
+state however the log is cut into batches, because `apply_events` goes event by event.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ import numpy.typing as npt
 from models.features.windows import A_NAMES, C_NAMES, Windows
 from schemas.events.columns import EventColumns
 from schemas.events.kinds import Kind
+from streams.histories.apply_events import Events, Outcome, Results, Rules, apply_events
 from streams.histories.decision_points import PointPolicy, Points
-from streams.histories.item_numbers import ItemNumbers
+from streams.histories.item_numbers import MAX_ITEMS, ItemNumbers
 from streams.histories.item_table import NO_ITEM, ItemTable
-from streams.histories.take import Events, Outcome, Rules, Taken, take
 from streams.histories.user_index import NO_SLOT
 from streams.histories.user_rows import MIN_CAPACITY, SUMS, Departure, Rows, UserRows
 from streams.undo import Undo
 
 
 def windows_of(rows: Rows, items: ItemTable, now_s: int) -> Windows:
-    """The windows of users' rows (D,) at `now_s`; live counters are an event's, so all are 0."""
+    """The windows of users' rows (D,) at `now_s`.
+
+    The context is 0: live counters are known only at an event.
+    """
     lengths = rows["length"].astype(np.int32)
     width = rows["item"].shape[1]
     inside = np.arange(width) < lengths[:, None]  # (D, L)
@@ -45,7 +48,7 @@ def windows_of(rows: Rows, items: ItemTable, now_s: int) -> Windows:
 
 
 def _accumulators(rows: Rows) -> npt.NDArray[np.float64]:
-    """`Windows.accumulators` (D, A), as `take` writes them."""
+    """`Windows.accumulators` (D, A), as `apply_events` writes them."""
     out = np.empty((len(rows), len(A_NAMES)), np.float64)
     for column, name in enumerate(A_NAMES):
         if name in SUMS:
@@ -58,7 +61,7 @@ def _accumulators(rows: Rows) -> npt.NDArray[np.float64]:
 
 
 BEFORE = 8
-"""How many events before each one `Applied.before` shows: enough for co-visitation's window."""
+"""How many earlier events `Applied.before` holds for each event; co-visitation needs 5."""
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -66,36 +69,35 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one batch of n events.
+    """The results of applying a batch of n events.
 
     Attributes
     ----------
     outcomes
         uint8 (n,): `Outcome`. Label events are always accepted: they enter no history, and
-        `counters` applies each at most once.
+        `counters` applies each label at most once.
     slots
         int64 (n,): slot of the user's row, -1 for label events; valid until the next `apply`.
     owners
-        uint32 (D,): whose row it is that a decision point is about (`UserRows.owners`).
+        uint32 (D,): owner number of the row at each decision point (`UserRows.owners`).
     items
         int32 (n,): index into the item table, -1 = none.
     numbers
         int32 (n,): the same items' numbers in the partition.
     before
-        int32 (n, BEFORE): numbers of the items of the user's events just before, newest first,
-        -1 = none.
+        int32 (n, BEFORE): item numbers of the user's preceding events, newest first, -1 = none.
     ratios
-        float32 (n,): amount over the user's mean payment before it, 1 where there was none.
+        float32 (n,): amount over the mean of the user's earlier payments, 1 if there are none.
     points
         The decision points, in log order.
     windows
-        One per decision point; their context is still zero.
+        One window per decision point; the context is still zero.
     numbering
-        The partition's numbers of items.
+        The partition's item numbers.
     disordered
-        Accepted records older than their user's newest event.
+        Number of accepted records that are older than their user's newest event.
     departures
-        Who made room for other users, in log order.
+        Users who were evicted to make room, in log order.
     """
 
     outcomes: npt.NDArray[np.uint8]
@@ -123,12 +125,12 @@ class Applied:
 
     @property
     def late(self) -> Bools:
-        """Bool (n,): these go to the dead letters."""
+        """Bool (n,): events whose records become dead letters."""
         return np.equal(self.outcomes, Outcome.LATE)
 
     @staticmethod
     def concat(parts: list[Applied], sizes: list[int]) -> Applied:
-        """The batch whose consecutive pieces of `sizes` events became `parts`."""
+        """The results of a batch, from those of its consecutive pieces of `sizes` events."""
         shift = np.cumsum([0, *sizes[:-1]])
         return Applied(
             outcomes=np.concatenate([p.outcomes for p in parts]),
@@ -160,11 +162,13 @@ class Histories:
     length
         L, events kept per user.
     max_users
-        Bound on users; beyond it the least recently seen go, and are counted.
+        Bound on users; beyond it the least recently seen users are evicted and counted.
     late_s
-        An event older than the user's newest by more than this is late.
+        An event older than the user's newest event by more than this is late.
+    max_items
+        Bound on items (`ItemNumbers`); an event keeps no item beyond it.
     undo
-        Told of every change.
+        Records every change.
     capacity
         Users and items that there is room for at first.
     """
@@ -177,12 +181,13 @@ class Histories:
         length: int = 64,
         max_users: int = 1_000_000,
         late_s: int = 7 * 86_400,
+        max_items: int = MAX_ITEMS,
         undo: Undo | None = None,
         capacity: int = MIN_CAPACITY,
     ) -> None:
         self.items = items
         self._undo = undo or Undo()
-        self.numbers = ItemNumbers(items, self._undo, capacity=capacity)
+        self.numbers = ItemNumbers(items, self._undo, max_items=max_items, capacity=capacity)
         self.policy = policy or PointPolicy()
         self.length = length
         self.late_s = late_s
@@ -190,38 +195,40 @@ class Histories:
 
     @property
     def users(self) -> int:
-        """Users known."""
+        """Number of known users."""
         return len(self.user_rows)
 
     def known(self) -> list[str]:
-        """The ids of all users known."""
+        """The ids of all known users."""
         return self.user_rows.users()
 
     @property
     def evicted(self) -> int:
-        """Users forgotten so far because of the bound."""
+        """Number of users evicted so far because of the bound."""
         return self.user_rows.evicted
 
     @property
     def bytes(self) -> int:
-        """Memory held by rows and index, spare capacity included."""
+        """Bytes held by rows and index, spare capacity included."""
         return self.user_rows.nbytes
 
     def row(self, user_id: str) -> Rows | None:
-        """The user's row (`user_rows.row_type`, a copy of shape (1,)), None if not known.
+        """A copy of the user's row (`user_rows.row_type`, shape (1,)), None if not known.
 
-        Its items are those of the worker's table.
+        Its items are indices into the worker's table.
         """
         slot = self.user_rows.slot(user_id)
         return None if slot == NO_SLOT else self._rows([slot])
 
     def standing(self, user_ids: Sequence[str], now_s: int) -> Windows:
-        """The windows of known users as they stand, asked at `now_s` and not at an event.
+        """The windows (D,) of known users at a time instead of at an event.
 
         Parameters
         ----------
+        user_ids
+            D known users.
         now_s
-            Epoch seconds, at or after every event taken in.
+            Epoch seconds, at or after every event applied.
         """
         rows = self._rows([self.user_rows.slot(user) for user in user_ids])
         return windows_of(rows, self.items, now_s)
@@ -233,7 +240,7 @@ class Histories:
         return rows
 
     def apply(self, columns: EventColumns) -> Applied:
-        """Take in a batch of events, in log order -> what became of each, and the windows."""
+        """Apply a batch of events in log order -> their outcomes, decision points and windows."""
         parts: list[Applied] = []
         sizes: list[int] = []
         departures: list[Departure] = []
@@ -253,7 +260,7 @@ class Histories:
             rest = rest.select(np.arange(room, len(rest)))
 
     def _assign(self, columns: EventColumns) -> Ints:
-        """Slots of the leading events, as many as there is room for; `NO_SLOT` for labels."""
+        """Slots of as many leading events as there is room for; `NO_SLOT` for labels."""
         labels = columns.kinds == Kind.LABEL
         if not labels.any():
             return self.user_rows.assign(columns.user_ids)
@@ -267,6 +274,7 @@ class Histories:
         n = len(columns)
         items = self.items.indices(columns.item_ids)
         numbers = self.numbers.give(items)
+        items = np.where(numbers >= 0, items, np.int32(NO_ITEM))
         primary = columns.entities[:, 0] if columns.entities.shape[1] else np.zeros(n, np.uint64)
         events = Events(
             slots=slots,
@@ -281,34 +289,34 @@ class Histories:
         )
         policy = self.policy
         rules = Rules(self.late_s, policy.refresh_s, policy.watched, policy.asking)
-        taken = Taken.room(n, self.length, BEFORE)
+        results = Results.allocate(n, self.length, BEFORE)
         users = self.user_rows
         if self._undo.recording:
             self._undo.rows(users.rows, np.unique(slots[slots != NO_SLOT]))
-        d, disordered = take(users.rows, events, rules, taken)
+        d, disordered = apply_events(users.rows, events, rules, results)
         users.touch(slots)
-        seen = self.numbers.indices(taken.items[:d])
+        seen = self.numbers.indices(results.items[:d])
         windows = Windows(
             items=seen,
-            kinds=taken.kinds[:d],
-            times_s=taken.times_s[:d],
-            amounts=taken.amounts[:d],
-            entities=taken.entities[:d],
+            kinds=results.kinds[:d],
+            times_s=results.times_s[:d],
+            amounts=results.amounts[:d],
+            entities=results.entities[:d],
             categories=self.items.category_of(seen),
-            lengths=taken.lengths[:d],
-            now_s=taken.now_s[:d],
-            accumulators=taken.accumulators[:d],
+            lengths=results.lengths[:d],
+            now_s=results.now_s[:d],
+            accumulators=results.accumulators[:d],
             context=np.zeros((d, len(C_NAMES)), np.float64),
         )
-        points = Points(taken.rows[:d], taken.tasks[:d])
+        points = Points(results.rows[:d], results.tasks[:d])
         return Applied(
-            outcomes=taken.outcomes,
+            outcomes=results.outcomes,
             slots=slots,
             owners=users.owners[slots[points.rows]],
             items=items,
             numbers=numbers,
-            before=taken.before,
-            ratios=taken.ratios,
+            before=results.before,
+            ratios=results.ratios,
             points=points,
             windows=windows,
             numbering=self.numbers,

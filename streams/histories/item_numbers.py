@@ -1,9 +1,10 @@
-"""A partition's own numbers for items: an item's is how many others its log named before it.
+"""A partition's own numbers for items, in the order in which its log named them.
 
 An index into the worker's item table means something in one process only: it depends on the
 catalogue and on the other partitions. Numbers depend on the partition's log alone. So rows and
 counters hold numbers, what is written to a checkpoint means the same in any worker, and so does
-the order in which equals are taken.
+the order in which equals are taken. A number that was given up (`streams.item_sweep`) is given
+again, the lowest first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from streams.histories.item_table import NO_ITEM, ItemTable
 from streams.undo import Undo
 
 MIN_CAPACITY = 1024
+MAX_ITEMS = 1_000_000
 PAGE = 256
 
 Items = npt.NDArray[np.int32]
@@ -24,6 +26,17 @@ Items = npt.NDArray[np.int32]
 
 class ItemNumbers:
     """Index in the worker's item table <-> number in one partition.
+
+    Parameters
+    ----------
+    items
+        The worker's table.
+    undo
+        Told of every change.
+    max_items
+        Bound; an item that finds no number is counted in the table's `refused`.
+    capacity
+        Items that there is room for at first.
 
     Examples
     --------
@@ -37,20 +50,32 @@ class ItemNumbers:
     """
 
     def __init__(
-        self, items: ItemTable, undo: Undo | None = None, *, capacity: int = MIN_CAPACITY
+        self,
+        items: ItemTable,
+        undo: Undo | None = None,
+        *,
+        max_items: int = MAX_ITEMS,
+        capacity: int = MIN_CAPACITY,
     ) -> None:
         self._undo = undo or Undo()
+        self.max_items = max_items
         self._capacity = capacity  # at least
         self._items = items
         self._used = 0
-        self._captured = 0
-        self._homeless: dict[int, str] = {}  # restored, but the table has no room for them
+        self._free: Items = np.empty(0, np.int32)  # numbers below `_used`, ascending
+        self._changed: frozenset[int] = frozenset()  # pages since the last capture
         # The last entry of both is nobody's: it is where -1 points, and stays -1.
         self._numbers: Items = np.full(capacity, NO_ITEM, np.int32)
         self._indices: Items = np.full(capacity, NO_ITEM, np.int32)
+        items.hold(self)
 
     def __len__(self) -> int:
         return self._used
+
+    @property
+    def taken(self) -> int:
+        """Numbers that an item has."""
+        return self._used - len(self._free)
 
     @property
     def nbytes(self) -> int:
@@ -63,7 +88,7 @@ class ItemNumbers:
         return self._indices
 
     def give(self, indices: Items) -> Items:
-        """The numbers of items (n,), -1 for `NO_ITEM`; who has none yet gets the next one."""
+        """The numbers of items (n,), new ones as far as there are any; -1 for `NO_ITEM`."""
         if len(self._numbers) <= len(self._items):
             self._undo.attributes(self, "_numbers")
             self._numbers = _longer(self._numbers, len(self._items) + 1)
@@ -72,8 +97,12 @@ class ItemNumbers:
         if not len(missing):
             return numbers
         new, first = np.unique(missing, return_index=True)
-        self._number(new[np.argsort(first)])
-        return self._numbers[indices]
+        room = max(0, self.max_items - self.taken)
+        self._number(new[np.argsort(first)][:room])
+        numbers = self._numbers[indices]
+        if len(new) > room:
+            self._items.refused += int(((numbers < 0) & (indices >= 0)).sum())
+        return numbers
 
     def of(self, indices: Items) -> Items:
         """The numbers of items, any shape; -1 where there is no item or it has none."""
@@ -83,51 +112,74 @@ class ItemNumbers:
         """The items with these numbers, any shape; `NO_ITEM` for -1."""
         return self._indices[numbers]
 
-    def capture(self) -> list[tuple[int, list[str]]]:
-        """Pages with items that are new since the last capture: number, ids of its `PAGE` items.
+    def held_items(self) -> Items:
+        """Indices in the worker's table that have a number here."""
+        return np.flatnonzero(self._numbers >= 0).astype(np.int32)
 
-        The last page ends with empty ids.
+    def keep(self, held: npt.NDArray[np.bool_]) -> None:
+        """Take the numbers back that aren't held, bool (numbers or more,)."""
+        free = np.flatnonzero(~held[: self._used]).astype(np.int32)
+        gone = free[self._indices[free] >= 0]
+        self._undo.attributes(self, "_free")
+        self._undo.rows(self._numbers, self._indices[gone])
+        self._undo.rows(self._indices, gone)
+        self._numbers[self._indices[gone]] = NO_ITEM
+        self._indices[gone] = NO_ITEM
+        self._free = free
+        self._change(gone)
+
+    def capture(self) -> list[tuple[int, list[str]]]:
+        """Pages that changed since the last capture: number, ids of its `PAGE` items.
+
+        The id of a number that no item has is empty.
         """
-        begin, self._captured = self._captured // PAGE, self._used
+        pages, self._changed = sorted(self._changed), frozenset()
         return [
             (page, [self._id(number) for number in range(page * PAGE, (page + 1) * PAGE)])
-            for page in range(begin, -(-self._used // PAGE))
+            for page in pages
         ]
 
     def touch(self, page: int) -> None:
-        """The next capture holds this page, and those after it, again."""
-        self._captured = min(self._captured, page * PAGE)
+        """The next capture holds this page again."""
+        self._changed |= {page}
+
+    def touch_all(self) -> None:
+        """The next capture holds every page."""
+        self._changed = frozenset(range(-(-self._used // PAGE)))
 
     def _id(self, number: int) -> str:
-        if number >= self._used:
-            return ""
-        index = int(self._indices[number])
-        return self._items.ids[index] if index >= 0 else self._homeless[number]
+        index = int(self._indices[number]) if number < self._used else NO_ITEM
+        return self._items.ids[index] if index >= 0 else ""
 
     def restore(self, ids: Sequence[str]) -> None:
-        """Number items anew, from 0; the worker's table learns those that it doesn't know.
-
-        An item for which the table has no room keeps its number and is nothing to show.
-        """
+        """Number items anew, from 0; "" leaves a number out. The worker's table learns the ids."""
         indices = self._items.indices(ids)
-        self._homeless = {number: ids[number] for number in np.flatnonzero(indices < 0).tolist()}
-        self._used = 0
+        there = np.flatnonzero(indices >= 0)
+        self._used = len(ids)
+        self._free = np.flatnonzero(indices < 0).astype(np.int32)
         self._indices = np.full(max(self._capacity, len(ids) + 1), NO_ITEM, np.int32)
         self._numbers = np.full(max(self._capacity, len(self._items) + 1), NO_ITEM, np.int32)
-        self._number(indices)
-        self._numbers[-1] = NO_ITEM
-        self._captured = self._used
+        self._indices[: len(ids)] = indices
+        self._numbers[indices[there]] = there
+        self._changed = frozenset()
 
     def _number(self, new: Items) -> None:
-        end = self._used + len(new)
-        self._undo.attributes(self, "_used", "_indices")
+        again = self._free[: len(new)]
+        end = self._used + len(new) - len(again)
+        numbers = np.concatenate([again, np.arange(self._used, end, dtype=np.int32)])
+        self._undo.attributes(self, "_used", "_indices", "_free")
         self._undo.rows(self._numbers, new)
         if end >= len(self._indices):
             self._indices = _longer(self._indices, end + 1)
-        self._undo.rows(self._indices, slice(self._used, end))
-        self._indices[self._used : end] = new
-        self._numbers[new] = np.arange(self._used, end)
-        self._used = end
+        self._undo.rows(self._indices, numbers)
+        self._indices[numbers] = new
+        self._numbers[new] = numbers
+        self._used, self._free = end, self._free[len(again) :]
+        self._change(numbers)
+
+    def _change(self, numbers: Items) -> None:
+        self._undo.attributes(self, "_changed")
+        self._changed |= set(np.unique(numbers // PAGE).tolist())
 
 
 def _longer(column: Items, least: int) -> Items:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -10,14 +12,38 @@ import xxhash
 
 NO_ITEM = -1
 MIN_CAPACITY = 1024
+MIN_SWEEP = 65_536
+
+
+class Holder(Protocol):
+    """What keeps indices, so that the table keeps their items."""
+
+    def held_items(self) -> npt.NDArray[np.int32]:
+        """The indices, some of them `NO_ITEM` maybe."""
 
 
 class ItemTable:
     """Item id -> dense int32 index, fed by events and by the `items` topic.
 
-    An index never changes while the worker lives, so histories and counters keep indices. When
-    `max_items` are known, new ids get `NO_ITEM` and are counted in `refused`: the event stays,
-    only its item is not remembered.
+    An item keeps its index for as long as the catalogue lists it or a holder names it; then the
+    index may be given to another item, between two batches. Partitions have bounds of their own
+    (`ItemNumbers`), so what they hold depends on no other partition, and the catalogue has its own
+    room: a flood of ids in events takes none of it.
+
+    Parameters
+    ----------
+    max_items
+        Bound on the items that the catalogue lists.
+    min_sweep
+        With fewer items it isn't asked who holds them.
+
+    Attributes
+    ----------
+    refused
+        Events and catalogue entries whose item found no room: the event stays, only its item is not
+        remembered.
+    sweeps
+        How often indices were freed.
 
     Examples
     --------
@@ -28,10 +54,15 @@ class ItemTable:
     'hat'
     """
 
-    def __init__(self, max_items: int = 1_000_000) -> None:
+    def __init__(self, max_items: int = 1_000_000, *, min_sweep: int = MIN_SWEEP) -> None:
         self.max_items = max_items
-        self.refused = 0
-        self.ids: list[str] = []
+        self.refused = self.sweeps = 0
+        self.ids: list[str] = []  # "" = free
+        self._min_sweep = self._sweep_at = min_sweep
+        self._holders: WeakSet[Holder] = WeakSet()
+        self._free: list[int] = []
+        self._listed = np.zeros(MIN_CAPACITY, np.bool_)
+        self._n_listed = 0
         self._index: dict[str, int] = {}
         self._category_index: dict[str, int] = {}
         self._categories = np.full(MIN_CAPACITY, -1, np.int32)
@@ -43,6 +74,11 @@ class ItemTable:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def known_items(self) -> int:
+        """How many items have an index."""
+        return len(self._index)
 
     @property
     def categories(self) -> npt.NDArray[np.int32]:
@@ -65,7 +101,7 @@ class ItemTable:
         return self._hashes[: len(self.ids)]
 
     def index(self, item_id: str | None) -> int:
-        """The item's index, given now if it is new; `NO_ITEM` for none or beyond the bound."""
+        """The item's index, given now if it is new; `NO_ITEM` for none."""
         if not item_id:
             return NO_ITEM
         known = self._index.get(item_id)
@@ -100,11 +136,18 @@ class ItemTable:
     ) -> int:
         """Take over a catalogue entry whole -> the item's index (`NO_ITEM` beyond the bound)."""
         self._removed.pop(_hash(item_id), None)
-        index = self.index(item_id)
-        if index == NO_ITEM:
+        index = self._index.get(item_id, NO_ITEM)
+        if self._n_listed >= self.max_items and not (index >= 0 and self._listed[index]):
+            self.refused += 1
             if not available:
                 self._keep_out(item_id)
+            if index >= 0:
+                self._available[index] = available
             return NO_ITEM
+        if index == NO_ITEM:
+            index = self._add(item_id)
+        self._n_listed += not self._listed[index]
+        self._listed[index] = True
         self._categories[index] = (
             -1
             if category is None
@@ -125,6 +168,29 @@ class ItemTable:
             self._categories[index] = -1
             self._prices[index] = np.nan
             self._available[index] = False
+            self._n_listed -= int(self._listed[index])
+            self._listed[index] = False
+
+    def hold(self, holder: Holder) -> None:
+        """Keep the items that `holder` names from now on, for as long as it lives."""
+        self._holders.add(holder)
+
+    def sweep(self) -> None:
+        """Free indices that nobody holds, if many came since the last time; between two batches."""
+        if len(self._index) < self._sweep_at:
+            return
+        held = np.append(self._listed[: len(self.ids)], False)  # the last entry is `NO_ITEM`'s
+        for holder in self._holders:
+            held[holder.held_items()] = True
+        gone = [index for index in np.flatnonzero(~held[:-1]).tolist() if self.ids[index]]
+        for index in gone:
+            del self._index[self.ids[index]]
+            self.ids[index] = ""
+        self._categories[gone], self._prices[gone], self._available[gone] = -1, np.nan, False
+        self._hashes[gone] = 0
+        self._free += gone
+        self.sweeps += 1
+        self._sweep_at = max(self._min_sweep, 2 * len(self._index))
 
     def _keep_out(self, item_id: str) -> None:
         self._removed[_hash(item_id)] = None
@@ -132,14 +198,15 @@ class ItemTable:
             del self._removed[next(iter(self._removed))]
 
     def _add(self, item_id: str) -> int:
-        index = len(self.ids)
-        if index >= self.max_items:
-            self.refused += 1
-            return NO_ITEM
-        if index == len(self._hashes):
-            self._grow()
+        if self._free:
+            index = self._free.pop()
+            self.ids[index] = item_id
+        else:
+            index = len(self.ids)
+            if index == len(self._hashes):
+                self._grow()
+            self.ids.append(item_id)
         self._index[item_id] = index
-        self.ids.append(item_id)
         self._hashes[index] = _hash(item_id)
         self._available[index] = int(self._hashes[index]) not in self._removed
         return index
@@ -149,6 +216,7 @@ class ItemTable:
         self._categories = np.concatenate([self._categories, np.full(more, -1, np.int32)])
         self._prices = np.concatenate([self._prices, np.full(more, np.nan, np.float32)])
         self._available = np.concatenate([self._available, np.ones(more, np.bool_)])
+        self._listed = np.concatenate([self._listed, np.zeros(more, np.bool_)])
         self._hashes = np.concatenate([self._hashes, np.zeros(more, np.uint64)])
 
 

@@ -1,8 +1,8 @@
-"""User id -> slot, for a million users in a third of what a dict would take.
+"""User id -> slot, for a million users in a third of a dict's memory.
 
-A hash table of slots with linear probing; a slot's hash lies beside it, its id in a list. Hashes
-are Python's own of a string, keyed by a secret of the process, so nobody can choose ids that fall
-together; should two do so by chance, the second is kept in a dict.
+A hash table of slots with linear probing; hashes are kept by slot in an array, ids in a list. The
+hashes are Python's string hashes, which are keyed by a secret of the process, so nobody can choose
+ids that collide. If two ids' hashes are equal by chance, the second id is kept in a dict.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class UserIndex:
         self._used = 0
         self._places: Slots = np.full(_MIN_PLACES, NO_SLOT, np.int32)
         self._hashes: Ints = np.zeros(_MIN_PLACES, np.int64)  # by slot
-        self._twins: dict[str, int] = {}  # whose hash is another user's too
+        self._twins: dict[str, int] = {}  # slots of ids whose hash equals another user's
 
     def __len__(self) -> int:
         return self._used
@@ -72,7 +72,7 @@ class UserIndex:
         return slots
 
     def add(self, user_ids: Sequence[str], slots: Ints) -> None:
-        """Remember distinct users (n,), none of whom is known, at free slots."""
+        """Add distinct users (n,) who aren't known yet, at free slots (n,)."""
         self._make_room(len(user_ids), int(slots.max(initial=0)))
         twins = np.zeros(len(slots), np.bool_)
         self._hashes[slots] = _hashes(user_ids)
@@ -83,14 +83,14 @@ class UserIndex:
         self._used += len(slots)
 
     def remove(self, slots: Iterable[int]) -> None:
-        """Forget who is at these slots, all of them taken."""
-        alone = []
+        """Forget the users at these slots, all of which must be in use."""
+        in_table = []
         for slot in slots:
             if self._twins.pop(self.ids[slot], None) is None:
-                alone.append(slot)
+                in_table.append(slot)
             self.ids[slot] = ""
             self._used -= 1
-        _remove(np.array(alone, np.int64), self._places, self._hashes)
+        _remove(np.array(in_table, np.int64), self._places, self._hashes)
 
     def _make_room(self, more: int, last: int) -> None:
         self.ids.extend([""] * (last + 1 - len(self.ids)))
@@ -123,7 +123,7 @@ def _find(hashes: Ints, places: Slots, known: Ints, slots: Ints) -> None:
 
 @kernel
 def _insert(slots: Ints, places: Slots, known: Ints, twins: npt.NDArray[np.bool_]) -> None:
-    """Place the slots, but for the `twins`, whose hash is there already."""
+    """Insert the slots except `twins`, whose hash is in the table already."""
     mask = len(places) - 1
     for i in range(len(slots)):
         at = known[slots[i]] & mask
@@ -137,7 +137,7 @@ def _insert(slots: Ints, places: Slots, known: Ints, twins: npt.NDArray[np.bool_
 
 @kernel
 def _remove(slots: Ints, places: Slots, known: Ints) -> None:
-    """Take slots out; who was pushed on by them moves back (Knuth 6.4, algorithm R)."""
+    """Delete slots, and move displaced slots back to their places (Knuth 6.4, algorithm R)."""
     mask = len(places) - 1
     for slot in slots:
         at = known[slot] & mask

@@ -1,7 +1,7 @@
-"""The memory behind histories: one fixed-size row per user, all of a user's state in it.
+"""The memory of histories: a fixed-size row per user, which holds the user's whole state.
 
-A row is one element of a structured numpy array, so that a user's state is contiguous, is copied
-in one go, and can be written to a checkpoint as it lies.
+A row is an element of a structured numpy array. So a user's state is contiguous, is copied at once,
+and can be written to a checkpoint as it lies in memory.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ SUMS = (
 )
 """Columns of a row's `sums`."""
 MIN_CAPACITY = 1024
-EVICTED_SHARE = 16  # one in so many users goes at a time: the search is paid once for all of them
-SPARE_SHARE = 64  # so much more room is made at a time: moving rows costs little, holding them much
+EVICTED_SHARE = 16  # evict a 16th of the users at a time, so that the search is rare
+SPARE_SHARE = 64  # grow by a 64th at a time: moving rows is cheap, holding spare rows is not
 
 PER_EVENT = ("item", "time", "amount", "entity", "message", "kind")
-"""Fields of a row with one value per event; they come first."""
+"""Fields of a row with a value per event; they come first."""
 PER_USER = (
     "applied", "first_s", "last_s", "last_purchase_s", "last_point_s", "events", "purchases",
     "payments", "sessions", "gap_days_sumsq", "sums", "paid_max", "cancels", "active_days",
     "gap_days_max", "order_days", "day_gaps", "length",
 )  # fmt: skip
-"""The other fields, in order."""
+"""The other fields of a row, in order."""
 
 Slots = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
@@ -43,9 +43,9 @@ Rows = npt.NDArray[Any]
 
 
 def row_type(length: int) -> np.dtype[Any]:
-    """The layout of one user's state: `length` events, oldest first, and the running sums.
+    """The layout of a user's state: `length` events, oldest first, and the running sums.
 
-    21 bytes per event and 106 for the rest: 1,450 bytes at 64 events.
+    An event takes 21 bytes, the rest 106 bytes: 1,450 bytes with 64 events.
     """
     return np.dtype(
         [
@@ -79,14 +79,14 @@ def row_type(length: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """Users whom a partition stopped knowing, in favour of others, before the event at `offset`.
+    """Users that a partition evicted, to make room for the event at `offset`.
 
     Attributes
     ----------
     offset, broker_ms
-        Of the event that found no room.
+        Offset and broker timestamp (epoch ms) of the event that found no room.
     users
-        Their ids.
+        Ids of the evicted users.
     """
 
     offset: int
@@ -95,17 +95,17 @@ class Departure:
 
 
 class UserRows:
-    """User id -> slot -> row, growing little by little up to `max_users`.
+    """User id -> slot -> row, growing in small steps up to `max_users`.
 
     Attributes
     ----------
     rows
         `row_type`, by slot.
     owners
-        uint32, by slot: a number that each user gets with a slot, another one than anybody had
-        before in this process; 0 = free.
+        uint32, by slot: the owner number of the slot's user, 0 = free. Each assignment of a slot
+        gets a new number, so a number from before tells that the slot has changed hands.
     leavers
-        Users who were captured once and are known no longer, since the last capture.
+        Users who left since the last capture and are in an earlier capture.
     """
 
     def __init__(
@@ -119,15 +119,15 @@ class UserRows:
         self.max_users = max_users
         self._undo = undo or Undo()
         self.evicted = 0
-        self._step = capacity  # so much more room at least
+        self._step = capacity  # least growth, in rows
         capacity = min(capacity, max_users)
         self.rows: Rows = np.zeros(capacity, row_type(length))
         self.owners = np.zeros(capacity, np.uint32)
         self.leavers: set[str] = set()
-        self._given = 0  # owner numbers
+        self._last_owner = 0  # the latest owner number
         self._index = UserIndex()
         self._free: list[int] = []
-        # One more than there are slots: the last entry is where slot -1 points.
+        # One entry more than there are slots: slot -1 points at the last entry.
         self._touched = np.zeros(capacity + 1, np.bool_)
         self._captured = np.zeros(capacity, np.bool_)
 
@@ -141,11 +141,11 @@ class UserRows:
         return sum(column.nbytes for column in columns) + self._index.nbytes
 
     def slot(self, user_id: str) -> int:
-        """The user's slot, `NO_SLOT` if the user is not known."""
+        """The user's slot, `NO_SLOT` if the user isn't known."""
         return int(self._index.find([user_id])[0])
 
     def slots(self, user_ids: Sequence[str]) -> Slots:
-        """int64 (n,): the slot of each user, `NO_SLOT` of those not known."""
+        """The slot of each user -> int64 (n,), `NO_SLOT` for users not known."""
         return self._index.find(user_ids)
 
     def users(self) -> list[str]:
@@ -153,12 +153,13 @@ class UserRows:
         return [user_id for user_id in self._index.ids if user_id]
 
     def assign(self, user_ids: Sequence[str]) -> Slots:
-        """Slots of the leading `user_ids`, new users included, until one finds no room.
+        """Slots of the leading `user_ids`, new users included, until a user finds no room.
 
         Returns
         -------
-        int64, one per id; shorter than `user_ids` where the bound was reached: apply these,
-        `evict`, and ask again for the rest.
+        int64 (m,)
+            A slot per id. m is less than the number of ids if the bound was reached: apply these
+            events, `evict`, and call again for the rest.
         """
         slots = self._index.find(user_ids)
         missing = np.flatnonzero(slots == NO_SLOT).tolist()
@@ -166,18 +167,18 @@ class UserRows:
             return slots
         new = list(dict.fromkeys([user_ids[place] for place in missing]))
         new = new[: self.max_users - len(self)]
-        given = dict(zip(new, self._take(new).tolist(), strict=True))
+        assigned = dict(zip(new, self._allocate(new).tolist(), strict=True))
         for place in missing:
-            slot = given.get(user_ids[place])
+            slot = assigned.get(user_ids[place])
             if slot is None:
                 return slots[:place]
             slots[place] = slot
         return slots
 
     def evict(self) -> list[str]:
-        """Forget the least recently seen share of users -> their ids, sorted.
+        """Evict the least recently seen share of users -> their ids, sorted.
 
-        "Seen" is the offset of the user's last record, so who goes depends on the log alone.
+        "Seen" means the offset of the user's last record, so the choice depends on the log alone.
         """
         used = np.flatnonzero(self.owners)
         count = max(1, self.max_users // EVICTED_SHARE)
@@ -191,40 +192,40 @@ class UserRows:
         return names
 
     def remove(self, user_ids: Sequence[str]) -> None:
-        """Forget these users; the next capture says so, whether they were known or not."""
+        """Forget these users; the next capture has a tombstone for each, known or not."""
         self.discard(user_ids)
         self.leavers.update(user_ids)
 
     def discard(self, user_ids: Sequence[str]) -> None:
-        """Forget these users, of whom a tombstone is there already."""
+        """Forget these users, whose tombstones are written already."""
         known = self._index.find(user_ids)
         self._release(known[known != NO_SLOT].tolist())
         self.leavers.difference_update(user_ids)
 
     def touch(self, slots: Slots) -> None:
-        """The next capture holds the rows at `slots` (n,); `NO_SLOT` is passed over."""
+        """Mark the rows at `slots` (n,) for the next capture; `NO_SLOT` is skipped."""
         self._undo.rows(self._touched, slots)
         self._touched[slots] = True
 
     def touch_users(self, user_ids: Sequence[str]) -> None:
-        """The next capture says again what became of these users."""
+        """Mark these users for the next capture: rows of known users, tombstones of others."""
         slots = self._index.find(user_ids)
         self.touch(slots)
         self.leavers.update(user_ids[i] for i in np.flatnonzero(slots == NO_SLOT).tolist())
 
     def capture(self) -> tuple[Slots, list[str], list[str]]:
-        """Slots and ids of the users touched since the last capture, and who left."""
+        """Slots and ids of users touched since the last capture, and ids of users who left."""
         slots = np.flatnonzero(self._touched[:-1])
         self._touched[:] = False
         self._captured[slots] = True
         left, self.leavers = list(self.leavers), set()
-        back = self._index.find(left) != NO_SLOT
-        leavers = [user_id for user_id, known in zip(left, back, strict=True) if not known]
+        returned = self._index.find(left) != NO_SLOT
+        leavers = [user_id for user_id, known in zip(left, returned, strict=True) if not known]
         ids = self._index.ids
         return slots, [ids[slot] for slot in slots.tolist()], leavers
 
     def restore(self, rows: Rows, user_ids: Sequence[str]) -> Slots:
-        """Take over the rows of distinct users as captured -> their slots."""
+        """Take over captured rows (n,) of distinct users -> their slots, int64 (n,)."""
         slots = self.assign(user_ids)
         self.rows[slots] = rows
         self._captured[slots] = True
@@ -234,7 +235,7 @@ class UserRows:
         ids, captured = self._index.ids, self._captured
         names = [ids[slot] for slot in slots]
         if self._undo.recording:
-            self._undo.keep(partial(self._take_back, slots, names))
+            self._undo.keep(partial(self._undo_release, slots, names))
             self._undo.attributes(self, "leavers")
             self.leavers = set(self.leavers)
             gone = np.array(slots, np.int64)
@@ -246,29 +247,29 @@ class UserRows:
         self.owners[slots], self._touched[slots], captured[slots] = 0, False, False
         self._free.extend(slots)
 
-    def _take(self, new: list[str]) -> Slots:
-        """Slots for distinct new users, for whom there is room."""
-        again = [self._free.pop() for _ in range(min(len(new), len(self._free)))]
+    def _allocate(self, new: list[str]) -> Slots:
+        """Slots for distinct new users; there must be room for them."""
+        reused = [self._free.pop() for _ in range(min(len(new), len(self._free)))]
         first = len(self._index.ids)
-        end = first + len(new) - len(again)
+        end = first + len(new) - len(reused)
         if end > len(self.rows):
             self._grow(end)
-        slots = np.array([*again, *range(first, end)], np.int64)
-        self._undo.attributes(self, "_given")
-        self._undo.keep(partial(self._give_back, again, slots, first))
+        slots = np.array([*reused, *range(first, end)], np.int64)
+        self._undo.attributes(self, "_last_owner")
+        self._undo.keep(partial(self._undo_allocate, reused, slots, first))
         self._index.add(new, slots)
-        self.owners[slots] = (self._given + np.arange(len(new))) % 0xFFFFFFFF + 1
-        self._given = (self._given + len(new)) % 0xFFFFFFFF
+        self.owners[slots] = (self._last_owner + np.arange(len(new))) % 0xFFFFFFFF + 1
+        self._last_owner = (self._last_owner + len(new)) % 0xFFFFFFFF
         return slots
 
-    def _give_back(self, again: list[int], slots: Slots, first: int) -> None:
-        """Undo of `_take`: `first` slots were in use before, or free `again`."""
+    def _undo_allocate(self, reused: list[int], slots: Slots, first: int) -> None:
+        """Undo of `_allocate`: there were `first` slots before, and `reused` were free."""
         self._index.remove(slots.tolist())
         del self._index.ids[first:]
-        self._free.extend(reversed(again))
+        self._free.extend(reversed(reused))
         self.owners[slots] = 0
 
-    def _take_back(self, gone: list[int], user_ids: list[str]) -> None:
+    def _undo_release(self, gone: list[int], user_ids: list[str]) -> None:
         """Undo of `_release`."""
         del self._free[len(self._free) - len(gone) :]
         self._index.add(user_ids, np.array(gone, np.int64))
@@ -276,7 +277,7 @@ class UserRows:
     def _grow(self, least: int) -> None:
         capacity = max(least, len(self.rows) + max(self._step, len(self.rows) // SPARE_SHARE))
         capacity = min(capacity, self.max_users)
-        # In place: what is many pages long is mapped anew by the system and not copied.
+        # Resized in place: the system remaps large arrays instead of copying them.
         self._touched[-1] = False
         self._touched.resize(capacity + 1, refcheck=False)
         for column in (self.rows, self.owners, self._captured):

@@ -1,4 +1,4 @@
-"""The brake: too many dead letters stop the worker, so that a bad deploy can't drain a topic."""
+"""The brake: too many dead letters stop the worker, so that a bad release can't drain a topic."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from schemas.errors import HarkError
 
 
 class DeadLetterBrakeError(HarkError):
-    """The share or the run of dead letters passed its limit; the batch stays uncommitted."""
+    """The share or the run of dead letters exceeded its limit; the batch stays uncommitted."""
 
 
 @dataclass(slots=True)
 class _Window:
-    """Of one partition; `run` is the dead letters in a row up to now."""
+    """Counts of one partition; `run` is the present number of dead letters in a row."""
 
     records: int = 0
     dead: int = 0
@@ -23,15 +23,15 @@ class _Window:
 class Brake:
     """Watches the share of dead letters in a window of records, and their longest run.
 
-    Each partition is watched for itself: the good records of the others hide nothing, and the dead
-    letters of all of them don't add up.
+    Each partition has its own limits: good records of other partitions hide nothing, and dead
+    letters of several partitions don't add up.
 
     Parameters
     ----------
     max_share
         Highest share of dead letters in a window, 0-1.
     window
-        Records of a partition per window; a share counts only once a window is full.
+        Records of a partition per window; the share is checked when the window is full.
     max_consecutive
         Most dead letters in a row.
 
@@ -51,12 +51,17 @@ class Brake:
         self._windows: dict[int, _Window] = {}
 
     def observe(self, partition: int, dead: list[bool]) -> None:
-        """Count one batch of a partition, in log order.
+        """Count a batch of a partition.
+
+        Parameters
+        ----------
+        dead
+            For each record in log order, whether it became a dead letter.
 
         Raises
         ------
         DeadLetterBrakeError
-            When a limit is passed.
+            A limit is exceeded.
         """
         window = self._windows.setdefault(partition, _Window())
         if True not in dead:

@@ -1,4 +1,4 @@
-"""A dead letter: a refused record as it came, and in its headers why and from where."""
+"""A dead letter: a refused record, unchanged, with headers that say why and where it came from."""
 
 from __future__ import annotations
 
@@ -23,19 +23,24 @@ async def read_refusals(
     begin: int,
     end: int,
 ) -> tuple[frozenset[int], int]:
-    """Which records of `log` were `unprocessable`.
+    """Find the records of `log` that were refused as `unprocessable`.
 
     Parameters
     ----------
+    client
+        Keyword arguments of the aiokafka client.
     letters, letters_from
-        The partition of the dead letters that those of `log` go to, and where to begin in it: all
-        letters about records from `begin` on lie behind it.
+        The partition with the dead letters of `log`, and the offset to begin at: all letters about
+        records from `begin` on lie behind that offset.
+    log
+        A partition of `events`.
     begin, end
         Offsets of `log`, `end` not included.
 
     Returns
     -------
-    Their offsets, and how many letters were read.
+    tuple
+        The records' offsets, and how many letters were read.
     """
     if begin >= end:
         return frozenset(), 0
@@ -49,21 +54,22 @@ async def read_refusals(
 
 def _refused(record: Record, log: TopicPartition) -> int:
     """The offset in `log` of an unprocessable record, -1 for any other letter."""
-    story = dict(record.headers)
-    if story.get("hark-reason") != Reason.UNPROCESSABLE.encode():
+    headers = dict(record.headers)
+    if headers.get("hark-reason") != Reason.UNPROCESSABLE.encode():
         return -1
-    where = story.get("hark-topic"), story.get("hark-partition")
-    offset = story.get("hark-offset", b"")
-    mine = where == (log.topic.encode(), str(log.partition).encode())
-    return int(offset) if mine and offset.isdigit() else -1
+    origin = headers.get("hark-topic"), headers.get("hark-partition")
+    if origin != (log.topic.encode(), str(log.partition).encode()):
+        return -1
+    offset = headers.get("hark-offset", b"")
+    return int(offset) if offset.isdigit() else -1
 
 
 def dead_letter(topic: str, code_version: str, batch: RecordBatch, rejection: Rejection) -> Output:
-    """What to publish on `topic` about one record of a batch."""
+    """The dead letter to publish on `topic` for a rejected record of a batch."""
     i = rejection.index
-    headers = batch.headers[i]
-    attempt = next((value for name, value in headers if name == "hark-attempt"), b"0")
-    story = DeadLetterHeaders(
+    original = batch.headers[i]
+    attempt = next((value for name, value in original if name == "hark-attempt"), b"0")
+    headers = DeadLetterHeaders(
         reason=rejection.reason.value,
         detail=rejection.detail[:500],
         topic=batch.topic,
@@ -73,4 +79,4 @@ def dead_letter(topic: str, code_version: str, batch: RecordBatch, rejection: Re
         code_version=code_version,
         attempt=int(attempt) + 1 if attempt.isdigit() and len(attempt) < 9 else 1,
     )
-    return Output(topic, batch.keys[i], batch.values[i], dead_letter_headers(story, headers))
+    return Output(topic, batch.keys[i], batch.values[i], dead_letter_headers(headers, original))

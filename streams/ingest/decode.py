@@ -1,25 +1,29 @@
-"""Record batches to event columns; what breaks the contract goes to the dead letters."""
+"""Record batches to event columns; records that break the contract are rejected."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import ne
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from schemas.errors import Reason, RejectedRecord
 from schemas.events.codec import CLOUDEVENTS, EventDecoder, EventRow
 from schemas.events.columns import EventColumns
+from schemas.events.control import HEADER
 from schemas.times import LATEST_MS, epoch_unit
-from streams.ingest.decode_whole import WholeDecoder
+from streams.ingest.decode_whole import NO_TIME_MS, Whole, WholeDecoder
+
+_TELLING = frozenset({*CLOUDEVENTS, HEADER})
 
 
 class Records(Protocol):
-    """What ingest needs of a record batch (`streams.transport.transport.RecordBatch` has it)."""
+    """The columns of a record batch that decoding needs, as `RecordBatch` has them."""
 
     @property
     def offsets(self) -> Sequence[int]: ...
@@ -35,7 +39,7 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One record for the dead letters: its position in the batch, why, and in words."""
+    """A record for the dead letters: its position in the batch, the reason code, and details."""
 
     index: int
     reason: Reason
@@ -44,7 +48,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One record batch, decoded.
+    """A decoded record batch.
 
     Attributes
     ----------
@@ -55,11 +59,12 @@ class Decoded:
     rejected
         Records for the dead letters.
     unknown_names, future, unkeyed
-        Valid events with an unknown name, clamped to the broker's time, not keyed by their user.
+        Numbers of valid events with an unknown name, with a future date (which became the broker's
+        time), and with a record key that isn't the user id.
     ignored
-        Accepted calls without effect (`schemas.events.codec.IGNORED`), by name; they have no row.
+        Numbers of accepted calls without effect (`codec.IGNORED`), by name; they have no row.
     left_out
-        Fields that valid events had and that could not be read, by part (`codec.PARTS`).
+        Numbers of unreadable fields of valid events, by part (`codec.PARTS`).
     """
 
     columns: EventColumns
@@ -72,8 +77,29 @@ class Decoded:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class _Some:
+    """Some records of a batch."""
+
+    offsets: Sequence[int]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[Sequence[tuple[str, bytes]]]
+
+    @staticmethod
+    def of(batch: Records, rows: Sequence[int]) -> _Some:
+        return _Some(
+            [batch.offsets[row] for row in rows],
+            [batch.timestamps[row] for row in rows],
+            [batch.keys[row] for row in rows],
+            [batch.values[row] for row in rows],
+            [batch.headers[row] for row in rows],
+        )
+
+
 class BatchDecoder:
-    """Decodes record batches for one contract: whole where it can, else record by record.
+    """Decodes record batches for one contract: what is usual whole, the rest record by record.
 
     Parameters
     ----------
@@ -87,22 +113,37 @@ class BatchDecoder:
 
     def decode(self, batch: Records) -> Decoded:
         """Decode n records in log order; never raises for bad input."""
-        given = batch.headers if any(batch.headers) else ()
-        if any(name in CLOUDEVENTS for headers in given for name, _ in headers):
+        named = _named_by_headers(batch.headers)
+        if len(named) == len(batch.values):  # as in an empty batch
             return decode_batch(batch, self._decoder)
         whole = self._whole.decode(batch.values)
         oldest_ms = self._decoder.contract.oldest_ms
-        if whole is None or int(whole.time_ms.min()) < oldest_ms:
-            return decode_batch(batch, self._decoder)
-        n = len(whole.user_ids)
         broker_ms = np.array(batch.timestamps, np.int64)
-        if int(broker_ms.min()) < oldest_ms or int(broker_ms.max()) > LATEST_MS:
+        time_ms = np.where(whole.time_ms == NO_TIME_MS, broker_ms, whole.time_ms)
+        odd = whole.odd | (time_ms < oldest_ms) | (broker_ms < oldest_ms) | (broker_ms > LATEST_MS)
+        odd[named] = True
+        if odd.all():
             return decode_batch(batch, self._decoder)
-        future = whole.time_ms > broker_ms + self._decoder.contract.future_ms
+        usual = self._usual(batch, whole, np.flatnonzero(~odd), broker_ms, time_ms)
+        rows = np.flatnonzero(odd)
+        if not len(rows):
+            return usual
+        return _merged(usual, decode_batch(_Some.of(batch, rows.tolist()), self._decoder), rows)
+
+    def _usual(
+        self,
+        batch: Records,
+        whole: Whole,
+        rows: npt.NDArray[np.intp],
+        broker_ms: npt.NDArray[np.int64],
+        time_ms: npt.NDArray[np.int64],
+    ) -> Decoded:
+        """The records at `rows`, none of which is odd."""
+        future = time_ms > broker_ms + self._decoder.contract.future_ms
         columns = EventColumns(
             offsets=np.array(batch.offsets, np.int64),
             broker_ms=broker_ms,
-            time_ms=np.where(future, broker_ms, whole.time_ms),
+            time_ms=np.where(future, broker_ms, time_ms),
             user_ids=whole.user_ids,
             message_ids=whole.message_ids,
             message_hashes=whole.message_hashes,
@@ -111,18 +152,49 @@ class BatchDecoder:
             amounts=whole.amounts,
             entities=whole.entities,
             references=whole.references,
-            ends=np.ones(n, np.bool_),
+            ends=np.ones(len(broker_ms), np.bool_),
         )
-        unkeyed = count_unkeyed(batch.keys, whole.user_ids)
-        index = np.arange(n, dtype=np.int32)
+        keys = batch.keys
+        if len(rows) < len(keys):
+            columns, keys = columns.take(rows), [keys[row] for row in rows.tolist()]
+        there = set(rows.tolist())
+        left_out = Counter(part for row, part in whole.left_out if row in there)
         return Decoded(
-            columns, index, [], whole.unknown_names, int(future.sum()), unkeyed,
-            left_out=Counter(whole.left_out),
-        )  # fmt: skip
+            columns,
+            rows.astype(np.int32),
+            [],
+            int((~whole.known_names[rows]).sum()),
+            int(future[rows].sum()),
+            count_unkeyed(keys, columns.user_ids),
+            left_out=left_out,
+        )
+
+
+def _named_by_headers(headers: Sequence[Sequence[tuple[str, bytes]]]) -> list[int]:
+    """The records that have headers which say something of the event."""
+    if not any(headers):
+        return []
+    return [i for i, pairs in enumerate(headers) if any(name in _TELLING for name, _ in pairs)]
+
+
+def _merged(usual: Decoded, odd: Decoded, rows: npt.NDArray[np.intp]) -> Decoded:
+    """A batch in log order; `rows` are the positions in it of the records decoded as `odd`."""
+    index = np.concatenate([usual.index, rows[odd.index].astype(np.int32)])
+    order = np.argsort(index, kind="stable")
+    return Decoded(
+        EventColumns.concat([usual.columns, odd.columns]).take(order),
+        index[order],
+        [replace(one, index=int(rows[one.index])) for one in odd.rejected],
+        usual.unknown_names + odd.unknown_names,
+        usual.future + odd.future,
+        usual.unkeyed + odd.unkeyed,
+        odd.ignored,
+        usual.left_out + odd.left_out,
+    )
 
 
 def count_unkeyed(keys: Sequence[bytes | None], user_ids: Sequence[str]) -> int:
-    """How many of n keys aren't the id of their event's user."""
+    """How many of n keys differ from the user id of their event."""
     ids = [user_id.encode() for user_id in user_ids]
     return sum(map(ne, keys, ids))
 

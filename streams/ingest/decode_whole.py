@@ -1,9 +1,8 @@
-"""Decoding a whole batch at once, where nothing about it is odd.
+"""Decoding what is usual about a batch at once, column by column.
 
 The same result as record by record (`tests/streams/ingest/test_decode_whole.py` says so), in a
-third of the time: one call decodes all lines, and each column is one pass. Whatever is
-missing, wrong or unusual anywhere makes it give the batch back, and `streams.ingest.decode` goes
-record by record.
+third of the time: one call decodes all lines, and each column is one pass. Records that are
+missing something, wrong or unusual are marked as odd: `streams.ingest.decode` reads those alone.
 """
 
 from __future__ import annotations
@@ -18,9 +17,12 @@ import xxhash
 
 from schemas.errors import RejectedRecord
 from schemas.events.codec import EventDecoder, call_of
+from schemas.events.compiled import MAX_ID
 from schemas.events.kinds import Kind
 from schemas.times import parse_time_ms
 
+NO_TIME_MS = -(2**63)
+"""Of an event without a timestamp."""
 _LARGEST = 1e30
 _STAMP = len("2026-11-22T12:00:00.000Z")
 _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 22]
@@ -28,26 +30,39 @@ _MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 23: b"Z"}
 _TEXT_OR_NONE = {str, type(None)}
 _NUMBER_OR_NONE = {int, float, type(None)}
 
+Bools = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The columns of n events that one batch of n records holds; as in `EventColumns`."""
+    """The columns of n records, as in `EventColumns`; an odd record's are of no meaning.
 
+    Attributes
+    ----------
+    odd
+        bool (n,): must be read alone.
+    time_ms
+        `NO_TIME_MS` where an event has no timestamp.
+    left_out
+        Row and part (`codec.PARTS`) of each field that was left out.
+    """
+
+    odd: Bools
     user_ids: list[str]
     message_ids: list[str]
     message_hashes: npt.NDArray[np.uint64]
     kinds: npt.NDArray[np.uint8]
+    known_names: Bools
     time_ms: npt.NDArray[np.int64]
     item_ids: list[str | None]
     amounts: npt.NDArray[np.float32]
     entities: npt.NDArray[np.uint64]
     references: npt.NDArray[np.uint64]
-    unknown_names: int
-    left_out: list[str]
+    left_out: list[tuple[int, str]]
 
 
 class WholeDecoder:
-    """Decodes batches whole for one contract; None says: go record by record."""
+    """Decodes batches whole for one contract."""
 
     def __init__(self, decoder: EventDecoder) -> None:
         self._decoder = decoder
@@ -59,71 +74,63 @@ class WholeDecoder:
             _SCREEN: names.get("Screen Viewed", Kind.OTHER),
         }
 
-    def decode(self, values: Sequence[bytes | None]) -> Whole | None:
-        """All `values`, or None if anything about them is unusual."""
-        events = self._decoder.decode_lines(values)
-        if not events:
-            return None
-        message_ids = [event.message_id for event in events]
-        user_ids = [event.user_id for event in events]
-        if not (_all_text(message_ids) and _all_text(user_ids)):
-            return None
+    def decode(self, values: Sequence[bytes | None]) -> Whole:
+        """All `values`, at least one; what is unusual is marked as odd."""
+        decoder = self._decoder
+        events = decoder.decode_lines(values) or [decoder.decode_usual(value) for value in values]
+        odd = np.zeros(len(events), np.bool_)
+        message_ids = _texts([event.message_id for event in events], odd)
+        user_ids = _texts(_users(events), odd)
         names = [event.event if event.type == "track" else _name(event) for event in events]
         if None in names or "" in names:
-            return None
-        kinds = [self._kinds.get(name, -1) for name in names]
-        unknown = kinds.count(-1)
-        times = _times([event.timestamp for event in events])
-        left: list[str] = []
-        pairs = self._items(events, left)
-        if times is None or pairs is None:
-            return None
+            odd |= [not name for name in names]
+        codes = np.array([self._kinds.get(name, -1) for name in names], np.int16)
+        known = codes >= 0
+        codes[~known] = Kind.OTHER
+        times = _times([event.timestamp for event in events], odd)
+        left: list[tuple[int, str]] = []
+        item_ids, amounts = self._items(events, odd, left)
         digest = xxhash.xxh3_64_intdigest
-        codes = np.array(kinds, np.int16)
-        codes[codes < 0] = Kind.OTHER
         return Whole(
+            odd=odd,
             user_ids=user_ids,
             message_ids=message_ids,
-            message_hashes=np.array([digest(one.encode()) for one in message_ids], np.uint64),
+            message_hashes=np.array([digest(text.encode()) for text in message_ids], np.uint64),
             kinds=codes.astype(np.uint8),
+            known_names=known,
             time_ms=times,
-            item_ids=pairs[0],
-            amounts=pairs[1],
+            item_ids=item_ids,
+            amounts=amounts,
             entities=self._entities(events),
             references=self._references(events, codes),
-            unknown_names=unknown,
             left_out=left,
         )
 
     def _items(
-        self, events: list[Any], left: list[str]
-    ) -> tuple[list[str | None], npt.NDArray[np.float32]] | None:
+        self, events: list[Any], odd: Bools, left: list[tuple[int, str]]
+    ) -> tuple[list[str | None], npt.NDArray[np.float32]]:
+        empty = self._decoder.no_properties
         properties = [event.properties for event in events]
         if None in properties:
-            return None
+            odd |= [one is None for one in properties]
+            properties = [empty if one is None else one for one in properties]
         item_ids = [one.product_id for one in properties]
-        if not _TEXT_OR_NONE.issuperset(map(type, item_ids)):
-            return None
         price = _numbers([one.price for one in properties])
-        quantity = _numbers([one.quantity for one in properties])
-        if price is None or quantity is None:
-            return None
-        amounts = np.where(np.isnan(quantity), price, price * quantity)
-        odd = np.isnan(price)
-        odd |= np.array([not item for item in item_ids], np.bool_)
-        empty = self._decoder.no_properties
-        for row in np.flatnonzero(odd).tolist():
+        quantity, counted = _quantities([one.quantity for one in properties])
+        amounts = np.where(counted, price * quantity, price)
+        alone = ~(np.abs(amounts) <= _LARGEST)  # NaN: no price, or none that is a plain number
+        alone |= np.array([not item for item in item_ids], np.bool_)
+        if not _TEXT_OR_NONE.issuperset(map(type, item_ids)):
+            alone |= [type(item) is not str for item in item_ids]
+        for row in np.flatnonzero(alone).tolist():
             found = properties[row]
-            if found is empty:  # what an event without properties shares with all others
+            if found is empty:  # all events without properties share this object
                 amounts[row] = 0.0
                 continue
             pairs, unread = self._decoder.items(found)
-            if len(pairs) != 1:
-                return None
-            left += unread
+            odd[row] |= len(pairs) != 1
+            left += [(row, part) for part in unread]
             item_ids[row], amounts[row] = pairs[0]
-        if (np.abs(amounts) > _LARGEST).any():
-            return None
         return item_ids, amounts.astype(np.float32)
 
     def _entities(self, events: list[Any]) -> npt.NDArray[np.uint64]:
@@ -131,10 +138,10 @@ class WholeDecoder:
         hashed = np.zeros((len(events), len(self._decoder.contract.entities)), np.uint64)
         for number, column in enumerate(self._decoder.entity_columns(events)):
             if "" in column:
-                column = [None if one == "" else one for one in column]  # noqa: PLW2901 - rare
+                column = [None if text == "" else text for text in column]  # noqa: PLW2901 - rare
             if column.count(None) < len(column):
                 hashed[:, number] = np.array(
-                    [0 if one is None else digest(str(one).encode(), number) for one in column],
+                    [0 if text is None else digest(str(text).encode(), number) for text in column],
                     np.uint64,
                 )
         return hashed
@@ -155,44 +162,75 @@ _MARKERS = {"identify": _IDENTIFY, "page": _PAGE, "screen": _SCREEN}
 
 
 def _name(event: Any) -> Any:
-    """What names the event's kind; None for a call without effect or of no known type."""
+    """The name or marker that decides the event's kind; None for any other type of call."""
     call = call_of(event)
     return event.event if call == "track" else _MARKERS.get(call)
 
 
-def _numbers(values: list[Any]) -> npt.NDArray[np.float64] | None:
-    """float64 (n,), NaN for None; None if one is a text or too large."""
+def _numbers(values: list[Any]) -> npt.NDArray[np.float64]:
+    """float64 (n,); NaN for what is no plain number."""
     if values.count(None) == len(values):
         return np.full(len(values), np.nan)
-    if not _NUMBER_OR_NONE.issuperset(map(type, values)):
-        return None
+    if _NUMBER_OR_NONE.issuperset(map(type, values)):
+        try:
+            return np.array(values, np.float64)
+        except OverflowError:
+            pass
+    return np.array([_number(value) for value in values], np.float64)
+
+
+def _number(value: Any) -> float:
     try:
-        numbers = np.array(values, np.float64)
+        return float(value) if type(value) in (int, float) else np.nan
     except OverflowError:
-        return None
-    return None if (np.abs(numbers) > _LARGEST).any() else numbers
+        return np.nan
 
 
-def _all_text(ids: list[Any]) -> bool:
-    return set(map(type, ids)) == {str} and "" not in ids
+def _quantities(values: list[Any]) -> tuple[npt.NDArray[np.float64], Bools]:
+    """As `_numbers`, and where there is a quantity at all."""
+    counted = np.array([value is not None for value in values], np.bool_)
+    return _numbers(values), counted
 
 
-def _times(stamps: list[Any]) -> npt.NDArray[np.int64] | None:
-    """Epoch ms of timestamps that are all there and readable, else None."""
-    if None in stamps:
-        return None
+def _users(events: list[Any]) -> list[Any]:
+    """The ids of the users; the anonymous one where an event has no other."""
+    ids = [event.user_id for event in events]
+    if None in ids or "" in ids:
+        ids = [
+            event.anonymous_id if one is None or one == "" else one
+            for one, event in zip(ids, events, strict=True)
+        ]
+    return ids
+
+
+def _texts(ids: list[Any], odd: Bools) -> list[str]:
+    """Ids as texts; one that is missing, empty or too long is odd."""
+    if set(map(type, ids)) != {str}:
+        ids = [str(one) if type(one) is int else one or "" for one in ids]
+        odd |= [len(one) > MAX_ID for one in ids]
+    if "" in ids:
+        odd |= [one == "" for one in ids]
+    return ids
+
+
+def _times(stamps: list[Any], odd: Bools) -> npt.NDArray[np.int64]:
+    """Epoch ms of timestamps, `NO_TIME_MS` where there is none; one that can't be read is odd."""
     if set(map(type, stamps)) == {str} and set(map(len, stamps)) == {_STAMP}:
         times = parse_stamps(stamps)
         if times is not None:
             return times
-    try:
-        return np.array([parse_time_ms(stamp) for stamp in stamps], np.int64)
-    except (RejectedRecord, OverflowError):
-        return None
+    times = np.full(len(stamps), NO_TIME_MS, np.int64)
+    for row, stamp in enumerate(stamps):
+        if stamp is not None:
+            try:
+                times[row] = parse_time_ms(stamp)
+            except (RejectedRecord, OverflowError):
+                odd[row] = True
+    return times
 
 
 def parse_stamps(stamps: list[str]) -> npt.NDArray[np.int64] | None:
-    """Epoch ms (n,) of `YYYY-MM-DDTHH:MM:SS.mmmZ` texts; None if one is written otherwise.
+    """Epoch ms (n,) of `YYYY-MM-DDTHH:MM:SS.mmmZ` texts; None if a text has another form.
 
     Examples
     --------

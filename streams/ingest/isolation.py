@@ -1,9 +1,9 @@
-"""Isolation: which records of a batch that fails are to blame, found by halving it.
+"""Isolation: finds the records that make a batch fail, by halving the batch.
 
-A batch that raises is taken back and tried in halves, in log order, down to the records that
-raise all alone: those are refused, and everything else is worked on as if they weren't there.
-Decisions don't depend on how a log is cut into batches, so the halves say what the whole would
-have said.
+A batch that raises is undone and tried again in halves, in log order, down to the records that
+raise alone. Those are refused, and all other records are processed as if the refused ones weren't
+there. Decisions don't depend on how a log is cut into batches, so the halves give the same
+decisions as the whole batch would have given.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _OURS = tuple(str(_ROOT / package) for package in ("schemas", "models", "streams
 
 
 class TooManyFailuresError(HarkError):
-    """Record after record fails: the code is to blame. The batch stays uncommitted."""
+    """Too many records in a row fail: the code is to blame. The batch stays uncommitted."""
 
 
 class Isolation:
-    """Finds the records that no stage can work on.
+    """Finds the records that make a stage raise.
 
     Parameters
     ----------
     max_failures
-        Most records in a row that may fail; more say that this worker can't work at all.
+        Most records in a row that may fail; if more fail, the worker itself is broken.
     """
 
     def __init__(self, max_failures: int) -> None:
@@ -47,21 +47,23 @@ class Isolation:
         attempt: Callable[[RecordBatch], T],
         refuse: Callable[[RecordBatch, Exception], T],
     ) -> list[T]:
-        """What `attempt` says of the batch, or of its parts in log order.
+        """Process a batch, in parts if it raises -> the results of the parts, in log order.
 
         Parameters
         ----------
+        batch
+            The records to process.
         attempt
-            Works on a batch; leaves everything as it was if it raises.
+            Processes a batch; must leave all state unchanged if it raises.
         refuse
-            Called with each batch of one record that raises.
+            Called with each single record that raises, as a batch, and the exception.
 
         Raises
         ------
         TooManyFailuresError
             More than `max_failures` records in a row raise.
         MemoryError
-            There is none left, whichever record comes.
+            The process has no memory left; no record is to blame.
         """
         done: list[T] = []
         waiting = [batch]
@@ -71,8 +73,8 @@ class Isolation:
                 done.append(attempt(part))
                 self._run = 0
             except MemoryError:
-                raise  # no record is to blame for it: the worker stops, and the batch comes again
-            except Exception as error:  # noqa: BLE001 - whatever a stage raises, its record is to blame
+                raise  # no record is to blame: the worker stops, and the batch is read again
+            except Exception as error:  # noqa: BLE001 - a record is to blame for any other error
                 if len(part) > 1:
                     half = len(part) // 2
                     waiting += [part.part(half, len(part)), part.part(0, half)]
@@ -83,8 +85,13 @@ class Isolation:
 
     def _count(self, part: RecordBatch, error: Exception) -> None:
         self._run += 1
-        where = {"partition": part.partition, "offset": part.first_offset}
-        log.warning("record.refused", **where, error=type(error).__name__, at=place(error))
+        log.warning(
+            "record.refused",
+            partition=part.partition,
+            offset=part.first_offset,
+            error=type(error).__name__,
+            at=place(error),
+        )
         if self._run > self._max_failures:
             raise TooManyFailuresError(
                 f"{self._run} records in a row can't be processed (limit {self._max_failures}), "
@@ -95,7 +102,7 @@ class Isolation:
 
 
 def place(error: BaseException) -> str:
-    """Where an exception arose: the innermost line of Hark's own code.
+    """The place where an exception arose: the innermost line of Hark's own code.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Event names that no kind is mapped to: which they are, and how often each came."""
+"""Event names that aren't mapped to a kind, and how often each came."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.ingest.decode import BatchDecoder, Decoded
 from streams.transport.record_batch import RecordBatch
 
 MAX_NAMES = 1_000
-"""Kept; whoever puts an id into the name of an event has more."""
+"""Most names kept; a product that puts ids into event names has more."""
 _SHOWN, _LENGTH = 8, 60
 
 
@@ -25,12 +25,12 @@ _decode = msgspec.json.Decoder(_Named).decode
 
 
 class UnmappedNames:
-    """Counts them by name.
+    """Counts events by unmapped name.
 
     Parameters
     ----------
     mapped
-        The names that have a kind.
+        The names that are mapped to a kind.
 
     Examples
     --------
@@ -43,10 +43,10 @@ class UnmappedNames:
     def __init__(self, mapped: Container[str]) -> None:
         self.counts: Counter[str] = Counter()
         self._mapped = mapped
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def see(self, values: Sequence[bytes | None]) -> None:
-        """Count what a batch holds; values that are no events are passed over."""
+        """Count the unmapped names in a batch; values that aren't events are skipped."""
         for value in values:
             try:
                 found = _decode(value or b"")
@@ -58,22 +58,22 @@ class UnmappedNames:
             if name not in self._mapped and (name in self.counts or len(self.counts) < MAX_NAMES):
                 self.counts[name] += 1
 
-    def untold(self) -> dict[str, int]:
-        """Names that came for the first time since the last call, with their counts so far."""
-        fresh = self.counts.keys() - self._told
-        self._told |= fresh
+    def unreported(self) -> dict[str, int]:
+        """Names seen for the first time since the last call, with their counts so far."""
+        fresh = self.counts.keys() - self._reported
+        self._reported |= fresh
         return {name[:_LENGTH]: n for name, n in self.counts.most_common() if name in fresh}
 
 
 class NamingDecoder:
-    """A decoder of batches that keeps the unmapped names of what it decodes.
+    """A batch decoder that also counts unmapped names.
 
     Attributes
     ----------
     names
-        The unmapped ones.
+        The unmapped names so far.
     events
-        All that were decoded.
+        Number of events decoded so far.
     """
 
     def __init__(self, decoder: BatchDecoder, mapped: Container[str]) -> None:
@@ -82,7 +82,7 @@ class NamingDecoder:
         self._decoder = decoder
 
     def decode(self, batch: RecordBatch) -> Decoded:
-        """What the decoder decodes."""
+        """Decode a batch, and count its unmapped names."""
         decoded = self._decoder.decode(batch)
         self.events += int(decoded.columns.ends.sum())
         if decoded.unknown_names:
@@ -91,13 +91,13 @@ class NamingDecoder:
 
 
 def unmapped_line(counts: Mapping[str, int], events: int) -> str:
-    """What they are and what to do, in a line."""
+    """One line: the most frequent unmapped names, and how to map them."""
     most = Counter(counts).most_common(_SHOWN)
     shown = ", ".join(f"{name[:_LENGTH]!r} {count:,}" for name, count in most)
     more = f" and {len(counts) - len(most):,} more names" if len(counts) > len(most) else ""
     quoted = msgspec.json.encode(most[0][0][:_LENGTH]).decode() if most else '"name"'
     return (
-        f"{sum(counts.values()):,} of {events:,} events have names that no kind is mapped to, so "
-        f"they count as `other`: {shown}{more}. Map them in hark.toml, as [events] {quoted} = "
+        f"{sum(counts.values()):,} of {events:,} events have names that aren't mapped to a kind, "
+        f"so they count as `other`: {shown}{more}. Map them in hark.toml, as [events] {quoted} = "
         '"view" (docs/publish.md)'
     )

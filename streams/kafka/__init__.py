@@ -1,5 +1,5 @@
-"""Kafka outside the consumer group: settings, connections, topics, the producer.
+"""Kafka outside the consumer group: settings, connections, checks of topics, the producer.
 
-In: settings. Out: clients that are connected and allowed, or one line that says why not. Begin at
-`settings.py`; `producer.py` publishes what the worker decided.
+In: settings. Out: connected clients with the rights they need, or one line that says what is wrong.
+Begin at `settings.py`; `producer.py` publishes the worker's outputs.
 """

@@ -1,4 +1,4 @@
-"""What must be true of the cluster before a worker joins its group."""
+"""Checks of the cluster before a worker joins its group."""
 
 from __future__ import annotations
 
@@ -27,34 +27,37 @@ async def check_cluster(
     group: str | None = None,
     timeout_s: float = 15.0,
 ) -> dict[str, int]:
-    """Number of partitions by topic.
+    """Check topics and rights -> number of partitions by topic name.
 
     Parameters
     ----------
+    client
+        Keyword arguments of the aiokafka client.
     specs
-        The topics that must be there; those that don't concern the role are left out.
+        The topics that must exist; topics that don't concern the role are left out.
     role
-        As which our user must be allowed to work with them (`schemas/roles.py`); None asks for
-        no rights.
+        The role whose rights the user must have (`schemas/roles.py`); None checks no rights.
     prefix, group
-        Of the topics' names, and the worker's: without a group only topics are looked at.
+        The topics' prefix and the workers' group; without a group only rights on topics count.
+    timeout_s
+        Seconds to connect.
 
     Raises
     ------
     ConfigError
-        One line: the brokers can't be reached or refuse us, topics are missing, or rights.
+        One line: brokers can't be reached or refuse the login, or topics or rights are missing.
     """
     needed = _needed(role, specs, prefix, group) if role else []
     names = [spec.name for spec in specs if role is None or role in spec.roles]
     try:
         async with reached(client, timeout_s=timeout_s) as bare:
             seen = await from_any(lambda: see_topics(bare, names))
-            lost = await lacking(bare, needed, seen)
+            missing_rights = await lacking(bare, needed, seen)
     except TransientError as error:
-        raise ConfigError(str(error)) from None  # nobody there: as wrong as a wrong address
-    if lost:
+        raise ConfigError(str(error)) from None  # no broker answers: perhaps a wrong address
+    if missing_rights:
         assert role is not None
-        raise refused(user_of(client), role, lost)
+        raise refused(user_of(client), role, missing_rights)
     servers = client["bootstrap_servers"]
     missing = [name for name in names if name not in seen or not seen[name].partitions]
     if missing:
@@ -73,14 +76,14 @@ def _needed(role: str, specs: Sequence[TopicSpec], prefix: str, group: str | Non
 
 
 async def count_partitions(client: dict[str, Any], names: Sequence[str]) -> dict[str, int]:
-    """Number of partitions of each topic as of now, 0 where there is none."""
+    """Present number of partitions of each topic, 0 if it doesn't exist."""
     async with reached(client) as bare:
         seen = await from_any(lambda: see_topics(bare, names))
     return {name: seen[name].partitions if name in seen else 0 for name in names}
 
 
 def check_state_topics(partitions: Mapping[str, int], prefix: str) -> None:
-    """Partition p of the state topics is that of `events`; raises `ConfigError` if it can't be."""
+    """Raise `ConfigError` if a state topic has fewer partitions than `events`."""
     events = partitions[prefix + EVENTS.name]
     for spec in STATE:
         found = partitions[prefix + spec.name]
@@ -92,15 +95,15 @@ def check_state_topics(partitions: Mapping[str, int], prefix: str) -> None:
 
 
 async def from_any(ask: Callable[[], Awaitable[T]], timeout_s: float = 10.0) -> T:
-    """Ask until some broker answers.
+    """Call `ask` until a broker answers -> its answer.
 
-    aiokafka's admin client asks a broker at random and gives up where that one is down or still
-    starting, whatever the others would say.
+    aiokafka asks a random broker, and gives up if that broker is down or still starting, whatever
+    the other brokers would answer.
 
     Raises
     ------
     TransientError
-        None does in time.
+        No broker answers in time.
     """
     end = time.monotonic() + timeout_s
     while True:

@@ -1,4 +1,4 @@
-"""Reaching the brokers: in, or one line that says why not."""
+"""Connecting to the brokers: a client, or one line that says why not."""
 
 from __future__ import annotations
 
@@ -46,13 +46,15 @@ async def reached(
     ----------
     client
         Keyword arguments of any aiokafka client (`settings.kafka.client()`).
+    timeout_s
+        Seconds to connect.
 
     Raises
     ------
     ConfigError
-        Brokers answer, but TLS or the login fails.
+        A broker answers, but TLS or the login fails.
     TransientError
-        Nobody answers.
+        No broker answers.
     """
     bare = AIOKafkaClient(**client, request_timeout_ms=int(timeout_s * 1000))
     try:
@@ -68,14 +70,14 @@ async def reached(
 
 
 async def why_not(client: Mapping[str, Any], error: BaseException) -> HarkError:
-    """Why these brokers can't be reached: asks each of them again and listens to what it says.
+    """Why no broker could be reached: connects to each broker again and explains the failure.
 
-    aiokafka itself says only that it couldn't; `error` is what it said.
+    aiokafka's own `error` says only that bootstrapping failed.
     """
     for host, port, _family in collect_hosts(client["bootstrap_servers"]):
-        said = await _refusal(client, host, port)
-        if said is not None:
-            return ConfigError(f"Kafka at {host}:{port} {said}")
+        refusal = await _refusal(client, host, port)
+        if refusal is not None:
+            return ConfigError(f"Kafka at {host}:{port} {refusal}")
     servers = client["bootstrap_servers"]
     if os.environ.get(_VARIABLE) == servers:  # `hark broker start` would start nothing
         advice = f"start it, correct {_VARIABLE}, or unset that and run `hark broker start`"
@@ -85,7 +87,7 @@ async def why_not(client: Mapping[str, Any], error: BaseException) -> HarkError:
 
 
 async def _refusal(client: Mapping[str, Any], host: str, port: int) -> str | None:
-    """What a broker that is there has against us; None if it isn't there."""
+    """Why a running broker refuses the connection; None if no broker is running there."""
     options = {name: value for name, value in client.items() if name != "bootstrap_servers"}
     protocol = options.get("security_protocol", "PLAINTEXT")
     user = options.get("sasl_plain_username")
@@ -118,7 +120,7 @@ async def _refusal(client: Mapping[str, Any], host: str, port: int) -> str | Non
 
 
 def user_of(client: Mapping[str, Any]) -> str:
-    """As whom a client logs in, in words."""
+    """The user that a client logs in as, in words."""
     if client.get("sasl_plain_username"):
         return str(client["sasl_plain_username"])
     if client.get("security_protocol") == "SSL":
@@ -128,7 +130,7 @@ def user_of(client: Mapping[str, Any]) -> str:
 
 @contextmanager
 def quiet_aiokafka() -> Iterator[None]:
-    """What can't be reached is said once, by the error; not by aiokafka's log lines too."""
+    """Silence aiokafka's log lines where the raised error tells the same."""
     logger = logging.getLogger("aiokafka")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

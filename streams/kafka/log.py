@@ -1,4 +1,4 @@
-"""Reading a log outside any consumer group: to restore state and to feed the catalogue."""
+"""Reads a log outside any consumer group, to restore state and to feed the catalogue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Record: TypeAlias = "ConsumerRecord[Any, Any]"
 
 
 def groupless_consumer(client: dict[str, Any], **options: Any) -> AIOKafkaConsumer:
-    """A consumer that joins no group and commits nothing; committed records only."""
+    """A consumer that joins no group, commits nothing, and reads committed records only."""
     return AIOKafkaConsumer(
         **client,
         group_id=None,
@@ -26,15 +26,17 @@ def groupless_consumer(client: dict[str, Any], **options: Any) -> AIOKafkaConsum
 async def read_range(
     consumer: AIOKafkaConsumer, partition: TopicPartition, end: int, *, max_records: int = 4000
 ) -> AsyncIterator[list[Record]]:
-    """Batches of one partition from the consumer's position up to offset `end` (exclusive).
+    """Yield records of a partition, from the consumer's position up to offset `end` (exclusive).
 
     Parameters
     ----------
     consumer
         Has `partition` assigned and its position set.
     end
-        Position at which to stop; gaps (compaction, transactions) count as read. Where the log
-        ends before it (it was cut, or made anew), reading stops there.
+        Position at which to stop; gaps (compaction, transactions) count as read. If the log ends
+        earlier, because it was truncated or recreated, reading stops at its end.
+    max_records
+        Most records per yielded list.
     """
     end = min(end, (await consumer.end_offsets([partition]))[partition])
     while await consumer.position(partition) < end:
@@ -47,10 +49,10 @@ async def read_range(
 async def read_from(
     client: dict[str, Any], partition: TopicPartition, begin: int
 ) -> AsyncIterator[list[Record]]:
-    """Batches of one partition from offset `begin` to the end that it has now.
+    """Yield records of a partition, from offset `begin` to the log's present end.
 
-    Where the log no longer reaches back to `begin`, or ends before it (it was made anew), reading
-    begins where the log does.
+    Reading begins at the log's first offset if the log no longer reaches back to `begin`, or ends
+    before `begin` because it was recreated.
     """
     consumer = groupless_consumer(client)
     try:

@@ -1,4 +1,4 @@
-"""What the user we are may do on a cluster, as the brokers themselves say (KIP-430)."""
+"""What the logged-in user may do on a cluster, according to the brokers (KIP-430)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPERATIONS = {
     Operation.DESCRIBE_CONFIGS: 10,
     Operation.ALTER_CONFIGS: 11,
 }
-_NOT_SAID = -(2**31)
+_UNKNOWN = -(2**31)  # the protocol's value if a broker doesn't report operations
 _EVERYTHING = -1
 
 
@@ -95,20 +95,20 @@ class _Metadata(Request[MetadataRequest_v5 | _Metadata_v8]):
 
     def build(self, request_struct_class: type[Any]) -> Any:
         rest = (False, True) if request_struct_class is _Metadata_v8 else ()
-        return request_struct_class(self._names, False, *rest)  # asking must not create them
+        return request_struct_class(self._names, False, *rest)  # don't create the topics
 
 
 class Seen(Struct, frozen=True):
-    """One topic as we may see it.
+    """A topic as the logged-in user sees it.
 
     Attributes
     ----------
     partitions
-        0 if there is no such topic, or none that we may see.
+        Number of partitions; 0 if the topic doesn't exist or is hidden.
     operations
-        Bits of what we may do to it, by number of the operation.
+        Bit set of the allowed operations, by operation number.
     hidden
-        We may not even ask whether it exists.
+        Whether the user may not even see that the topic exists.
     """
 
     partitions: int
@@ -116,18 +116,19 @@ class Seen(Struct, frozen=True):
     hidden: bool
 
     def allows(self, operation: Operation) -> bool:
-        """Whether we may; a broker too old to say so is believed to allow it."""
+        """Whether the user may do it; assumed if the broker is too old to report operations."""
         return not self.hidden and bool(self.operations >> OPERATIONS[operation] & 1)
 
 
 async def see_topics(client: AIOKafkaClient, names: Sequence[str]) -> dict[str, Seen]:
-    """Each topic as the brokers show it to us; none is created by asking."""
+    """Each topic as the user sees it, by name; the request creates no topic."""
     answer = await client.send(client.get_random_node(), _Metadata(names))
     found = {}
     for topic in answer.to_object()["topics"]:
         hidden = for_code(topic["error_code"]) is TopicAuthorizationFailedError
-        said = topic.get("operations", _NOT_SAID)
-        operations = _EVERYTHING if said == _NOT_SAID else said
+        operations = topic.get("operations", _UNKNOWN)
+        if operations == _UNKNOWN:
+            operations = _EVERYTHING
         found[topic["topic"]] = Seen(len(topic["partitions"]), operations, hidden)
     return found
 
@@ -135,9 +136,9 @@ async def see_topics(client: AIOKafkaClient, names: Sequence[str]) -> dict[str, 
 async def lacking(
     client: AIOKafkaClient, needed: Iterable[Right], seen: Mapping[str, Seen]
 ) -> list[Right]:
-    """The rights among `needed` that we don't have, as far as a client can ask.
+    """The rights among `needed` that the user lacks, as far as a client can find out.
 
-    Of topics that `seen` names, of groups and of transactional ids.
+    That is for topics in `seen`, for groups and for transactional ids.
     """
     found = []
     for right in needed:
@@ -156,7 +157,7 @@ async def lacking(
 
 
 async def _coordinated(client: AIOKafkaClient, kind: int, name: str) -> bool:
-    """Whether we may ask who coordinates it; what else goes wrong shows when it is used."""
+    """Whether the user may look up a coordinator; other errors will show when it is used."""
     try:
         await client.coordinator_lookup(kind, name)
     except (GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed):
@@ -167,7 +168,7 @@ async def _coordinated(client: AIOKafkaClient, kind: int, name: str) -> bool:
 
 
 def refused(user: str, role: str, rights: Sequence[Right]) -> ConfigError:
-    """One line: who may not do what, and what grants it."""
+    """One line: the user, the missing rights, and the command that grants them."""
     by_operation: dict[tuple[Operation, Resource], list[str]] = {}
     for right in rights:
         by_operation.setdefault((right.operation, right.resource), []).append(right.name)

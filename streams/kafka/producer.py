@@ -1,8 +1,8 @@
-"""Outputs: produced in bulk, confirmed by the broker before the batch is acked.
+"""Publishes outputs in bulk; the broker confirms them before their batch is acked.
 
-Every output of one input partition goes to the partition of the same number, so that one
-batch needs one request per topic, a user's outputs stay in order, and a worker that takes
-a partition over knows where its alerts are.
+All outputs of an input partition go to the output partition of the same number. So a batch needs a
+single request per topic, a user's outputs stay in order, and a worker that takes a partition over
+knows where its alerts are.
 """
 
 from __future__ import annotations
@@ -75,19 +75,19 @@ class OutputProducer:
             self._producer = None
 
     async def send(self, outputs: Iterable[Output], partition: int) -> list[asyncio.Future[Any]]:
-        """Hand outputs to the producer; `confirm` the result before acking.
+        """Hand outputs to the producer -> futures to `confirm` before acking.
 
         Parameters
         ----------
         outputs
-            In the order in which a consumer shall see them (per topic).
+            In the order in which consumers must see them (per topic).
         partition
-            The input partition; taken modulo the output topic's partitions.
+            The input partition; the output partition is this number modulo the topic's partitions.
 
         Raises
         ------
         TransientError
-            The producer can't take them: nothing may be acked.
+            The producer can't accept the outputs: nothing may be acked.
         """
         by_topic: dict[str, list[Output]] = {}
         for output in outputs:
@@ -96,7 +96,7 @@ class OutputProducer:
             groups = [await self._send(topic, partition, by_topic[topic]) for topic in by_topic]
         except (KafkaError, TimeoutError) as error:
             raise _not_confirmed(error) from error
-        return [one for group in groups for one in group]
+        return [future for futures in groups for future in futures]
 
     async def confirm(self, sent: list[asyncio.Future[Any]]) -> None:
         """Return once the broker has confirmed all of `sent`.
@@ -104,7 +104,7 @@ class OutputProducer:
         Raises
         ------
         TransientError
-            The broker refused, or didn't confirm in time: nothing may be acked.
+            The broker refused an output, or didn't confirm in time: nothing may be acked.
         """
         try:
             async with asyncio.timeout(self._timeout_s):

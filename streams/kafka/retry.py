@@ -1,4 +1,4 @@
-"""Trying again what failed for a reason that may pass: a broker that restarts, a new leader."""
+"""Retries failures that may pass: a broker that restarts, a new partition leader."""
 
 from __future__ import annotations
 
@@ -19,17 +19,22 @@ FIRST_S, LONGEST_S = 0.2, 5.0
 
 
 async def retried(what: str, attempt: Callable[[], Awaitable[T]], bound_s: float) -> T:
-    """What `attempt` returns, tried again after growing, jittered pauses for `bound_s` at most.
+    """Return the result of `attempt`, which is retried after growing, jittered pauses.
 
     Parameters
     ----------
     what
-        For the log and the error: what was attempted.
+        Names the attempt in the log and the error.
+    attempt
+        Called until it succeeds.
+    bound_s
+        Most seconds to go on retrying.
 
     Raises
     ------
     TransientError
-        It still fails when the time is over. What can't pass is raised as it is, at once.
+        The attempt still fails when the time is over. An error that can't pass is raised at once,
+        as it is.
     """
     deadline, pause_s = time.monotonic() + bound_s, FIRST_S
     while True:
@@ -38,7 +43,7 @@ async def retried(what: str, attempt: Callable[[], Awaitable[T]], bound_s: float
         except (KafkaError, OSError, TransientError) as error:
             if not _may_pass(error):
                 raise
-            # Anywhere up to the pause: workers that failed together don't return together.
+            # A random part of the pause: workers that failed together don't return together.
             wait_s = random.uniform(0, pause_s)
             if time.monotonic() + wait_s > deadline:
                 raise TransientError(

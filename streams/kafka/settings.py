@@ -1,4 +1,4 @@
-"""The section `kafka`: where the brokers are, and as whom every client of Hark talks to them."""
+"""The section `kafka`: the brokers' addresses, and how every client of Hark logs in."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Section(BaseModel):
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\],]+)(:(?P<port>[0-9]{1,5}))?")
 AFTER_DRAIN_S = 40.0
-"""For the last commit, the last checkpoints and the way to the brokers and back."""
+"""Time after a drain for the last commit, the last checkpoints and the network."""
 
 
 class Kafka(Section):
-    """Where the brokers are and how to talk to them.
+    """The brokers' addresses and the login.
 
-    `SASL_SSL` logs in with `username` and a password, from `password_file` or `password`; `SSL`
-    with a certificate (`certificate_file`, `key_file`: PEM), if the brokers ask for one. The
+    `SASL_SSL` logs in with `username` and a password from `password_file` or `password`. `SSL` logs
+    in with a certificate (`certificate_file`, `key_file`: PEM) if the brokers ask for it. The
     brokers' certificates must be signed by `ca_file`, or by an authority that the system trusts.
     """
 
@@ -67,17 +67,17 @@ class Kafka(Section):
     @field_validator("bootstrap_servers")
     @classmethod
     def _addresses(cls, servers: str) -> str:
-        """What aiokafka would fail at with a traceback."""
+        """Refuse addresses on which aiokafka would fail with a traceback."""
         addresses = [server.strip() for server in servers.split(",")]
         for address in addresses:
             found = _ADDRESS.fullmatch(address)
             if found is None or not 1 <= int(found["port"] or 9092) <= 65_535:
-                raise ValueError(f"{address!r} is no host:port (several: h1:9092,h2:9092)")
+                raise ValueError(f"{address!r} isn't host:port (several: h1:9092,h2:9092)")
         return ",".join(addresses)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        """A half-set login is found here, not by a broker that hangs up."""
+        """Refuse a half-configured login here; a broker would only hang up."""
         if self.password and self.password_file:
             raise ValueError("password and password_file are both set: choose one")
         if self.security_protocol.startswith("SASL"):
@@ -91,7 +91,7 @@ class Kafka(Section):
 
     @property
     def rebalance_timeout_s(self) -> float:
-        """How long the members of the group wait for each other: a drain and what follows it."""
+        """How long members of the group wait for each other in a rebalance, in seconds."""
         return self.drain_timeout_s + AFTER_DRAIN_S
 
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -100,7 +100,7 @@ class Kafka(Section):
         Raises
         ------
         ConfigError
-            A file isn't there, or isn't what its setting says.
+            A file doesn't exist, or isn't a certificate or key.
         """
         if "SSL" not in self.security_protocol:
             return None
@@ -116,7 +116,7 @@ class Kafka(Section):
         return context
 
     def secret(self) -> str | None:
-        """The password, from where it is set; None if the login is by certificate or by nothing.
+        """The password from its setting or file; None unless the login is by SASL.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Kafka(Section):
         return found
 
     def client(self) -> dict[str, Any]:
-        """Keyword arguments that every aiokafka client of Hark takes."""
+        """Keyword arguments for every aiokafka client; raises `ConfigError` for unusable files."""
         common: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,

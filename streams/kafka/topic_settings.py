@@ -1,7 +1,7 @@
-"""Kafka's settings of Hark's topics: what they should be, and which ones lose something.
+"""Kafka's settings of Hark's topics: what they should be, and which settings lose records.
 
-A topic that was there before Hark has the cluster's defaults. Some of them look right and aren't:
-the worker works, and loses checkpoints, events or removals later.
+A topic that existed before Hark has the cluster's defaults. Some defaults look right but aren't:
+the worker runs, and later loses checkpoints, events or removals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streams.kafka.connect import reached
 
 log = structlog.get_logger(__name__)
 AHEAD_MS = 86_400_000
-"""A record's Kafka timestamp further ahead of the broker's clock spoils its partition's."""
+"""A record's Kafka timestamp further ahead of the broker's clock spoils its partition's clock."""
 _AHEAD = "message.timestamp.after.max.ms"
 _AHEAD_BEFORE_3_6 = "message.timestamp.difference.max.ms"
 _TOMBSTONES = "delete.retention.ms"
@@ -31,14 +31,18 @@ _TOMBSTONES = "delete.retention.ms"
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """A setting with which a topic loses something.
+    """A setting that makes a topic lose records.
 
     Attributes
     ----------
+    topic, setting, found
+        The topic's name on the wire, the setting and its present value.
+    why
+        What gets lost.
     remedy
-        Settings to give the topic, as `kafka-configs` takes them.
+        The right settings, as `kafka-configs` takes them.
     fatal
-        What is lost can't be got back.
+        Whether the loss is permanent.
     """
 
     topic: str
@@ -90,7 +94,7 @@ def fits(setting: str, expected: str, found: Mapping[str, str]) -> bool:
 
 
 def unfit(spec: TopicSpec, found: Mapping[str, str]) -> Iterator[Unfit]:
-    """What a topic loses with the settings that it has; `spec` has its name on the wire."""
+    """Settings of a topic that lose records; `found` are the topic's present settings."""
     policy = found.get("cleanup.policy", "")
     role = spec.role
     if role == EVENTS.name and "compact" in policy:
@@ -121,7 +125,7 @@ def unfit(spec: TopicSpec, found: Mapping[str, str]) -> Iterator[Unfit]:
     if role == ITEMS.name and "compact" in policy and kept_ms < (spec.tombstones_ms or 0):
         yield Unfit(
             spec.name, _TOMBSTONES, str(kept_ms),
-            "after that, a worker that starts has not heard that an item was removed",
+            "a worker that starts later than that doesn't learn that an item was removed",
             f"{_TOMBSTONES}={spec.tombstones_ms}", fatal=False,
         )  # fmt: skip
 
@@ -129,19 +133,19 @@ def unfit(spec: TopicSpec, found: Mapping[str, str]) -> Iterator[Unfit]:
 async def check_settings(
     client: Mapping[str, Any], specs: Sequence[TopicSpec], *, timeout_s: float = 15.0
 ) -> None:
-    """Warn about topics of these that lose something.
+    """Check the topics' settings: log a warning for each that loses records.
 
     Raises
     ------
     ConfigError
-        One line: what one of them loses can't be got back.
+        One line: the loss of a topic would be permanent, or the brokers can't be reached.
     """
     try:
         async with reached(client, timeout_s=timeout_s) as bare:
             found = await from_any(lambda: read_configs(bare, [spec.name for spec in specs]))
     except TransientError as error:
         raise ConfigError(str(error)) from None
-    except TopicAuthorizationFailedError as error:  # of brokers too old to list our rights
+    except TopicAuthorizationFailedError as error:  # brokers too old to report rights
         log.warning("topic.unchecked", why=f"no right to see the settings of topic {error}")
         return
     problems = [each for spec in specs for each in unfit(spec, found.get(spec.name, {}))]
@@ -152,7 +156,7 @@ async def check_settings(
 
 
 async def read_configs(client: AIOKafkaClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Each topic's settings; raises the broker's error where we may not ask."""
+    """Each topic's settings by name; raises the broker's error if the user may not see them."""
     request = DescribeConfigsRequest([(ConfigResourceType.TOPIC, name, None) for name in names])
     answer = await client.send(client.get_random_node(), request)
     found = {}

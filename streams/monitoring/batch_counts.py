@@ -1,4 +1,4 @@
-"""What the worker reports to its metrics, as plain records."""
+"""The counts that the worker reports to its metrics, as plain records."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCounts:
-    """What became of one record batch, for `Metrics.observe_batch`.
+    """Counts of one record batch, for `Metrics.observe_batch`.
 
-    `records = accepted + duplicates + sum(dead_letters.values())`: every record is one of the
-    three, so `hark_events_total` accounts for the whole log.
+    `records = accepted + duplicates + sum(dead_letters.values())`: every record has one of these
+    three outcomes, so `hark_events_total` accounts for the whole log.
     """
 
     records: int
@@ -43,7 +43,7 @@ class BatchCounts:
 
     @staticmethod
     def joined(parts: Sequence[BatchCounts]) -> BatchCounts:
-        """Of the batch whose consecutive pieces these are."""
+        """The counts of a batch, from those of its consecutive pieces."""
         added = {
             each.name: sum(getattr(part, each.name) for part in parts)
             for each in fields(BatchCounts)
@@ -59,7 +59,7 @@ class BatchCounts:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """How far behind a partition is: records, seconds of broker time, and what is committed."""
+    """How far behind a partition is: records, seconds of broker time, and committed offset."""
 
     records: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus about the catalogue's entries, each counted by one worker."""
+"""Metrics of the catalogue's entries; each entry is counted by a single worker of the group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OUTCOMES = ("accepted", "removed", "rejected")
 
 
 class CatalogueMetrics:
-    """Entries by outcome, and the fields of accepted ones that couldn't be read."""
+    """Counts entries by outcome, and unreadable fields of accepted entries."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         entries = Counter(
@@ -32,7 +32,7 @@ class CatalogueMetrics:
         self._left_out = {field: left_out.labels(field) for field in FIELDS}
 
     def count(self, outcome: str, left_out: Iterable[str] = (), entries: int = 1) -> None:
-        """Count entries that came to the same."""
+        """Count `entries` with the same outcome (`OUTCOMES`) and the same left-out `FIELDS`."""
         self._entries[outcome].inc(entries)
         for field in left_out:
             self._left_out[field].inc(entries)

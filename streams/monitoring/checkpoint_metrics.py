@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus about saving and restoring its state."""
+"""Metrics of saving and restoring state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OUTCOMES = ("written", "failed", "fenced")
 
 
 class CheckpointMetrics:
-    """Age and cost of the checkpoints, and how far a restore has come."""
+    """Shows age and cost of checkpoints, and the progress of a restore."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         checkpoints = Counter(
@@ -43,23 +43,23 @@ class CheckpointMetrics:
         self._bytes.inc(size)
 
     def failed(self, outcome: str) -> None:
-        """Count one that wasn't written: `failed` or `fenced`."""
+        """Count a checkpoint that wasn't written; `outcome` is `failed` or `fenced`."""
         self._checkpoints[outcome].inc()
 
     def as_of(self, partition: int, at_s: float) -> None:
-        """Show as of when a partition's state is saved, epoch seconds."""
+        """Show that a partition's state is saved as of `at_s`, epoch seconds."""
         self._newest.labels(partition).set(at_s)
 
     def forget(self, partition: int) -> None:
-        """Show a partition no longer."""
+        """Stop showing a partition."""
         with suppress(KeyError):  # never shown
             self._newest.remove(partition)
 
     def restoring(self, ratio: float) -> None:
-        """Show how far the restore has come, 0-1."""
+        """Show the share of the restore that is done, 0-1."""
         self._restore_ratio.set(ratio)
 
     def restored(self, seconds: float) -> None:
-        """Show that it is done."""
+        """Show that the restore is done, and how many seconds it took."""
         self._restore_ratio.set(1)
         self._restore_seconds.set(seconds)

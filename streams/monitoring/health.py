@@ -22,20 +22,20 @@ _STARTING = "starting or draining"
 
 
 class HealthServer:
-    """Serve the three paths from a thread of its own.
+    """Serves the three paths from a separate thread.
 
-    A thread and not the worker's event loop: what an operator asks first when the loop is stuck
-    is this server, and a probe that hangs says less than one that answers "stuck since 40 s".
+    It doesn't use the worker's event loop: when the loop is stuck, this server must still answer,
+    because a probe that hangs tells less than the answer "stuck for 40 s".
 
     Parameters
     ----------
     registry
-        What `/metrics` shows.
+        The metrics of `/metrics`.
     check
-        Called by every `/healthz`, in the server's thread: "" when all is well, else one line.
+        Called for every `/healthz`, in the server's thread: "" if all is well, else one line.
     host, port
-        Where to listen. 127.0.0.1 unless told otherwise, since metrics name models and topics.
-        Port 0 takes any free one; `port` is the actual one after `start`.
+        Where to listen. The default is 127.0.0.1, since metrics name models and topics. Port 0
+        takes any free port; `port` is the actual port after `start`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class HealthServer:
         Raises
         ------
         ConfigError
-            When the address can't be had.
+            The address isn't available.
         """
         try:
             self._server = make_server(
@@ -81,7 +81,7 @@ class HealthServer:
             self._server = None
 
     def set_ready(self, ready: bool, why_not: str = "") -> None:
-        """Ready once the state is restored and events are consumed; not while draining."""
+        """Set the answer of `/readyz`: ready if state is restored, events are read, no drain."""
         self._why_not = why_not or _STARTING
         if ready:
             self._ready.set()
@@ -105,7 +105,7 @@ class HealthServer:
     def _problem(self) -> str:
         try:
             return self._check()
-        except Exception as error:  # noqa: BLE001 - a check that breaks is itself the bad news
+        except Exception as error:  # noqa: BLE001 - a check that raises is itself a problem
             return f"the health check failed: {error!r}"
 
 
@@ -120,21 +120,21 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True  # a slow scraper must not hold up a worker's exit
 
     def server_bind(self) -> None:
-        """Bind without asking a name server who we are, as the base does: that may take seconds."""
+        """Bind without a DNS lookup of the own name; the base class makes one, for seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scraper that hung up is no news."""
+        """Ignore scrapers that hang up."""
 
 
 class _Handler(WSGIRequestHandler):
     timeout = 10  # seconds for a client that connects and says nothing
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """No line per scrape."""
+        """Log no line per scrape."""
 
     def address_string(self) -> str:
-        """The bare address: no name server is asked."""
+        """The bare address, without a DNS lookup."""
         return str(self.client_address[0])

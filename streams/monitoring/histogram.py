@@ -26,10 +26,10 @@ class BatchHistogram(Collector):
     bounds
         Upper bounds of the buckets, rising, without the last one (+Inf).
     label, values
-        One label and all values it may take: nothing else can appear, so the series are bounded,
-        and all of them exist from the start.
+        A label and all its possible values: so the number of series is bounded, and all series
+        exist from the start.
     registry
-        Where it is exposed.
+        Where the histogram is exposed.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class BatchHistogram(Collector):
             self._sums[row] += value
 
     def observe_many(self, values: npt.NDArray[np.float64], label_value: str = "") -> None:
-        """Count float64 (n,) values; n = 0 is fine."""
+        """Count values, float64 (n,); n may be 0."""
         row = self._rows[label_value]
-        buckets = np.searchsorted(self._bounds, values)  # a value on a bound is below it, as `le`
+        buckets = np.searchsorted(self._bounds, values)  # a value on a bound counts below, as `le`
         counts = np.bincount(buckets, minlength=self._counts.shape[1])
         total = float(values.sum())
         with self._lock:
@@ -78,7 +78,7 @@ class BatchHistogram(Collector):
         return dict(zip(bounds, np.cumsum(counts).tolist(), strict=True))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield the one family, a series set per label value."""
+        """Yield the metric family, with a set of series per label value."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         with self._lock:
             counts, sums = self._counts.copy(), self._sums.copy()
@@ -90,7 +90,7 @@ class BatchHistogram(Collector):
 
 
 def quantile(buckets: Mapping[float, float], q: float) -> float:
-    """The q-quantile of a histogram, as Prometheus' `histogram_quantile` reckons it.
+    """The q-quantile of a histogram, as Prometheus' `histogram_quantile` computes it.
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def quantile(buckets: Mapping[float, float], q: float) -> float:
     Returns
     -------
     float
-        Linear inside the bucket; the highest finite bound when the rank lies above it; NaN when
-        nothing was counted.
+        Interpolated linearly inside the bucket; the highest finite bound if the rank lies above
+        it; NaN if the histogram is empty.
 
     Examples
     --------

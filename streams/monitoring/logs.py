@@ -1,4 +1,4 @@
-"""Logging: structlog over the standard library, JSON when nobody is watching a terminal."""
+"""Logging: structlog over the standard library; JSON unless stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import structlog
 
 from schemas.errors import HarkError
 
-#: Loggers of aiokafka that write once per attempt, and attempts don't back off.
 OUTAGE_LOGGERS = (
     "aiokafka",
     "aiokafka.cluster",
@@ -22,27 +21,28 @@ OUTAGE_LOGGERS = (
     "aiokafka.consumer.group_coordinator",
     "aiokafka.producer.sender",
 )
+"""Loggers of aiokafka that write a line per attempt, although attempts don't back off."""
 MOST_MESSAGES = 1_000
-"""What is kept of; beyond it the message that passed longest ago passes again."""
+"""Most messages remembered; beyond that, the message that passed longest ago is forgotten."""
 
 
 @dataclass(slots=True)
 class _Passed:
-    """When a message passed, and how often it was held back since."""
+    """When a message last passed, and how often it was held back since."""
 
     at: float
     held: int = 0
 
 
 class Repeats(logging.Filter):
-    """Lets each message through once per period, with the number held back since.
+    """Lets each message through once per period, with the number of messages held back.
 
     Parameters
     ----------
     period_s
         Seconds in which a message (its text before arguments are filled in) passes once.
     clock
-        Seconds, rising.
+        Returns monotonic time in seconds.
     """
 
     def __init__(self, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,21 +70,21 @@ class Repeats(logging.Filter):
 
 
 def limit_repeats(period_s: float = 10.0) -> None:
-    """Apply it to aiokafka's loggers; once, where logging is set up."""
+    """Add a `Repeats` filter to aiokafka's loggers; to be called once, at start."""
     repeats = Repeats(period_s)
     for name in OUTAGE_LOGGERS:
         logging.getLogger(name).addFilter(repeats)
 
 
 def _noteworthy(record: logging.LogRecord) -> bool:
-    """Not what Faust's services say of their own starting and stopping."""
+    """Whether a record isn't just a Faust service's line about its start or stop."""
     return record.levelno >= logging.WARNING or not str(record.msg).startswith("[^")
 
 
 def _in_words(
     _: structlog.typing.WrappedLogger, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """What we raise on purpose is told by its text, without a traceback."""
+    """Show a `HarkError` by its text, without a traceback."""
     found = event.get("exc_info")
     if found is True:
         found = sys.exc_info()
@@ -96,7 +96,7 @@ def _in_words(
 
 
 def configure(level: str = "INFO") -> None:
-    """Send our logs and those of the libraries to stderr, one line each."""
+    """Send the logs of Hark and of its libraries to stderr, one line per event."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

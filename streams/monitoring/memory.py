@@ -1,4 +1,4 @@
-"""Python's cyclic garbage collector, set for a process that holds much and leaks no cycles."""
+"""Memory settings for a process that holds many objects and makes few reference cycles."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import gc
 from contextlib import suppress
 
 _YOUNG = 50_000
-"""New containers before a collection. A fetch makes several thousand that live for a moment:
-with Python's 700, a tenth of a worker's time went into looking at them again and again."""
+"""New containers before a collection. A fetch makes several thousand containers that live for a
+moment: with Python's default of 700, a worker spent a tenth of its time scanning them."""
 
 
-def settle_garbage() -> None:
-    """Never look again at what exists now (modules, settings), and at new objects rarely."""
+def tune_garbage_collector() -> None:
+    """Exclude all present objects (modules, settings) from collections, and collect rarely."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, 20, 20)
 
 
-def give_memory_back() -> None:
-    """Let the system have what a restore needed for a moment, where the C library can."""
+def return_free_memory() -> None:
+    """Return free memory, such as a restore leaves, to the system if the C library can do it."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus, updated once per batch."""
+"""A worker's Prometheus metrics, updated once per batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from schemas.events.kinds import Kind
 from streams.monitoring.batch_counts import BatchCounts, PartitionLag
 from streams.monitoring.catalogue_metrics import CatalogueMetrics
 from streams.monitoring.checkpoint_metrics import CheckpointMetrics
-from streams.monitoring.histogram import BatchHistogram, quantile
+from streams.monitoring.histogram import BatchHistogram
 
 OTHER = "other"
 STAGES = (
@@ -34,28 +34,41 @@ KINDS = tuple(kind.name.lower() for kind in Kind if kind is not Kind.PAD)
 REASONS = (*(reason.value for reason in Reason), OTHER)
 
 LATENCY_BOUNDS_S = tuple(float(f"{10 ** (step / 10):.3g}") for step in range(-30, 31))
-"""1 ms to 1,000 s, ten per decade: a quantile is off by a few per cent, 13 at the very worst."""
+"""1 ms to 1,000 s, ten per decade: quantiles are accurate to a few per cent, at worst 13."""
 STAGE_BOUNDS_S = tuple(float(f"{10 ** (step / 5):.3g}") for step in range(-20, 6))
 """0.1 ms to 10 s, five per decade."""
 BATCH_BOUNDS = tuple(float(2**step) for step in range(15))
 
 
 class Metrics:
-    """All metrics of one worker, in a registry of their own.
+    """All metrics of a worker, in their own registry.
 
-    Every label value exists from the start and anything unforeseen counts as `other`, so that
-    the number of series is known, and a rate exists before the first error does.
+    Every label value exists from the start, and unforeseen values count as `other`. So the number
+    of series is known, and a rate exists before the first error.
     """
 
     def __init__(self) -> None:
         self.handled = 0  # records finished so far
         self._partitions: set[int] = set()
-        self._answers: tuple[str, str] | None = None  # the model shown
+        self._model_shown: tuple[str, str] | None = None  # version and engine
         self._evicted_before: dict[int, int] = {}
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        self._refused_before = 0
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._make_event_metrics()
+        self._make_batch_metrics()
+        self._make_decision_metrics()
+        self._make_partition_metrics()
+        self._make_model_metrics()
+        self.checkpoints = CheckpointMetrics(self.registry)
+        self.catalogue = CatalogueMetrics(self.registry)
+        self._settings = self._gauge(
+            "hark_settings_info", "1 for the settings that decide, hashed", "group", "hash"
+        )
+
+    def _make_event_metrics(self) -> None:
         self._events = self._counters(
             "hark_events", "Records by outcome", outcome=("accepted", "duplicate", "dead_letter")
         )
@@ -81,14 +94,22 @@ class Metrics:
         self._dead_letters = self._counters(
             "hark_dead_letters", "Dead letters by reason", reason=REASONS
         )
+
+    def _make_batch_metrics(self) -> None:
         self._batches = self._counter("hark_batches", "Record batches finished")
         self._batch_records = BatchHistogram(
-            "hark_batch_records", "Records per batch", BATCH_BOUNDS, registry=registry
+            "hark_batch_records", "Records per batch", BATCH_BOUNDS, registry=self.registry
         )
         self._stage_seconds = BatchHistogram(
             "hark_stage_seconds", "Seconds of a batch in each stage", STAGE_BOUNDS_S,
-            label="stage", values=STAGES, registry=registry,
+            label="stage", values=STAGES, registry=self.registry,
         )  # fmt: skip
+        self._latency = BatchHistogram(
+            "hark_latency_seconds", "From an event's broker or event time to its confirmed output",
+            LATENCY_BOUNDS_S, label="since", values=("broker", "event"), registry=self.registry,
+        )  # fmt: skip
+
+    def _make_decision_metrics(self) -> None:
         self._decisions = self._counters(
             "hark_decisions", "Decision points scored", kind=("recommend", "churn", "risk")
         )
@@ -98,7 +119,7 @@ class Metrics:
         )  # fmt: skip
         alerts = Counter(
             "hark_alerts", "Alert transitions published", ("kind", "severity", "status"),
-            registry=registry,
+            registry=self.registry,
         )  # fmt: skip
         self._alerts = {
             (kind, severity, status): alerts.labels(kind, severity, status)
@@ -106,10 +127,8 @@ class Metrics:
             for severity in SEVERITIES
             for status in STATUSES
         }
-        self._latency = BatchHistogram(
-            "hark_latency_seconds", "From an event's broker or event time to its confirmed output",
-            LATENCY_BOUNDS_S, label="since", values=("broker", "event"), registry=registry,
-        )  # fmt: skip
+
+    def _make_partition_metrics(self) -> None:
         self._lag_records = self._gauge("hark_lag_records", "Records not read yet", "partition")
         self._lag_seconds = self._gauge(
             "hark_lag_seconds", "Broker-time age of the last record read, 0 at the end", "partition"
@@ -119,6 +138,15 @@ class Metrics:
         self._state_bytes = self._gauge("hark_state_bytes", "Bytes of histories and counters")
         self._items = self._gauge("hark_items", "Items known")
         self._evicted = self._counter("hark_evicted_users", "Users dropped to keep the bound")
+        self._refused_items = self._counter(
+            "hark_refused_items", "Events and catalogue entries whose item found no room"
+        )
+        self._rebalances = self._counter("hark_rebalances", "Rebalances completed")
+        self._restored = self._counter(
+            "hark_restored_events", "Events applied without output to restore state"
+        )
+
+    def _make_model_metrics(self) -> None:
         self._model = self._gauge(
             "hark_model_info", "1 for the model that answers", "version", "engine"
         )
@@ -137,18 +165,9 @@ class Metrics:
         self._champion_named = self._gauge(
             "hark_champion_named", "1 once the registry's alias has named a version, 0 before"
         )
-        self._rebalances = self._counter("hark_rebalances", "Rebalances completed")
-        self._restored = self._counter(
-            "hark_restored_events", "Events applied without output to restore state"
-        )
-        self.checkpoints = CheckpointMetrics(registry)
-        self.catalogue = CatalogueMetrics(registry)
-        self._settings = self._gauge(
-            "hark_settings_info", "1 for the settings that decide, hashed", "group", "hash"
-        )
 
     def observe_batch(self, batch: BatchCounts) -> None:
-        """Count one finished batch, after its outputs were confirmed."""
+        """Count a finished batch; to be called after its outputs were confirmed."""
         self.handled += batch.records
         self._batches.inc()
         self._batch_records.observe(batch.records)
@@ -182,7 +201,7 @@ class Metrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time one stage of one batch, also when it raises."""
+        """Time a stage (one of `STAGES`) of a batch, even if the stage raises."""
         start_s = perf_counter()
         try:
             yield
@@ -190,7 +209,7 @@ class Metrics:
             self.observe_stage(name, perf_counter() - start_s)
 
     def observe_stage(self, name: str, seconds: float) -> None:
-        """Count the time of one stage of one batch."""
+        """Count the time of a stage (one of `STAGES`) of a batch."""
         self._stage_seconds.observe(seconds, _fold(name, STAGES))
 
     def observe_latency(
@@ -204,37 +223,33 @@ class Metrics:
         Parameters
         ----------
         confirmed_ms
-            Wall clock in ms when the broker had confirmed the batch's outputs.
+            When the broker had confirmed the batch's outputs, epoch ms.
         broker_ms, time_ms
-            int64 (n,): broker and event time of the accepted events, ms.
+            int64 (n,): broker and event time of the accepted events, epoch ms.
         """
         for since, at_ms in (("broker", broker_ms), ("event", time_ms)):
-            # Clocks of two machines may differ: an answer is never earlier than its question.
+            # Clocks of two machines may differ: count a negative latency as 0.
             self._latency.observe_many(np.maximum(confirmed_ms - at_ms, 0) / 1000, since)
 
-    def latency_quantile(self, q: float, since: str = "broker") -> float:
-        """Seconds below which the fraction `q` of latencies since the start lay; NaN if none."""
-        return quantile(self._latency.buckets(since), q)
-
     def observe_alert(self, kind: str, severity: str, status: str) -> None:
-        """Count one published alert transition."""
+        """Count a published alert transition."""
         key = _fold(kind, ALERT_KINDS), _fold(severity, SEVERITIES), _fold(status, STATUSES)
         self._alerts[key].inc()
 
     def set_partitions(self, lags: Mapping[int, PartitionLag]) -> None:
-        """Show the partitions held now; those given up disappear."""
+        """Show the lags of the partitions held now; other partitions disappear."""
         gauges = self._lag_records, self._lag_seconds, self._committed
         for partition, lag in lags.items():
             for gauge, now in zip(gauges, (lag.records, lag.seconds, lag.committed), strict=True):
                 gauge.labels(partition).set(now)
-        # One by one: a scrape between a clear and a set would find that all of them are gone.
+        # Removed one by one: a scrape between clear() and set() would find no partition at all.
         for partition in self._partitions - lags.keys():
             for gauge in gauges:
                 gauge.remove(partition)
         self._partitions = set(lags)
 
     def set_state(self, *, users: int, items: int, state_bytes: int) -> None:
-        """Show how much the worker holds in memory."""
+        """Show how many users, items and bytes the worker holds in memory."""
         self._users.set(users)
         self._items.set(items)
         self._state_bytes.set(state_bytes)
@@ -242,44 +257,62 @@ class Metrics:
     def set_model(
         self, version: str, engine: str, *, loaded_at_s: float, trained_at_s: float = 0.0
     ) -> None:
-        """Show the model that answers from now on; the one before it disappears."""
-        before, self._answers = self._answers, (version, engine)
+        """Show the model that answers from now on; the previous model disappears.
+
+        Parameters
+        ----------
+        version, engine
+            Of the model; "counters" and "none" without a model.
+        loaded_at_s, trained_at_s
+            Epoch seconds, 0 without a model.
+        """
+        before, self._model_shown = self._model_shown, (version, engine)
         self._model.labels(version, engine).set(1)
-        if before not in (None, self._answers):
+        if before not in (None, self._model_shown):
             self._model.remove(*before)
         self._model_loaded.set(loaded_at_s)
         self._model_trained.set(trained_at_s)
 
     def set_settings(self, group: str, fingerprint: str) -> None:
-        """Show which settings this worker of a group decides by."""
+        """Show the fingerprint of the settings that this worker of a group decides by."""
         self._settings.labels(group, fingerprint).set(1)
 
     def count_refused_model(self) -> None:
+        """Count a model version that failed a check before the swap."""
         self._refused_models.inc()
 
     def count_failed_model(self) -> None:
+        """Count a model that failed while it answered, so that the counters took over."""
         self._failed_models.inc()
 
     def set_champion_named(self) -> None:
+        """Show that the registry's alias has named a version."""
         self._champion_named.set(1)
 
     def count_evicted(self, totals: Mapping[int, int]) -> None:
-        """Count the users dropped since the last call.
+        """Count the users evicted since the last call.
 
         Parameters
         ----------
         totals
-            Per partition held now, how many its state has ever dropped; a partition that came
-            with its state, or came back, brings a total of its own.
+            Partition -> number of users that its state has ever evicted, for each partition held
+            now. A restored partition begins with the total in its state, which isn't counted.
         """
         for partition, total in totals.items():
             self._evicted.inc(max(0, total - self._evicted_before.get(partition, total)))
         self._evicted_before = dict(totals)
 
+    def count_refused_items(self, total: int) -> None:
+        """Count items that found no room since the last call; `total` since the start."""
+        self._refused_items.inc(total - self._refused_before)
+        self._refused_before = total
+
     def count_rebalance(self) -> None:
+        """Count a completed rebalance."""
         self._rebalances.inc()
 
     def count_restored(self, events: int) -> None:
+        """Count the events that a restore applied without output."""
         self._restored.inc(events)
 
     def _counter(self, name: str, documentation: str) -> Counter:

@@ -67,6 +67,7 @@ class RecommendationWriter:
 
     def write(self, triggers: Sequence[Trigger], lists: Lists, model_version: str) -> list[bytes]:
         """The message of each trigger, with the list of the same number."""
+        self._items.renew()
         pieces = list(
             chain.from_iterable(
                 zip(
@@ -110,11 +111,18 @@ class _ItemPieces(dict[int, bytes]):
     """How each item recommended so far begins its place on a list."""
 
     def __init__(self, items: ItemTable) -> None:
-        self._ids = items.ids
+        self._table = items
+        self._sweeps = items.sweeps
 
     def __missing__(self, item: int) -> bytes:
-        self[item] = piece = b',{"item_id":' + encode(self._ids[item])
+        self[item] = piece = b',{"item_id":' + encode(self._table.ids[item])
         return piece
+
+    def renew(self) -> None:
+        """Drop what an index meant before it was given to another item."""
+        if self._sweeps != self._table.sweeps:
+            self._sweeps = self._table.sweeps
+            self.clear()
 
 
 @lru_cache(maxsize=4096)

@@ -89,6 +89,11 @@ class BoundModel:
         self._rows = np.zeros(len(items), np.int64)  # item index -> model row
         known = np.flatnonzero(self._indices >= 0)
         self._rows[self._indices[known]] = known
+        items.hold(self)
+
+    def held_items(self) -> npt.NDArray[np.int32]:
+        """Indices that keep their item for as long as this model is bound."""
+        return self._indices[1:]
 
     def answer(self, windows: Windows, points: Mapping[str, Ints]) -> Answers:
         """Probabilities at D decision points, and what candidates are made of.

@@ -1,5 +1,5 @@
 """Kafka to record batches, and acks back to Kafka.
 
-In: partitions of the consumer group. Out: one `RecordBatch` per fetch, in order; commits of what
-was acked without a gap. Begin at `transport.py`.
+In: partitions of the consumer group. Out: record batches in order, a `RecordBatch` per fetch;
+commits of the acked prefix. Begin at `transport.py`.
 """

@@ -1,10 +1,10 @@
-"""Reads a topic as a member of its group: in order, in batches, and commits exactly what was acked.
+"""Reads a topic as a member of its group, in order and in batches, and commits the acked prefix.
 
-The public API of aiokafka only, and all of it in the event loop. The life of a partition here:
+It uses only the public API of aiokafka, and runs in the event loop. The life of a partition:
 
     assigned (paused) -> prepared -> read -> delivered -> acked -> committed -> revoked
 
-A rebalance revokes every partition, also one that comes back: its open batches end with it.
+A rebalance revokes every partition, even if the worker gets it back: its open batches end then.
 """
 
 from __future__ import annotations
@@ -35,37 +35,37 @@ from streams.transport.record_batch import RecordBatch, cut
 
 log = structlog.get_logger(__name__)
 _POLL_S = 0.2
-"""How long one poll waits; also until an aborted transaction at the end of a log is passed."""
+"""How long a poll waits; also how long it takes to pass an aborted transaction at a log's end."""
 _COMMIT_S = 10.0
-"""How long a commit may take before it is given up until the next one."""
+"""How long a commit may take; then the next commit tries again."""
 _DAY_MS = 86_400_000
 _REQUEST_S, _MARGIN_S = 40.0, 10.0
-"""How long any request may take; one to join waits for the slowest member, and a margin more."""
+"""How long any request may take; a join waits for the slowest member, and this margin more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """How a consumer reads and what it is in its group.
+    """Settings of a member of a consumer group.
 
     Attributes
     ----------
     group_id
         The consumer group.
     session_timeout_s, heartbeat_s
-        A member that the group hears nothing of for so long is removed; it speaks this often.
+        The group removes a member after this long without a heartbeat; time between heartbeats.
     drain_timeout_s
-        How long batches in hand may go on when partitions are revoked or the worker stops.
+        How long the agent may go on with its batches when partitions are revoked or on a stop.
     rebalance_timeout_s
-        How long members may take to give partitions up: a drain, and what comes after it.
+        How long members may take to give partitions up: the drain, commits and checkpoints.
     commit_s
-        Between two commits.
+        Time between two commits.
     max_fetch_bytes
-        Of one fetch of a partition.
+        Largest fetch of a partition.
     max_batch_records
-        A larger fetch is cut: it bounds the work that must end before a rebalance can.
+        A larger fetch is cut. This bounds the work that must end before a rebalance can.
     fetch_max_wait_ms
-        How long the broker may hold a fetch that finds nothing. While it does, nothing else is
-        fetched from that broker, so this adds to the latency of a busy partition.
+        How long the broker may hold a fetch that finds nothing. Meanwhile nothing else is fetched
+        from that broker, so this adds to the latency of a busy partition.
     """
 
     group_id: str
@@ -81,14 +81,14 @@ class Group:
 
 @dataclass(eq=False, slots=True)
 class Delivery:
-    """A record batch for the agent, which acks it when its outputs are confirmed."""
+    """A record batch for the agent, which acks the batch when its outputs are confirmed."""
 
     value: RecordBatch
     ticket: Ticket
     consumer: BatchConsumer
 
     def ack(self) -> bool:
-        """False if it was acked before, or its partition was given up or sought since."""
+        """Mark the batch as done; False if acked before, or if its partition was given up."""
         return self.consumer.ack(self)
 
 
@@ -105,12 +105,14 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         Its name on the wire.
     client
         Keyword arguments of the aiokafka client.
+    group
+        Settings of the membership.
     put
-        Awaited with each batch: it holds back the reading while the agent has enough.
+        Awaited with each batch; blocks reading while enough batches wait for the agent.
     prepare
-        Awaited with the assigned partitions before anything of them is read.
+        Awaited with the assigned partitions before they are read.
     drained
-        Awaited when all is drained and committed, before partitions are given up.
+        Awaited after the drain and the commit, before partitions are given up.
     """
 
     def __init__(
@@ -156,14 +158,14 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
             heartbeat_interval_ms=round(group.heartbeat_s * 1000),
             rebalance_timeout_ms=round(group.rebalance_timeout_s * 1000),
             request_timeout_ms=round(request_s * 1000),
-            # Whether an agent hangs is asked by the health check, which knows what it waits for.
+            # The health check finds an agent that hangs, and knows what the agent waits for.
             max_poll_interval_ms=_DAY_MS,
-            # A class of its own: the assignor keeps its assignment in the class.
+            # A new class per consumer: the assignor keeps its assignment in the class.
             partition_assignment_strategy=(type("Sticky", (StickyPartitionAssignor,), {}),),
         )
 
     async def on_start(self) -> None:
-        """Connect; what the group decides comes through the listener."""
+        """Connect; the listener receives the group's assignments."""
         self.client = self.new_client()
         try:
             await self.client.start()
@@ -201,29 +203,29 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                 await asyncio.sleep(_POLL_S)
 
     async def _deliver(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        parts = []
+        by_partition = []
         for tp in list(self._open):
             with suppress(IllegalStateError):  # revoked meanwhile
                 position = await self.client.position(tp)
                 if tp in self._open:
-                    parts.append(self._in_order(tp, fetched.get(tp, ()), position))
+                    by_partition.append(self._in_order(tp, fetched.get(tp, ()), position))
         # Partitions take turns.
-        for item in chain.from_iterable(zip_longest(*parts)):
+        for item in chain.from_iterable(zip_longest(*by_partition)):
             if item is None or self._open.get(item[0]) is not item[1]:  # given up or sought since
                 continue
-            tp, run, batch, follows = item
+            tp, run, batch, resume_at = item
             if tp in self.client.paused():
-                self.client.seek(tp, run.reached)  # the rest of the fetch comes again
+                self.client.seek(tp, run.reached)  # the rest of the fetch is read again
                 continue
-            await self._put(Delivery(batch, run.push(follows), self))
+            await self._put(Delivery(batch, run.push(resume_at), self))
 
     def _in_order(
         self, tp: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]], position: int
     ) -> Iterator[tuple[TopicPartition, OpenBatches, RecordBatch, int]]:
-        """What of a fetch comes next in its partition, in batches, with the offsets that follow."""
+        """The new records of a fetch in batches, each with the offset to read on from."""
         run = self._open[tp]
         if position < run.reached:
-            # Nobody sought it: the topic was made anew, or lost records. What is there is new.
+            # Without a seek this means that the topic was recreated or lost records.
             log.warning("consumer.log_was_cut", partition=tp.partition, end=run.reached)
             run = self._reopen(tp, records[0].offset if records else position)
         if records and records[0].offset < run.reached:
@@ -232,10 +234,10 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
             run.advance(position)
         limit = self.group.max_batch_records
         batches = cut(tp.topic, tp.partition, records, position, limit)
-        return ((tp, run, batch, follows) for batch, follows in batches)
+        return ((tp, run, batch, resume_at) for batch, resume_at in batches)
 
     def _reopen(self, tp: TopicPartition, offset: int) -> OpenBatches:
-        """Begin anew at an offset: acks of what was delivered before are refused."""
+        """Start again at an offset: acks of earlier deliveries are refused."""
         old = self._open.get(tp)
         if old is not None:
             old.close()
@@ -243,20 +245,20 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         return run
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Read on at an offset."""
+        """Read on from an offset."""
         self._reopen(tp, offset)
         self.client.seek(tp, offset)
 
     def highwater(self, tp: TopicPartition) -> int:
-        """End of what can be read of a partition, as of its last fetch; 0 if not known."""
+        """End of a partition's readable records as of its last fetch; 0 if not known."""
         if tp not in self.client.assignment():
             return 0
         return self.client.last_stable_offset(tp) or 0
 
     # Ack and commit
 
-    def take(self, delivery: Delivery) -> bool:
-        """Whether the agent may work on a batch: not if its partition was given up meanwhile."""
+    def start_work(self, delivery: Delivery) -> bool:
+        """Whether the agent may work on a batch; False if its partition was given up meanwhile."""
         if not self.flowing or delivery.ticket.run.closed:
             return False
         self._in_hand.add(delivery)
@@ -269,7 +271,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         return delivery.ticket.run.ack(delivery.ticket)
 
     def committed(self, partition: int) -> int | None:
-        """The offset that the group has committed of a partition, None if not known."""
+        """The group's committed offset of a partition, None if not known."""
         return self._committed.get(TopicPartition(self.topic, partition))
 
     @mode.Service.task
@@ -279,7 +281,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
             await self.commit()
 
     async def commit(self) -> None:
-        """Commit the acked prefix of every partition; what fails is tried again next time."""
+        """Commit the acked prefix of every partition; the next call retries a failed commit."""
         async with self._committing:
             offsets = {
                 tp: run.committable
@@ -304,7 +306,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                 self._committed.update(offsets)
 
     async def _not_behind(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """What doesn't go back: the group may have removed this member, and others gone on."""
+        """Drop offsets that would go back: another member may have committed later offsets."""
         found = {tp: await self.client.committed(tp) for tp in offsets}
         return {
             tp: at
@@ -313,14 +315,17 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         }
 
     async def confirm(self, partition: int) -> bool:
-        """Whether the group takes a commit of this partition now: then it is this member's."""
+        """Whether this member owns a partition: the group accepts a commit only from the owner."""
         tp = TopicPartition(self.topic, partition)
         async with self._committing:
             run = self._open.get(tp)
-            offset = None if run is None else run.committable
+            # In a rebalance nobody knows: a revoke waits for the lock, what follows it does not.
+            if run is None or not self.flowing or tp not in self.client.assignment():
+                return False
+            offset = run.committable
             if offset is None:
                 offset = self._committed.get(tp)
-            if offset is None or tp not in self.client.assignment():
+            if offset is None:
                 return False
             try:
                 async with asyncio.timeout(_COMMIT_S):
@@ -333,7 +338,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
     # Rebalance
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Finish what is in hand, commit it, and give everything up; heartbeats go on."""
+        """Drain, commit and give all partitions up; heartbeats go on meanwhile."""
         try:
             await self._let_go()
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on
@@ -355,7 +360,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                 if at is not None:
                     self._committed[tp] = at
                 self._open[tp] = OpenBatches(await self.client.position(tp))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must stop the worker
+        except Exception as error:  # noqa: BLE001 - any error must stop the worker
             await self.crash(error)
             return
         self.flowing = True
@@ -381,7 +386,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
             self._committed.clear()
 
     async def _drain(self) -> bool:
-        """Wait for the batches in hand; False if some are left after the time-out."""
+        """Wait until the agent's batches are acked; False if some aren't within the time-out."""
         try:
             async with asyncio.timeout(self.group.drain_timeout_s):
                 while any(not delivery.ticket.run.closed for delivery in self._in_hand):

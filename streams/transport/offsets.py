@@ -1,4 +1,4 @@
-"""Which offset of a partition may be committed while batches are being worked on."""
+"""Which offset of a partition may be committed while batches are in work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One delivered batch: `next_offset` is where reading goes on after it."""
+    """A delivered batch: `next_offset` is where reading goes on after the batch."""
 
     run: OpenBatches
     next_offset: int
@@ -16,16 +16,18 @@ class Ticket:
 
 
 class OpenBatches:
-    """The delivered batches of one partition since its last seek, in log order.
+    """The delivered batches of a partition since its last seek, in log order.
 
-    A seek or a revoke closes it, so a ticket of before can't move the commit.
+    A seek or a revoke closes this object, so earlier tickets can't move the commit.
 
     Attributes
     ----------
     reached
-        Where reading goes on: after the last batch, at the beginning where it was opened.
+        Where reading goes on: the end of the last batch, at first the offset of the seek.
     committable
-        End of the acked prefix; None until something is acked or passed over.
+        End of the acked prefix; None until a batch is acked or a hole is passed.
+    closed
+        Whether acks are refused.
 
     Examples
     --------
@@ -56,7 +58,7 @@ class OpenBatches:
         return ticket
 
     def ack(self, ticket: Ticket) -> bool:
-        """Mark a batch as done; False if it was already, or belongs to another run."""
+        """Mark a batch as done; False if it was acked before, or isn't one of these batches."""
         if self.closed or ticket.run is not self or ticket.acked:
             return False
         ticket.acked = True

@@ -1,4 +1,4 @@
-"""A record batch: what one fetch brought of one partition, as columns."""
+"""A record batch: the records of one partition from one fetch, as columns."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Headers = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """Consecutive records of one partition, n of each column, in log order.
+    """n consecutive records of a partition as columns, in log order.
 
-    Offsets rise but may have holes: compaction and transactions leave them.
+    Offsets rise, but may have holes from compaction and transactions.
 
     Attributes
     ----------
     first_offset, last_offset
-        Offsets of the first and last record here.
+        Offsets of the first and last record.
     timestamps
-        Broker or producer time of each record, ms since 1970.
+        Kafka timestamp of each record (set by producer or broker), epoch ms.
     headers
-        Per record, an empty tuple without headers.
+        Headers of each record; an empty tuple if a record has none.
     """
 
     topic: str
@@ -40,7 +40,7 @@ class RecordBatch:
         return len(self.offsets)
 
     def since(self, offset: int) -> RecordBatch | None:
-        """The records from `offset` on; None if there are none.
+        """The records from `offset` on, None if there are none.
 
         Examples
         --------
@@ -54,7 +54,7 @@ class RecordBatch:
         return None if row == len(self.offsets) else self.part(row, len(self))
 
     def part(self, begin: int, end: int) -> RecordBatch:
-        """The records from row `begin` up to, not including, row `end`; at least one."""
+        """The records of rows `begin` to `end` (exclusive), at least one."""
         rows = slice(begin, end)
         return RecordBatch(
             self.topic,
@@ -69,7 +69,7 @@ class RecordBatch:
         )
 
     def without(self, offsets: Container[int]) -> RecordBatch | None:
-        """The records but for those at `offsets`; None if there are no others.
+        """The records except those at `offsets`, None if no others are left.
 
         Examples
         --------
@@ -96,7 +96,7 @@ class RecordBatch:
 
 
 class FetchedRecord(Protocol):
-    """What a batch takes of a record: aiokafka's own, before and after it is wrapped, have it."""
+    """The fields of a fetched record that a batch needs; aiokafka's records have them."""
 
     @property
     def offset(self) -> int: ...
@@ -111,7 +111,7 @@ class FetchedRecord(Protocol):
 
 
 def fold(topic: str, partition: int, records: Sequence[FetchedRecord]) -> RecordBatch:
-    """Turn fetched records, at least one, into columns."""
+    """Turn fetched records into columns; there must be at least one record."""
     return RecordBatch(
         topic,
         partition,
@@ -132,12 +132,12 @@ def cut(
     next_offset: int,
     max_records: int,
 ) -> Iterator[tuple[RecordBatch, int]]:
-    """Fold a fetch into batches of at most `max_records`, each with the offset that follows it.
+    """Fold a fetch into batches of at most `max_records`, each with the offset to read on from.
 
-    What follows a batch is the first record of the next one, or `next_offset` after the last:
-    holes of the log belong to the batch before them, so that an acked prefix commits over them.
+    That offset is the first record's of the next batch, or `next_offset` after the last batch.
+    Holes in the log belong to the batch before them, so that an acked prefix includes them.
     """
     for begin in range(0, len(records), max_records):
         end = begin + max_records
-        follows = records[end].offset if end < len(records) else next_offset
-        yield fold(topic, partition, records[begin:end]), follows
+        resume_at = records[end].offset if end < len(records) else next_offset
+        yield fold(topic, partition, records[begin:end]), resume_at

@@ -1,8 +1,8 @@
-"""One message per fetched record batch: the way into the agent of a Faust app.
+"""Feeds the agent of a Faust app with one message per fetched record batch.
 
-Faust makes several tasks per message, which bounds it to a few thousand events per second and
-core. So its own consumer stays off: the app's agent reads a channel, and a `BatchConsumer`, a
-service of the app, fills it with what each fetch of a partition brought.
+Faust makes several tasks per message, which limits it to a few thousand messages per second and
+core. So Faust's own consumer stays off. The app's agent reads a channel, and a `BatchConsumer`, a
+service of the app, fills the channel with a batch per fetch of a partition.
 
 ::
 
@@ -15,20 +15,20 @@ service of the app, fills it with what each fetch of a partition brought.
             work_on(event.value)            # a RecordBatch
             event.ack()                     # only when its outputs are confirmed
 
-What it promises (each has a contract test on a real broker, `tests/transport`):
+The promises (`tests/streams/transport` has a contract test on a real broker for each):
 
-1. It commits exactly the acked prefix, also over the holes that compaction and transactions
-   leave; an ack of another generation is refused, and a commit never goes back.
-2. When partitions are revoked, agents finish the batches they have within `drain_timeout_s`,
-   the commit follows, and only then are the partitions given up. The same on a stop.
-3. At most `queue_size` batches wait for the agent, then fetching waits.
+1. Exactly the acked prefix is committed, also across the holes that compaction and transactions
+   leave. An ack from an earlier generation is refused, and a commit never goes back.
+2. When partitions are revoked, the agent finishes its batches within `drain_timeout_s`, then the
+   offsets are committed, and only then are the partitions given up. The same holds on a stop.
+3. At most `queue_size` batches wait for the agent; then fetching waits.
 4. An exception in the agent stops the worker (`CrashingSupervisor`) and leaves the batch
-   uncommitted: it is read again by whoever comes next.
-5. Whatever was fetched but not delivered is read again; records below the offset reached are
-   dropped.
-6. A batch that waits for the agent while its partition is given up or sought is passed over and
-   read again.
-7. Nothing of a partition is delivered before `prepare` is done with it, however long that takes.
+   uncommitted: the partition's next owner reads it again.
+5. Records that were fetched but not delivered are read again; records below the offset reached
+   are dropped.
+6. A batch that waits for the agent while its partition is revoked or sought is skipped and read
+   again.
+7. No record of a partition is delivered before `prepare` has finished, however long that takes.
 
 Delivery is at least once.
 """
@@ -56,31 +56,31 @@ def install(
     queue_size: int = 4,
     **options: Any,
 ) -> tuple[BatchConsumer, ChannelT[Delivery]]:
-    """Let `app` read `topic` in batches, and nothing else of Kafka.
+    """Let `app` read `topic` in batches, and switch off Faust's own use of Kafka.
 
     Parameters
     ----------
-    client, group, options
-        Of `BatchConsumer`.
+    topic, client, group, options
+        Arguments of `BatchConsumer`.
     queue_size
-        Batches that wait for the agent at most.
+        Most batches that wait for the agent.
 
     Returns
     -------
     tuple
-        The consumer, a service that starts and stops with the app, and the agent's channel.
+        The consumer, a service that starts and stops with the app; and the agent's channel.
     """
     app.boot_strategy = BootStrategy(app, enable_kafka=False)
     channel = app.channel(maxsize=queue_size)
     consumer = BatchConsumer(topic, client, group, cast("Put", channel.put), **options)
     app.service(consumer)
-    app.flow_control.resume()  # Faust's own consumer would; it starts suspended
+    app.flow_control.resume()  # it starts suspended, and Faust's own consumer is off
     return consumer, channel
 
 
 async def batches(stream: StreamT[Delivery]) -> AsyncIterator[Delivery]:
-    """Record batches for the agent, which acks each itself."""
+    """Record batches for the agent; the agent must ack each batch."""
     async for delivery in cast("AsyncIterator[Delivery]", stream):
-        # What waited here while its partition was given up comes again.
-        if delivery.consumer.take(delivery):
+        # A batch whose partition was given up while it waited here is read again.
+        if delivery.consumer.start_work(delivery):
             yield delivery

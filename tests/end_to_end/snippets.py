@@ -14,6 +14,7 @@ from threading import Timer
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
+KCAT_LACKS = "kcat is not installed (Debian: apt-get install kcat): the stand-in ran instead"
 KAFKAJS = "kafkajs@2.2.4"
 
 
@@ -24,6 +25,10 @@ class Snippet:
     heading: str
     language: str
     text: str
+
+    def without_kcat(self) -> Snippet:
+        """The block, to be run with the stand-in for kcat."""
+        return Snippet(f"{self.heading} (stand-in)", "stand-in", self.text)
 
 
 def snippets(page: str) -> list[Snippet]:
@@ -52,9 +57,12 @@ class Reader:
         text = snippet.text.replace("localhost:9092", self.bootstrap)
         text = re.sub(r"-t (\w+)", rf"-t {self.prefix}\1", text)
         text = re.sub(r'"(events|recommendations|alerts)"', rf'"{self.prefix}\1"', text)
+        if snippet.language == "stand-in":
+            here = f"exec {sys.executable} -m tests.end_to_end.kcat_stand_in"
+            return ["bash", "-euo", "pipefail", "-c", f'kcat() {{ {here} "$@"; }}\n{text}']
         if snippet.language == "bash":
             if not self.can_run(snippet):
-                pytest.skip("kcat is not installed (Debian: apt-get install kcat)")
+                pytest.skip(KCAT_LACKS)
             return ["bash", "-euo", "pipefail", "-c", text]
         if snippet.language == "python":
             return [sys.executable, "-c", text]
@@ -66,7 +74,7 @@ class Reader:
         """Whether the block's client is installed."""
         if snippet.language == "bash":
             return shutil.which("kcat") is not None
-        return snippet.language == "python" or self.node_path is not None
+        return snippet.language in {"python", "stand-in"} or self.node_path is not None
 
     def environment(self) -> dict[str, str]:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,8 +18,15 @@ from schemas.events.messages import ItemUpsert
 from streams.settings import load_settings
 from tests.end_to_end.snippets import DOCS, Reader, Snippet, snippets
 
-PUBLISH = [s for s in snippets("publish.md") if s.language in {"bash", "python", "js"}]
-SUBSCRIBE = [s for s in snippets("subscribe.md") if s.language in {"bash", "python", "js"}]
+
+def by_clients(page: str) -> list[Snippet]:
+    """The page's blocks that publish or read; those for kcat with its stand-in too."""
+    found = [s for s in snippets(page) if s.language in {"bash", "python", "js"}]
+    return found + [s.without_kcat() for s in found if s.language == "bash"]
+
+
+PUBLISH = by_clients("publish.md")
+SUBSCRIBE = by_clients("subscribe.md")
 
 
 def name(snippet: Snippet) -> str:
@@ -64,7 +72,7 @@ def test_a_client_of_the_documentation_reads_the_answers(reader: Reader, snippet
     producer = Producer({"bootstrap.servers": reader.bootstrap})
     if "-o end" in snippet.text:
         # Only what comes later is shown: read from the start instead, to have it now.
-        snippet = Snippet(snippet.heading, "bash", snippet.text.replace("-o end", "-o beginning"))
+        snippet = replace(snippet, text=snippet.text.replace("-o end", "-o beginning"))
     producer.produce(reader.prefix + topic, key="u-4711", value=json.dumps(payload))
     producer.flush()
     line = reader.first_line(snippet, "u-4711")

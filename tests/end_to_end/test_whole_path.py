@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from schemas.documents import examples
 from schemas.documents.json_schema import schema_files
 from schemas.errors import Reason
 from tests.end_to_end.conftest import make_reader
-from tests.end_to_end.snippets import snippets
+from tests.end_to_end.snippets import KCAT_LACKS, snippets
 from tests.end_to_end.worker import RunningWorker, worker
 
 pytestmark = pytest.mark.kafka
@@ -159,11 +160,15 @@ def test_dead_letters_hold_the_original_bytes_and_say_why(sent: Sent) -> None:
     assert reasons == sent.rejected
 
 
-def test_recommendations_read_with_kcat_are_valid(sent: Sent) -> None:
-    if shutil.which("kcat") is None:
-        pytest.skip("kcat is not installed (Debian: apt-get install kcat)")
+STAND_IN = [sys.executable, "-m", "tests.end_to_end.kcat_stand_in"]
+
+
+@pytest.mark.parametrize("kcat", [["kcat"], STAND_IN], ids=["kcat", "stand-in"])
+def test_recommendations_read_with_kcat_are_valid(sent: Sent, kcat: list[str]) -> None:
+    if shutil.which(kcat[0]) is None:
+        pytest.skip(KCAT_LACKS)
     done = subprocess.run(
-        ["kcat", "-C", "-b", sent.bootstrap, "-t", f"{sent.prefix}recommendations", "-e", "-q",
+        [*kcat, "-C", "-b", sent.bootstrap, "-t", f"{sent.prefix}recommendations", "-e", "-q",
          "-f", "%k %s\\n"],
         capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip

@@ -102,15 +102,15 @@ async def test_a_batch_that_hangs_makes_it_ill_and_the_stop_is_cut_off(
         await publish(kafka_bootstrap, f"{topic_prefix}events", [EVENT % (b"hang", b"ann")])
         await until(lambda: worker.get("/healthz")[0] == 503, "it says that it is ill")
         said = worker.get("/healthz")[1]
-        assert "partition 0 is at offset 0" in said
-        assert "a batch is being scored since" in said
+        assert "partition 0 has been at offset 0" in said
+        assert "a batch has been in scoring for" in said
 
         worker.process.send_signal(signal.SIGTERM)
         await until(lambda: worker.get("/readyz")[0] != 200, "it is not ready any more", 3)
         started = time.monotonic()
         assert await asyncio.to_thread(worker.process.wait, 30) == 1
         assert time.monotonic() - started < 20
-        assert "still stopping after 4 s (a batch is being scored since" in worker.log()
+        assert "still stopping after 4 s (a batch has been in scoring for" in worker.log()
     assert not sum((await committed_offsets(client, f"{topic_prefix}hark")).values())
 
 

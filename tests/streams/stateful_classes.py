@@ -56,9 +56,9 @@ HOLDERS = [
 def small_state(*, capacity: int = 1, items: ItemTable | None = None) -> PartitionState:
     """Bounds so small that every log reaches them, and no room but for the first of everything."""
     undo = Undo()
-    items = ItemTable(max_items=2 * ITEMS) if items is None else items
+    items = ItemTable() if items is None else items
     histories = Histories(
-        items, POINTS, length=4, max_users=USERS, undo=undo,
+        items, POINTS, length=4, max_users=USERS, max_items=2 * ITEMS, undo=undo,
         capacity=capacity,
     )  # fmt: skip
     counters = Counters(

@@ -72,10 +72,24 @@ def test_a_user_costs_less_than_1600_bytes() -> None:
 
 
 def test_items_beyond_the_bound_are_not_remembered_but_counted() -> None:
-    items = ItemTable(max_items=2)
-    assert items.indices(["a", "b", "c", "a", None]).tolist() == [0, 1, NO_ITEM, 0, NO_ITEM]
-    assert items.refused == 1
-    assert items.upsert("d") == NO_ITEM
+    items = ItemTable()
+    histories = Histories(items, max_items=2)
+    seen = [Record(user="u", items=(item,)) for item in ("a", "b", "c", "a", None, "c")]
+    applied = histories.apply(columns(numbered(seen)))
+    assert applied.numbers.tolist() == [0, 1, NO_ITEM, 0, NO_ITEM, NO_ITEM]
+    assert applied.items.tolist() == [0, 1, NO_ITEM, 0, NO_ITEM, NO_ITEM]
+    assert items.refused == 2
+
+
+def test_a_catalogue_beyond_its_bound_is_not_remembered_but_counted() -> None:
+    items = ItemTable(max_items=1)
+    items.indices(["a", "b"])
+    assert items.upsert("b") == 1
+    assert items.upsert("a") == NO_ITEM
+    assert items.upsert("c") == NO_ITEM
+    assert items.refused == 2
+    items.remove("b")
+    assert items.upsert("c") == 2
 
 
 def test_counters_stay_within_their_bounds() -> None:

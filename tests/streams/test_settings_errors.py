@@ -40,11 +40,11 @@ def _refused(*said: str) -> str:
         ("HARK_EVENTS", "Bought=purchase", """'{"Bought": "purchase"}'"""),
         ("HARK_EVENTS__BOUGHT", "purchase", """[events] "Bought" = "purchase\""""),
         ("HARK_EVENTS__ADD_TO_CART", "cart", """HARK_EVENTS='{"Add to cart": "cart"}'"""),
-        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "h:port", "'h:port' is no host:port"),
-        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "PLAINTEXT://h:9092", "is no host:port"),
-        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "h1:9092,", "is no host:port"),
-        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "h:99999", "is no host:port"),
-        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "", "is no host:port"),
+        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "h:port", "'h:port' isn't host:port"),
+        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "PLAINTEXT://h:9092", "isn't host:port"),
+        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "h1:9092,", "isn't host:port"),
+        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "h:99999", "isn't host:port"),
+        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "", "isn't host:port"),
     ],
 )
 def test_a_variable_in_a_wrong_form_is_refused_with_the_right_one(

@@ -51,7 +51,7 @@ def test_a_list_that_is_nearly_json_is_shown_as_json(monkeypatch: pytest.MonkeyP
     ("variable", "value", "why"),
     [
         ("HARK_CONTRACT__ENTITIES", "", 'a list, as ["context.ip"]'),
-        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "h:0", "'h:0' is no host:port"),
+        ("HARK_KAFKA__BOOTSTRAP_SERVERS", "h:0", "'h:0' isn't host:port"),
         ("HARK_KAFKA__TOPIC_PREFIX", "my shop.", "kafka.topic_prefix"),
         ("HARK_KAFKA__TOPIC_PREFIX", "x" * 240, "kafka.topic_prefix"),
         ("HARK_KAFKA__GROUP_ID", "", "kafka.group_id"),

@@ -236,6 +236,7 @@ def test_a_restored_state_means_the_same(holder: Holder, retained: bool) -> None
 def test_items_on_several_pages_come_back() -> None:
     table = ItemTable()
     state = small_state(items=table)
+    state.histories.numbers.max_items = 3 * PAGE
     names = [f"item-{i}" for i in range(2 * PAGE + 5)]
     advance(state, numbered([Record(user=f"u{i % 3}", items=(n,)) for i, n in enumerate(names)]))
     topics = Topics()

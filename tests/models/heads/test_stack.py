@@ -8,7 +8,7 @@ import pytest
 from models.evaluation import metrics
 from models.heads.calibration import Calibration, sigmoid
 from models.heads.stack import Mix, Stack, weigh
-from models.training.fit_heads import Answers, choose, mixed
+from models.training.fit_stacks import Answers, choose, mixed
 from schemas.errors import ArtefactError
 from tests.models import world
 

@@ -8,7 +8,7 @@ import pytest
 from models.features.windows import A_NAMES, C_NAMES, Windows
 from models.ranking.candidates import CANDIDATE_FEATURES, LOWEST, Pool, candidate_features
 from models.ranking.ranker import Ranker
-from models.training import ranker_weights
+from models.training import fit_ranker
 from schemas.errors import ArtefactError
 from schemas.events.kinds import Kind
 
@@ -124,7 +124,7 @@ def decisions(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  
 
 
 def test_the_fit_finds_the_weights_that_made_the_choices() -> None:
-    weights = ranker_weights.fit(*decisions(6_000, 0)).to_json()
+    weights = fit_ranker.fit(*decisions(6_000, 0)).to_json()
     assert weights["near"] == pytest.approx(2.0, abs=0.2)
     assert weights["popular"] == pytest.approx(-1.0, abs=0.15)
     others = [abs(w) for name, w in weights.items() if name not in ("near", "popular")]
@@ -134,18 +134,18 @@ def test_the_fit_finds_the_weights_that_made_the_choices() -> None:
 def test_without_decisions_the_counters_order_is_believed() -> None:
     features, items, targets = decisions(500, 0)
     for nothing in (
-        ranker_weights.fit(*decisions(40, 0)),
-        ranker_weights.fit(features, items, -targets - 2),
+        fit_ranker.fit(*decisions(40, 0)),
+        fit_ranker.fit(features, items, -targets - 2),
     ):
         weights = nothing.to_json()
-        assert {name: w for name, w in weights.items() if w} == pytest.approx(ranker_weights.PRIOR)
+        assert {name: w for name, w in weights.items() if w} == pytest.approx(fit_ranker.PRIOR)
 
 
 def test_a_strong_pull_keeps_what_was_believed_and_a_part_left_out_stays_out() -> None:
     features, items, targets = decisions(500, 0)
-    pulled = ranker_weights.fit(features, items, targets, ridge=1e6).to_json()
-    assert pulled["near_share"] == pytest.approx(ranker_weights.PRIOR["near_share"], abs=0.05)
-    without = ranker_weights.fit(features, items, targets, without=["near", "own_decay"]).to_json()
+    pulled = fit_ranker.fit(features, items, targets, ridge=1e6).to_json()
+    assert pulled["near_share"] == pytest.approx(fit_ranker.PRIOR["near_share"], abs=0.05)
+    without = fit_ranker.fit(features, items, targets, without=["near", "own_decay"]).to_json()
     assert without["near"] == without["own_decay"] == 0.0
     assert without["popular"] < -0.3
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from ops.archive import files
-from ops.archive.refused import FILE, read_refused
+from ops.archive.refused_records import FILE, read_refused
 from ops.archive.rerun import rerun
 from ops.training.samples import LabelRules, Samples, collect
 from schemas.errors import ConfigError
@@ -53,15 +53,15 @@ def message(archive: Path) -> int:
 
 def poison(monkeypatch: pytest.MonkeyPatch, *messages: int) -> None:
     """A kernel that stumbles over these messages after it has changed rows."""
-    take = histories.take
+    apply_events = histories.apply_events
 
     def stumbling(rows: Any, events: Any, *more: Any) -> Any:
-        answer = take(rows, events, *more)
+        answer = apply_events(rows, events, *more)
         if np.isin(events.messages, messages).any():
             raise FloatingPointError("stumbled")
         return answer
 
-    monkeypatch.setattr(histories, "take", stumbling)
+    monkeypatch.setattr(histories, "apply_events", stumbling)
 
 
 def trained_on(archive: Path) -> Samples:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from ops.benchmarks.command import bench
 from ops.benchmarks.ingest import ROWS, TRACING, filled_topic
-from streams.kafka.log import read_whole
+from streams.kafka.log import read_from
 from streams.settings import Kafka
 
 pytestmark = pytest.mark.kafka
@@ -40,7 +40,7 @@ def test_the_traced_row_reads_records_with_tracing_headers(kafka_bootstrap: str)
     async def headers(topic: str) -> set[tuple[tuple[str, bytes], ...]]:
         found = set()
         for partition in range(4):
-            async for records in read_whole(kafka.client(), TopicPartition(topic, partition)):
+            async for records in read_from(kafka.client(), TopicPartition(topic, partition), 0):
                 found |= {tuple(record.headers) for record in records}
         return found
 

@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from click.testing import CliRunner
 
-from ops.archive.refused import learn_refused, read_refused
+from ops.archive.refused_records import learn_refused, read_refused
 from ops.dead_letters.command import dead_letters
 from ops.kafka_admin.topics import create_topics
 from schemas.topics import topics

@@ -65,6 +65,19 @@ def test_what_a_customer_does_later_is_not_seen(tmp_path: Path) -> None:
     assert after.churned.tolist() == [False]
 
 
+def test_partitions_change_nothing_where_nothing_crosses_customers(tmp_path: Path) -> None:
+    rows = [
+        (f"{day}-{who}", f"i{(who * day) % 5}", 1 + who % 3, f"2011-0{1 + day}-{10 + who}", who)
+        for day in range(8)
+        for who in range(12)
+    ]
+    source = adapters.load(file(tmp_path, rows), "online-retail")
+    one, four = (churn._asked(source, lambda share, line: None, n) for n in (1, 4))
+    assert len(one.users) > 100
+    for name in churn.Cuts.__slots__:
+        assert np.array_equal(getattr(one, name), getattr(four, name)), name
+
+
 def test_a_reliability_diagram_is_a_picture_of_the_bins() -> None:
     rng = np.random.default_rng(0)
     said = rng.random(15_000)

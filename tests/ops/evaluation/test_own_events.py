@@ -16,10 +16,10 @@ from ops.evaluation.command import evaluate
 METHODS = ["hark", "popularity", "covisitation", "own_recent", "network"]
 
 
-def run(file: Path, mapping: str, folder: Path) -> dict[str, Any]:
+def run(file: Path, mapping: str, folder: Path, *more: str) -> dict[str, Any]:
     done = CliRunner().invoke(
         evaluate,
-        ["--events", str(file), "--map", mapping, "--out", str(folder), "--json"],
+        ["--events", str(file), "--map", mapping, "--out", str(folder), "--json", *more],
         catch_exceptions=False,
     )
     assert done.exit_code == 0, done.output
@@ -68,3 +68,20 @@ def test_a_few_events_are_measured_too(tmp_path: Path) -> None:
     assert [row["method"] for row in report["results"]] == METHODS
     assert report["facts"]["targets"] == 6
     assert report["results"][0]["hr_at_10"]["value"] == 1.0, "five items fit into ten places"
+
+
+def test_a_log_of_four_partitions_is_measured_as_one(tmp_path: Path) -> None:
+    rows = [(f"u{i % 7}", f"i{i % 5}", 60 * i) for i in range(60)]
+    file = tmp_path / "few.csv"
+    pl.DataFrame(rows, schema=["u", "i", "t"], orient="row").write_csv(file)
+    one = run(file, "user=u,item=i,time=t", tmp_path)
+    four = run(file, "user=u,item=i,time=t", tmp_path, "--partitions", "4")
+    assert (one["facts"]["partitions"], four["facts"]["partitions"]) == (1, 4)
+    assert four["facts"]["targets"] == one["facts"]["targets"] == 6
+    assert four["results"][0]["hr_at_10"]["value"] == 1.0, "five items fit into ten places"
+
+
+def test_a_protocol_without_partitions_says_so(tmp_path: Path) -> None:
+    done = CliRunner().invoke(evaluate, ["ml1m", "--data", str(tmp_path), "--partitions", "4"])
+    assert done.exit_code == 2
+    assert "--partitions" in done.output

@@ -18,6 +18,7 @@ from streams.monitoring.batch_counts import PartitionLag
 from streams.monitoring.health import HealthServer
 from streams.monitoring.metrics import Metrics
 from tests.ops.prometheus.prometheus import Prometheus, needs_prometheus, prometheus
+from tests.ops.prometheus.promql import Exposition
 from tests.ops.prometheus.scenario import a_batch, a_busy_minute, a_busy_trainer
 
 PANELS: list[dict[str, Any]] = [p for p in dashboard()["panels"] if p["type"] != "row"]
@@ -26,11 +27,17 @@ QUERIES = [
     for panel in PANELS
     for target in panel["targets"]
 ]
+EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]]
 
 
 def filled(expr: str) -> str:
     """The query as Grafana sends it for all workers."""
     return expr.replace("$instance", ".+").replace("$__rate_interval", "10s")
+
+
+def finite(found: list[dict[str, Any]]) -> bool:
+    """Whether a Prometheus's answer has a number to draw."""
+    return any(isfinite(float(series["value"][1])) for series in found)
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +67,40 @@ def busy_worker() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def scraped(busy_worker: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    folder = tmp_path_factory.mktemp("prometheus")
+def ports(busy_worker: int) -> Iterator[dict[str, int]]:
     with a_busy_trainer() as trainer:
-        ports = {"hark-worker": busy_worker, "hark-trainer": trainer}
-        with prometheus(folder, ports) as server:
-            server.wait("count_over_time(hark_batches_total[10s]) >= 3")
-            server.wait("count_over_time(hark_trainer_runs_total[10s]) >= 3")
-            yield server
+        yield {"hark-worker": busy_worker, "hark-trainer": trainer}
+
+
+@pytest.fixture(scope="module")
+def exposed(ports: dict[str, int]) -> Exposition:
+    return Exposition.of(ports)
+
+
+@pytest.fixture(scope="module")
+def scraped(
+    ports: dict[str, int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    with prometheus(tmp_path_factory.mktemp("prometheus"), ports) as server:
+        server.wait("count_over_time(hark_batches_total[10s]) >= 3")
+        server.wait("count_over_time(hark_trainer_runs_total[10s]) >= 3")
+        yield server
+
+
+@pytest.mark.parametrize("expr", QUERIES)
+def test_every_query_of_the_dashboard_asks_for_series_that_exist(
+    exposed: Exposition, expr: str
+) -> None:
+    assert exposed.faults(filled(expr)) == []
 
 
 @needs_prometheus
-@pytest.mark.parametrize("expr", QUERIES)
-def test_no_query_of_the_dashboard_comes_back_empty(scraped: Prometheus, expr: str) -> None:
-    found = scraped.query(filled(expr))
-    assert any(isfinite(float(series["value"][1])) for series in found)
+def test_no_query_of_the_dashboard_comes_back_empty(scraped: Prometheus) -> None:
+    assert [expr for expr in EXPRESSIONS if not finite(scraped.query(filled(expr)))] == []
+
+
+def test_the_worker_list_of_the_dashboard_reads_a_label_that_exists(exposed: Exposition) -> None:
+    assert exposed.faults("count by (instance) (hark_batches_total)") == []
 
 
 @needs_prometheus

@@ -1,11 +1,12 @@
-"""Every query of the dashboard, on a real Prometheus that scrapes a real worker."""
+"""Every query of the dashboard, on what a real worker exposes, and on a real Prometheus."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
-from math import isfinite
+from pathlib import Path
 from threading import Event, Thread
 from uuid import uuid4
 
@@ -15,11 +16,12 @@ from confluent_kafka import Producer
 from ops.kafka_admin.topics import create_topics
 from schemas.topics import topics
 from tests.end_to_end.worker import worker
-from tests.ops.grafana.test_dashboard import QUERIES, filled
-from tests.ops.prometheus.prometheus import Prometheus, needs_prometheus, prometheus
+from tests.ops.grafana.test_dashboard import EXPRESSIONS, QUERIES, filled, finite
+from tests.ops.prometheus.prometheus import needs_prometheus, prometheus
+from tests.ops.prometheus.promql import Exposition
 from tests.ops.prometheus.scenario import a_busy_trainer
 
-pytestmark = [pytest.mark.kafka, needs_prometheus]
+pytestmark = pytest.mark.kafka
 
 
 def events(bootstrap: str, topic: str, stop: Event) -> None:
@@ -39,29 +41,47 @@ def events(bootstrap: str, topic: str, stop: Event) -> None:
 
 
 @pytest.fixture(scope="module")
-def scraped(kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def ports(
+    kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
+    """A worker at work and a trainer: job name -> port."""
     folder = tmp_path_factory.mktemp("worker")
-    prefix = f"view-{uuid4().hex[:8]}."
+    prefix = f"dashboard-{uuid4().hex[:8]}."
     asyncio.run(create_topics({"bootstrap_servers": kafka_bootstrap}, topics(prefix), 1))
     stop = Event()
     feed = Thread(target=events, args=(kafka_bootstrap, f"{prefix}events", stop))
-    with (
-        worker(folder, kafka_bootstrap, prefix) as running,
-        a_busy_trainer() as trainer,
-        prometheus(folder, {"hark-worker": running.port, "hark-trainer": trainer}) as server,
-    ):
+    with worker(folder, kafka_bootstrap, prefix) as running, a_busy_trainer() as trainer:
         running.wait_until_ready()
         feed.start()
         try:
-            server.wait("count_over_time((hark_batches_total > 3)[10s:500ms]) >= 4")
-            yield server
+            yield {"hark-worker": running.port, "hark-trainer": trainer}
         finally:
             stop.set()
             feed.join()
         assert running.stop() == 0, running.log()
 
 
+@pytest.fixture(scope="module")
+def exposed(ports: dict[str, int]) -> Exposition:
+    """What both expose once the worker has answered a few batches."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = Exposition.of(ports)
+        if not any(found.faults(filled(expr)) for expr in EXPRESSIONS):
+            break
+        time.sleep(0.2)
+    return found
+
+
 @pytest.mark.parametrize("expr", QUERIES)
-def test_no_query_of_the_dashboard_comes_back_empty(scraped: Prometheus, expr: str) -> None:
-    found = scraped.query(filled(expr))
-    assert any(isfinite(float(series["value"][1])) for series in found)
+def test_every_query_of_the_dashboard_asks_for_series_that_exist(
+    exposed: Exposition, expr: str
+) -> None:
+    assert exposed.faults(filled(expr)) == []
+
+
+@needs_prometheus
+def test_no_query_of_the_dashboard_comes_back_empty(ports: dict[str, int], tmp_path: Path) -> None:
+    with prometheus(tmp_path, ports) as server:
+        server.wait("count_over_time((hark_batches_total > 3)[10s:500ms]) >= 4")
+        assert [expr for expr in EXPRESSIONS if not finite(server.query(filled(expr)))] == []

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.evaluation import metrics
 from models.ranking.candidates import CANDIDATE_FEATURES, PARTS
-from models.training.ranker_weights import PRIOR
+from models.training.fit_ranker import PRIOR
 from ops.training.ranking import TEACH_SHARE, Lessons, choose
 from ops.training.ranks import ranks_of
 from tests.models.ranking.test_candidates import pool

@@ -16,7 +16,7 @@ from models.registry import aliases, registry, verdicts
 from models.storage import artefact
 from ops.archive.rerun import rerun
 from ops.training.holdout import divide
-from ops.training.judge import judge
+from ops.training.judge_version import judge
 from ops.training.questions import Keeper
 from ops.training.samples import LabelRules, collect
 from ops.training.train_command import train

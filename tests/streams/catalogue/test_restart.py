@@ -9,7 +9,7 @@ from ops.kafka_admin.topics import create_topics
 from schemas.outputs import Recommendation
 from schemas.topics import topics
 from streams.checkpoints.restore import committed_offsets
-from streams.kafka.log import read_whole
+from streams.kafka.log import read_from
 from streams.settings import Recommend
 from streams.worker import Worker
 from tests.end_to_end.running import running, settings, until
@@ -79,7 +79,7 @@ class Shop:
         found: set[str] = set()
         for number in range(4):
             tp = TopicPartition(f"{self._prefix}recommendations", number)
-            async for records in read_whole(self._client, tp):
+            async for records in read_from(self._client, tp, 0):
                 for made in (decode(record.value) for record in records):
                     if int(made.user_id) >= first_user:
                         found |= {item.item_id for item in made.items}

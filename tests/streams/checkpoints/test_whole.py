@@ -15,10 +15,10 @@ from tests.streams.checkpoints.workers import Topics, Worker
 from tests.streams.event_logs import START_S, Record, numbered
 
 SETTINGS = {
-    "Counters": {"policy", "candidates"},
+    "Counters": {"policy", "candidates", "max_labelled"},
     "Covisits": {"max_items", "window", "_n_leaders"},
     "Entities": {"max_entities"},
-    "LabelQueue": {"max_payments", "delay_s", "entities", "_row_type"},
+    "LabelQueue": {"max_payments", "delay_s", "entities", "_row_type", "_capacity"},
 }
 """Attributes that are no state: both workers have them from the same settings."""
 PLACES = {"LabelQueue": {"_rows", "_head", "_tail"}}

@@ -10,6 +10,7 @@ import pytest
 from models.features.windows import C_NAMES
 from schemas.events.kinds import Kind
 from streams.counters.counters import BLOCK_OFFSETS, Counters, Live, Source
+from streams.counters.item_view import merged
 from streams.histories.histories import Histories
 from streams.histories.item_table import ItemTable
 from tests.streams.event_logs import START_S, E, Record, columns
@@ -26,14 +27,9 @@ class Partition:
         self.histories = Histories(self.items)
         self.counters = Counters(entities=E)
 
-    def feed(self, records: list[Record], *others: Partition) -> Live:
+    def feed(self, records: list[Record]) -> Live:
         events = columns(records)
-        applied = self.histories.apply(events)
-        parts = [
-            other.counters.covisits.part().by_index(other.histories.numbers.all_indices)
-            for other in others
-        ]
-        return self.counters.advance(events, applied, parts)
+        return self.counters.advance(events, self.histories.apply(events))
 
     def context(self, record: Record) -> dict[str, float]:
         live = self.feed([record])
@@ -165,14 +161,21 @@ def test_what_comes_after_an_item_is_told_from_what_comes_before() -> None:
     }  # fmt: skip
 
 
-def test_other_partitions_parts_add_up() -> None:
+def test_parts_of_partitions_add_up_by_the_items_both_know() -> None:
     items = ItemTable()
     here, there = Partition(items), Partition(items)
-    there.feed([_view("ann", "far", 0), _view("end", "z", 9 * BLOCK_OFFSETS)])
-    alone = here.feed([_view("bob", "b", 0)])
-    assert (alone.suggestions.items < 0).all()
-    live = here.feed([_view("cat", "c", 1)], there)
-    assert items.ids[live.suggestions.items[0, 0]] == "far"
+    there.feed([_view("ann", "far", 0), _view("ann", "both", 1), _view("end", "z", 9_000)])
+    here.feed([_view("bob", "near", 0), _view("bob", "both", 1), _view("end", "z", 9_000)])
+    parts = [
+        p.counters.covisits.part().by_index(p.histories.numbers.all_indices) for p in (here, there)
+    ]
+    whole = merged(parts)
+    row = {name: whole.row_of[items.ids.index(name)] for name in ("near", "far", "both")}
+    assert whole.popularity[row["both"]] == pytest.approx(2 * whole.popularity[row["far"]])
+    assert whole.visits[row["both"]] == pytest.approx(2 * whole.visits[row["near"]])
+    beside = whole.neighbours[row["both"]][whole.weights[row["both"]] > 0]
+    assert {items.ids[item] for item in beside} == {"near", "far"}
+    assert items.ids[whole.leaders[0]] == "both"
 
 
 def test_popularity_decays_in_event_time() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from schemas.events.kinds import Kind
+from streams.histories.apply_events import Outcome
 from streams.histories.decision_points import Task
 from streams.histories.histories import Applied, Histories
 from streams.histories.item_table import ItemTable
-from streams.histories.take import Outcome
 from streams.histories.user_rows import SUMS
 from tests.streams.event_logs import START_S, Record, columns, numbered
 

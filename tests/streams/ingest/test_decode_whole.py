@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from schemas.events.codec import EventDecoder
 from schemas.events.columns import EventColumns
 from schemas.events.contract import Contract
-from streams.ingest.decode import BatchDecoder, decode_batch
+from schemas.events.control import FORGET, HEADER
+from streams.ingest.decode import BatchDecoder, Decoded, Records, decode_batch
 from streams.ingest.decode_whole import WholeDecoder, parse_stamps
-from tests.streams.ingest.test_decode import GOOD, Batch
+from tests.streams.ingest.test_decode import GOOD, NOW_MS, Batch
 
 DECODER = EventDecoder(Contract())
 ids = st.sampled_from(["u1", "u2", "ü", 7]) | st.none() | st.just("")
@@ -50,10 +51,26 @@ odd = st.fixed_dictionaries(
 values = odd.map(lambda change: json.dumps({**GOOD, **change}).encode())
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(values, max_size=4))
-def test_whole_batches_decode_like_single_records(batch: list[bytes | None]) -> None:
-    whole, single = BatchDecoder(DECODER).decode(Batch(batch)), decode_batch(Batch(batch), DECODER)
+raw = st.one_of(
+    values, values, values.map(lambda value: b"\xef\xbb\xbf" + value),
+    values.map(lambda value: value + b"\n"),
+    st.sampled_from([None, b"", b"{", b"\xff", b"[]", b'{"messageId":"m\xff"}']),
+)  # fmt: skip
+headers = st.sampled_from(
+    [(), (), (), (("traceparent", b"00-4bf9"),), (("ce_id", b"c1"), ("ce_subject", b"u9")),
+     ((HEADER, FORGET),), (("ce_id", b"\xff"),)]
+)  # fmt: skip
+broker_times = st.sampled_from([NOW_MS, NOW_MS, NOW_MS, -1, 10**12, 2**63 - 1])
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(raw, headers, broker_times), max_size=5))
+def test_whole_batches_decode_like_single_records(
+    records: list[tuple[bytes | None, tuple[tuple[str, bytes], ...], int]],
+) -> None:
+    batch = Batch([value for value, _, _ in records], [headers for _, headers, _ in records])
+    batch.timestamps = [time for _, _, time in records]
+    whole, single = BatchDecoder(DECODER).decode(batch), decode_batch(batch, DECODER)
     for field in fields(EventColumns):
         mine, theirs = getattr(whole.columns, field.name), getattr(single.columns, field.name)
         if isinstance(mine, np.ndarray):
@@ -73,23 +90,50 @@ def good(**change: Any) -> bytes:
     return json.dumps({**GOOD, **change}).encode()
 
 
-def test_a_usual_batch_is_decoded_whole() -> None:
-    usual = [good(), good(type="identify"), good(event="Odd"), good(properties={"revenue": 3})]
-    usual.append(good(userId="X").replace(b"X", "ü".encode()))
-    assert WholeDecoder(DECODER).decode(usual) is not None
+USUAL = [
+    good(), good(type="identify"), good(event="Odd"), good(properties={"revenue": 3}),
+    good(userId="X").replace(b"X", "ü".encode()), good(userId=None, anonymousId="a1"),
+    good(userId="", anonymousId=7), good(messageId=7), good(timestamp=None),
+    good(timestamp=1_789_997_600_123), good(properties={"sku": 5, "price": "19,90"}),
+    good(properties={"price": 1, "quantity": "2"}), good(properties={"price": 10**400}),
+    json.dumps(GOOD, indent=1).encode(),
+]  # fmt: skip
+
+
+def test_what_trackers_usually_send_is_decoded_whole() -> None:
+    assert not WholeDecoder(DECODER).decode(USUAL).odd.any()
 
 
 @pytest.mark.parametrize(
     "value",
-    [None, b"", b"{}\n{}", good() + b"\n", b" " * 2_000_000, good() + b"\xff", b"{", b"\xff"],
-)
-def test_an_unusual_value_gives_the_batch_back(value: bytes | None) -> None:
-    assert WholeDecoder(DECODER).decode([good(), value, good()]) is None
+    [None, b"", b"{}\n{}", b" " * 2_000_000, good() + b"\xff", b"{", b"\xff", good(messageId=""),
+     good(event=""), good(userId=[1]), good(type="alias"), good(properties=None),
+     good(timestamp="soon"), good(userId=10**600), good(type="banana"),
+     good(properties={"products": [{"sku": "a"}, {"sku": "b"}]})],
+)  # fmt: skip
+def test_an_odd_record_goes_alone(value: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[bytes | None]] = []
+
+    def noted(batch: Records, decoder: EventDecoder) -> Decoded:
+        seen.append(list(batch.values))
+        return decode_batch(batch, decoder)
+
+    monkeypatch.setattr("streams.ingest.decode.decode_batch", noted)
+    batch = Batch([*USUAL, value, *USUAL])
+    decoded = BatchDecoder(DECODER).decode(batch)
+    assert seen == [[value]]
+    first, last = len(USUAL), len(USUAL) + 1
+    assert {*decoded.index.tolist(), first} == set(range(len(batch.values)))
+    assert decoded.columns.offsets.tolist() == decoded.index.tolist()
+    assert decoded.columns.message_ids[0] == "m1"
+    assert all(one.index == first for one in decoded.rejected)
+    assert last in decoded.index
 
 
 def test_lines_can_t_shift_between_records() -> None:
     # Two documents in one value and none in another: as many lines as records.
-    assert WholeDecoder(DECODER).decode([good() + b"\n" + good(), b"", good()]) is None
+    found = WholeDecoder(DECODER).decode([good() + b"\n" + good(), b"", good()])
+    assert found.odd.tolist() == [True, True, False]
 
 
 @given(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)))

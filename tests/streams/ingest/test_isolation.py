@@ -204,7 +204,7 @@ def test_where_every_record_fails_the_worker_stops(
 def test_no_record_is_to_blame_where_memory_is_short(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short(*_: object) -> None:
+    def short(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(Counters, "advance", short)

@@ -171,7 +171,7 @@ def test_the_type_is_read_in_any_case_and_track_where_there_is_none(call: str | 
     batch = Batch([raw(type=call)])
     for decoded in (decode_batch(batch, DECODER), BatchDecoder(DECODER).decode(batch)):
         assert decoded.columns.kinds.tolist() == [Kind.VIEW]
-    assert WholeDecoder(DECODER).decode(batch.values) is not None
+    assert not WholeDecoder(DECODER).decode(batch.values).odd.any()
 
 
 @pytest.mark.parametrize("call", ["group", "alias", "Alias"])
@@ -235,7 +235,7 @@ def test_bytes_that_are_not_utf_8_cost_the_field_and_not_the_event() -> None:
         ("1796030788", Reason.TIMESTAMP_TOO_OLD, "seconds, not ms?"),
         (1_796_030_788.930686, Reason.TIMESTAMP_TOO_OLD, "seconds, not ms?"),  # Java, Python
         ("1796030788.930686", Reason.TIMESTAMP_TOO_OLD, "seconds, not ms?"),
-        (20_261_130_092_628, Reason.INVALID_TIMESTAMP, "no time before 2100 in ms"),
+        (20_261_130_092_628, Reason.INVALID_TIMESTAMP, "not a time before 2100 in ms"),
     ],
 )
 def test_a_time_in_another_unit_is_refused_and_named(
@@ -346,7 +346,7 @@ def test_tracing_headers_do_not_switch_the_fast_decoder_off(
 
 def test_a_forget_record_that_names_nobody_says_so() -> None:
     decoded = decode(b'{"type":"forget","userId":""}', headers=[((HEADER, FORGET),)])
-    assert only(decoded) == "a control record that forgets nobody"
+    assert only(decoded) == "a forget record without a user id"
     assert decoded.rejected[0].reason == Reason.MISSING_USER_ID
     with pytest.raises(ConfigError, match="whom"):
         forget("")
@@ -359,3 +359,11 @@ def test_a_forget_record_that_names_nobody_says_so() -> None:
 )  # fmt: skip
 def test_whom_an_odd_record_names_is_known_when_the_user_is_forgotten(value: bytes) -> None:
     assert users_named(None, value, []) == {"u1"}
+
+
+@pytest.mark.parametrize(
+    "value", [b'{"userId":0}', b'{"anonymousId":0}', b'{"userId":0,"anonymousId":[1]}']
+)
+def test_a_user_whose_number_is_0_is_named_like_any_other(value: bytes) -> None:
+    assert decode(b'{"messageId":"m","event":"e",' + value[1:]).columns.user_ids == ["0"]
+    assert users_named(None, value, []) == {"0"}

@@ -45,11 +45,11 @@ def test_names_are_counted_and_what_is_no_event_is_passed_over() -> None:
 def test_each_name_is_told_once() -> None:
     names = UnmappedNames({"Product Viewed"})
     names.see(_values(NAMES))
-    assert names.untold() == {"view_item": 2, "加入购物车": 1}
+    assert names.unreported() == {"view_item": 2, "加入购物车": 1}
     names.see(_values(NAMES))
-    assert names.untold() == {}
+    assert names.unreported() == {}
     names.see(_values(["x" * 500]))
-    assert names.untold() == {"x" * 60: 1}
+    assert names.unreported() == {"x" * 60: 1}
 
 
 def test_names_with_ids_in_them_do_not_fill_the_memory() -> None:
@@ -67,7 +67,7 @@ def test_a_training_on_nothing_but_unmapped_names_says_so(
     state = Rerun(Settings())
     state.feed(_batch(_values(NAMES[:3])))
     line = state.unmapped()
-    assert line.startswith("3 of 3 events have names that no kind is mapped to")
+    assert line.startswith("3 of 3 events have names that aren't mapped to a kind")
     assert "'view_item' 2, '加入购物车' 1" in line
     stages = Stages()
     stages.warn(line)

@@ -17,7 +17,7 @@ from schemas.errors import TransientError
 from streams.checkpoints.reader import CheckpointReader
 from streams.checkpoints.restore import committed_offsets, replay
 from streams.checkpoints.writer import CheckpointWriter, StateTopics
-from streams.kafka.log import read_whole
+from streams.kafka.log import read_from
 from streams.kafka.producer import OutputProducer
 from streams.transport.consumer import BatchConsumer, Group
 
@@ -43,7 +43,7 @@ STARTS: dict[str, Callable[[], Awaitable[object]]] = {
     "producer": lambda: OutputProducer(NOBODY, max_message_bytes=1_000).start(),
     "offsets": lambda: committed_offsets(NOBODY, "group"),
     "replay": lambda: replay(NOBODY, TP, 0, 1, nothing),
-    "log": lambda: all_of(read_whole(NOBODY, TP)),
+    "log": lambda: all_of(read_from(NOBODY, TP, 0)),
     "checkpoint": read_checkpoint,
     "writer": lambda: CheckpointWriter(NOBODY, "t", TOPICS, 0, max_message_bytes=1_000).start(),
     "consumer": lambda: BatchConsumer("events", NOBODY, Group("g"), nothing).on_start(),

@@ -8,7 +8,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 from schemas.errors import TransientError
 from streams.kafka.retry import retried
 from streams.monitoring.batch_counts import PartitionLag
-from streams.monitoring.stuck import Stuck
+from streams.monitoring.stalls import StallWatch
 
 
 async def test_what_passes_is_tried_again() -> None:
@@ -43,22 +43,22 @@ async def test_what_cannot_pass_is_raised_at_once() -> None:
 
 
 def test_a_commit_that_moves_is_well_however_much_waits() -> None:
-    stuck = Stuck(10, lambda: "")
+    watch = StallWatch(10, lambda: "")
     for second in range(60):
-        stuck.observe({0: PartitionLag(1_000 + second, 1.0, second)}, second)
-        assert not stuck.problem(second)
+        watch.observe({0: PartitionLag(1_000 + second, 1.0, second)}, second)
+        assert not watch.problem(second)
 
 
 def test_a_backlog_that_nobody_adds_to_and_nobody_works_on_is_no_illness() -> None:
-    stuck = Stuck(10, lambda: "")
+    watch = StallWatch(10, lambda: "")
     for second in range(60):
-        stuck.observe({0: PartitionLag(5, 1.0, 7)}, second)
-    assert not stuck.problem(59)
-    stuck.observe({0: PartitionLag(6, 1.0, 7)}, 60)
-    assert "no batch arrives" in stuck.problem(60)
+        watch.observe({0: PartitionLag(5, 1.0, 7)}, second)
+    assert not watch.problem(59)
+    watch.observe({0: PartitionLag(6, 1.0, 7)}, 60)
+    assert "no batch arrives" in watch.problem(60)
 
 
 def test_a_loop_that_does_not_answer_is_an_illness() -> None:
-    stuck = Stuck(10, lambda: "")
-    stuck.observe({}, 0)
-    assert "event loop" in stuck.problem(11)
+    watch = StallWatch(10, lambda: "")
+    watch.observe({}, 0)
+    assert "event loop" in watch.problem(11)

@@ -71,8 +71,8 @@ def test_not_ready_until_ready_and_again_while_draining(server: HealthServer) ->
 
 def test_an_unhealthy_worker_says_why_in_one_line(server: HealthServer, check: Check) -> None:
     assert get(server, "/healthz") == (200, "ok\n")
-    check.problem = "the loop is stuck\nsince 40 s"
-    assert get(server, "/healthz") == (503, "the loop is stuck since 40 s\n")
+    check.problem = "the loop has been stuck\nfor 40 s"
+    assert get(server, "/healthz") == (503, "the loop has been stuck for 40 s\n")
 
 
 def test_a_check_that_breaks_is_unhealthy(server: HealthServer, check: Check) -> None:

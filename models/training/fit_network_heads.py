@@ -1,9 +1,8 @@
-"""Fit the churn and risk heads on top of the trained encoder, which stays as it is.
+"""Fit the network's churn and risk heads on top of the trained encoder, which is frozen.
 
-Next-item training takes few, large steps, and the best epoch for items is far too early for a
-head: trained along, churn stayed at AUC .69-.78 where its features alone give .94
-(docs/lab-notes.md). So each head gets passes of its own over the decision points, small batches
-and its own early stopping.
+Next-item training takes few, large steps, and its best epoch is far too early for a head: trained
+jointly, churn stayed at AUC .69-.78 where its features alone give .94 (docs/lab-notes.md). So each
+head gets its own passes over the decision points, with small batches and its own early stopping.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ class HeadSamples:
     Attributes
     ----------
     states, features
-        float32 (P, d) and (P, F): what the head is given, features standardised.
+        float32 (P, d) and (P, F): the head's inputs, features standardised.
     labels
         float32 (P,): 1 or 0.
     train, validation
-        bool (P,).
+        bool (P,): which points train and which validate.
     """
 
     states: Tensor
@@ -50,11 +49,11 @@ class HeadSamples:
 
 
 def fit_head(config: NetworkConfig, samples: HeadSamples, seed: int) -> Head:
-    """A head trained from scratch, as it was at its best on the validation part."""
+    """Train a head from scratch and return it as of its best epoch in validation."""
     torch.manual_seed(seed)
     head = Head(config)
     rows = torch.from_numpy(np.flatnonzero(samples.train))
-    held = torch.from_numpy(np.flatnonzero(samples.validation))
+    validation = torch.from_numpy(np.flatnonzero(samples.validation))
     start = samples.labels[rows].mean().clamp(1e-4, 1 - 1e-4)
     with torch.no_grad():
         head.out.bias.fill_(float(torch.log(start / (1 - start))))
@@ -71,7 +70,7 @@ def fit_head(config: NetworkConfig, samples: HeadSamples, seed: int) -> Head:
             steps += 1
         head.eval()
         with torch.no_grad():
-            loss = float(_loss(head, samples, held if len(held) else rows))
+            loss = float(_loss(head, samples, validation if len(validation) else rows))
         since_best += 1
         if loss < best_loss:
             best, best_loss, since_best = copy.deepcopy(head.state_dict()), loss, 0

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from ops.dead_letters.letters import Letter
 
 
-class Replayed:
+class ReplayPositions:
     """Which letters of a topic were replayed; an asynchronous context.
 
     Parameters
@@ -39,7 +39,7 @@ class Replayed:
         self._positions: dict[str, dict[int, int]] = {}  # group -> partition -> offset
         self._committers: dict[str, AIOKafkaConsumer] = {}
 
-    async def __aenter__(self) -> Replayed:
+    async def __aenter__(self) -> ReplayPositions:
         try:
             await self._admin.start()
         except BaseException:

@@ -1,4 +1,4 @@
-"""Whether a worker stands still: nothing is committed while records wait."""
+"""Whether a worker stalls: it commits nothing although records wait."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Callable, Mapping
 from streams.monitoring.batch_counts import PartitionLag
 
 
-class Stuck:
-    """Watches each partition's commits: standing still with work in hand, or while more arrives.
+class StallWatch:
+    """Watches each partition's commits for a stall, with work in hand or while records arrive.
 
     Parameters
     ----------
     limit_s
-        How long a partition may have records waiting and commit nothing.
+        How long a partition may commit nothing while records wait, in seconds.
     doing
-        What the worker is busy with, in words; empty if with nothing.
+        Returns what the worker is busy with, in words; empty if it is idle.
 
     Examples
     --------
-    >>> stuck = Stuck(60, lambda: "scoring since 61 s")
-    >>> stuck.observe({3: PartitionLag(10, 1.0, 120)}, now_s=0)
-    >>> stuck.observe({3: PartitionLag(90, 1.0, 120)}, now_s=61)
-    >>> stuck.problem(now_s=61)
-    'partition 3 is at offset 120 since 61 s while 90 records wait: scoring since 61 s'
+    >>> watch = StallWatch(60, lambda: "scoring for 61 s")
+    >>> watch.observe({3: PartitionLag(10, 1.0, 120)}, now_s=0)
+    >>> watch.observe({3: PartitionLag(90, 1.0, 120)}, now_s=61)
+    >>> watch.problem(now_s=61)
+    'partition 3 has been at offset 120 for 61 s while 90 records wait: scoring for 61 s'
     """
 
     def __init__(self, limit_s: float, doing: Callable[[], str]) -> None:
@@ -35,7 +35,7 @@ class Stuck:
         self._observed_s: float | None = None
 
     def observe(self, lags: Mapping[int, PartitionLag], now_s: float) -> None:
-        """Look at the partitions held; called once a second."""
+        """Note the lags of the partitions held; to be called once a second."""
         self._observed_s = now_s
         before, self._since = self._since, {}
         for number, lag in lags.items():
@@ -46,7 +46,7 @@ class Stuck:
         self._waiting = {number: lag.records for number, lag in lags.items()}
 
     def problem(self, now_s: float) -> str:
-        """One line, empty when all is well; may be asked from another thread."""
+        """One line, empty if nothing stalls; may be called from any thread."""
         if self._observed_s is not None and now_s - self._observed_s > self._limit_s:
             return f"the event loop has not answered for {now_s - self._observed_s:.0f} s"
         doing = self._doing()
@@ -54,7 +54,8 @@ class Stuck:
             waiting = self._waiting.get(number, 0)
             if now_s - since_s > self._limit_s and (doing or waiting > waited):
                 return (
-                    f"partition {number} is at offset {committed} since {now_s - since_s:.0f} s "
-                    f"while {waiting:,} records wait: {doing or 'no batch arrives'}"
+                    f"partition {number} has been at offset {committed} for "
+                    f"{now_s - since_s:.0f} s while {waiting:,} records wait: "
+                    f"{doing or 'no batch arrives'}"
                 )
         return ""

@@ -1,9 +1,9 @@
-"""Catalogue entries that can't be read become dead letters, each once.
+"""Unreadable catalogue entries become dead letters, each once per group of workers.
 
-Every worker reads the whole catalogue, so that none of them may write its letters. They share
-the topic in a consumer group of its own, `<group>-catalogue`: each partition of `items` is read
-by one worker, from where the group was, and committed once the letters are confirmed. A restart
-writes nothing again; a worker that dies between the two leaves letters that come twice.
+Every worker reads the whole catalogue into its table, so that reading would give each letter many
+times. Therefore the workers read `items` a second time in a consumer group, `<group>-catalogue`:
+each partition has a single reader, which commits its offset once the letters are confirmed. A
+restart writes no letter again; a worker that dies before the commit leaves letters that come twice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from streams.transport.record_batch import RecordBatch, fold
 log = structlog.get_logger(__name__)
 
 
-class CatalogueLetters:
+class CatalogueDeadLetters:
     """A worker's share of the catalogue's dead letters and counts.
 
     Parameters
@@ -38,19 +38,19 @@ class CatalogueLetters:
     client
         Keyword arguments of the aiokafka client.
     group
-        The group in which workers share the topic.
+        The group in which the workers share the topic.
     topic, letters
-        Of the catalogue and of the dead letters, on the wire.
+        Topics of the catalogue and of the dead letters, as named on the wire.
     producer
-        Running; publishes the letters.
+        Publishes the letters; must be running.
     metrics
-        Told about each entry.
+        Counts the entries.
     code_version
         For the letters' headers.
     retry_s
-        How long joining the group is tried again.
+        How long a failed join is retried, in seconds.
     assignor
-        Shares the partitions, and tells where workers' settings differ.
+        Assigns the partitions, and logs where the workers' settings differ.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class CatalogueLetters:
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Join and follow in the background: nothing waits for it."""
+        """Join the group and read in the background; nothing waits for it."""
         self.task = asyncio.create_task(self._follow(), name="hark-catalogue-letters")
 
     async def stop(self) -> None:
@@ -99,7 +99,7 @@ class CatalogueLetters:
         while True:
             fetched = await consumer.getmany(timeout_ms=1000, max_records=2000)
             for tp, records in fetched.items():
-                await self._take(consumer, tp, fold(tp.topic, tp.partition, records))
+                await self._report(consumer, tp, fold(tp.topic, tp.partition, records))
 
     async def _joined(self) -> AIOKafkaConsumer:
         if self._consumer is not None:
@@ -108,7 +108,7 @@ class CatalogueLetters:
         await self._consumer.start()
         return self._consumer
 
-    async def _take(
+    async def _report(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, batch: RecordBatch
     ) -> None:
         counts, letters = judge(batch, self._letters, self._code_version)
@@ -118,16 +118,16 @@ class CatalogueLetters:
         try:
             await consumer.commit({tp: OffsetAndMetadata(batch.last_offset + 1, "")})
         except (CommitFailedError, IllegalStateError) as error:
-            # Another worker has the partition by now, and reads these again.
+            # Another worker has the partition now, and reads these records again.
             log.info("catalogue.not_committed", partition=tp.partition, why=str(error))
 
 
 Counts = Counter[tuple[str, tuple[str, ...]]]
-"""Number of entries by outcome and fields left out."""
+"""Number of entries by outcome and left-out fields."""
 
 
 def judge(batch: RecordBatch, topic: str, code_version: str) -> tuple[Counts, list[Output]]:
-    """What becomes of each entry of a batch, and the dead letters for `topic`."""
+    """Count a batch's entries by outcome, and make the dead letters for `topic`."""
     counts: Counts = Counter()
     letters = []
     for index, (key, value) in enumerate(zip(batch.keys, batch.values, strict=True)):
@@ -138,8 +138,12 @@ def judge(batch: RecordBatch, topic: str, code_version: str) -> tuple[Counts, li
             counts["rejected", ()] += 1
             rejection = Rejection(index, error.reason, error.detail)
             letters.append(dead_letter(topic, code_version, batch, rejection))
-            at = {"partition": batch.partition, "offset": batch.offsets[index]}
-            log.warning("catalogue.rejected", **at, reason=error.reason.value)
+            log.warning(
+                "catalogue.rejected",
+                partition=batch.partition,
+                offset=batch.offsets[index],
+                reason=error.reason.value,
+            )
             continue
         counts["removed" if value is None else "accepted", entry.left_out] += 1
     return counts, letters

@@ -1,8 +1,8 @@
-"""Fit a head: grow its trees, weigh them with the network, ship what pays, calibrate, measure.
+"""Fit a head: grow its trees, weight them with the network, choose parts, calibrate, measure.
 
-The validation part is later than the training part. Its users of even number weigh and calibrate,
-the others judge: first which parts are shipped, then how good that is. What is shipped is then
-weighed and calibrated once more on all of them.
+The validation part is later than the training part. Its even-numbered users fit the weights and
+the calibration; the odd-numbered users choose the parts to ship and measure them. The shipped
+parts are then weighted and calibrated again on all users of the validation part.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from models.training.corpus import Corpus, at_points
 from schemas.column_rows import Columns
 
 MIN_LABELS = 20
-"""A head needs so many of each class to train, and a quarter of it to validate."""
+"""Labels of each class that a head needs for training; validation needs a quarter of that."""
 VALIDATION_ROWS = 20_000
 QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-"""Of the calibrated probabilities in validation: alert thresholds are chosen among them."""
+"""Quantiles of the calibrated probabilities in validation; alert thresholds are among them."""
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -36,14 +36,16 @@ PARTS: tuple[Part, ...] = ("network", "trees", "stack")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What validation says about one head.
+    """A fitted head and its validation.
 
     Attributes
     ----------
     stack
-        What is shipped, None if nothing is.
+        The shipped head, None if none is shipped.
+    report
+        For the manifest: the shipped parts, counts, figures and intervals.
     parts
-        Every kind that could have been; empty without labels.
+        Every head that could have been shipped; empty without labels.
     """
 
     stack: Stack | None
@@ -53,7 +55,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Answers(Columns):
-    """Both parts' logits at n labelled validation points, and whose they are."""
+    """Logits of both parts at n labelled validation points, with labels and users, (n,) each."""
 
     network: Floats
     trees: Floats
@@ -70,16 +72,16 @@ def fit(
     validation: Bools,
     seed: int,
 ) -> Head:
-    """The head `name` ("churn" or "risk").
+    """Fit the head `name` ("churn" or "risk").
 
     Parameters
     ----------
     engine
-        Answers with the trained network.
+        Runs the trained network.
     labels
-        int8 (P,) of the corpus' points: 1, 0 or -1 (unknown).
+        int8 (P,): labels of the corpus' points: 1, 0 or -1 (unknown).
     training, validation
-        bool (P,): which of them teach and which judge; none of them is unknown.
+        bool (P,): points that train and points that validate; their labels are known.
     """
     enough = _fewer(labels[training]) >= MIN_LABELS
     enough = enough and _fewer(labels[validation]) >= MIN_LABELS // 4
@@ -119,14 +121,14 @@ def fit(
 
 
 def choose(fitting: Answers, judging: Answers) -> tuple[Part, dict[str, Any]]:
-    """Which parts to ship, and how good each is where it wasn't fitted.
+    """Choose the parts to ship, and measure each part on data it wasn't fitted on.
 
-    The part with the lower log loss, alone, unless the stack's is lower still, by an interval
-    (95%, over users) that leaves 0 out.
+    The choice is the single part with the lower log loss, unless the stack's loss is lower by an
+    interval (95%, over users) that excludes 0.
 
     Returns
     -------
-    The choice, and a report: figures of what is shipped, those of all under `parts`.
+    The choice, and a report: figures of the shipped parts, and of all parts under `parts`.
     """
     mixes = {part: mixed(part, fitting) for part in PARTS}
     answers = {p: mix.probability(judging.network, judging.trees) for p, mix in mixes.items()}
@@ -144,7 +146,7 @@ def choose(fitting: Answers, judging: Answers) -> tuple[Part, dict[str, Any]]:
 
 
 def mixed(part: Part, answers: Answers) -> Mix:
-    """The mix that asks `part`, weighed and calibrated on `answers`."""
+    """Fit the weights and the calibration of `part` on `answers`."""
     weights: Weights = (1.0, 0.0, 0.0) if part == "network" else (0.0, 1.0, 0.0)
     if part == "stack":
         weights = stack.weigh(answers.network, answers.trees, answers.labels)

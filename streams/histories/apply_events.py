@@ -1,19 +1,18 @@
-"""The meaning of a history, event by event: duplicates, late events, disorder, running sums.
+"""How events change a history, event by event: duplicates, late events, disorder, running sums.
 
-A record with several products has several rows, and is one event: all its rows have one user, kind
-and time, and they stand or fall together. For each record in log order:
+A record with several products has several rows but is a single event: its rows share user, kind
+and time, and are accepted or refused together. The rules for each record, in log order:
 
-1. one of which any row's (message, item, kind) was among the user's last L events before it is a
-   duplicate;
-2. one that is older than the user's newest by more than `late_s` is late;
-3. of any other each row is accepted and takes its place by event time, after those of the same
-   second; beyond L events the oldest goes (which may be the new one itself);
-4. an accepted row advances the user's running sums, and may ask for a decision: `points` says
-   when. The decision sees the user's last L events up to and including it, and the sums after it;
-   a record's last row asks for all of it.
+1. Duplicate: the (message, item, kind) of any of its rows is among the user's last L events.
+2. Late: the record is older than the user's newest event by more than `late_s`.
+3. Otherwise each row is accepted and inserted by event time, after events of the same second. If
+   there are more than L events then, the oldest is dropped, which may be the new event itself.
+4. An accepted row advances the user's running sums, and may ask for a decision
+   (`decision_points.py` says when). The decision sees the user's last L events up to and including
+   the row, and the sums after it. The last row asks on behalf of its whole record.
 
-The running sums reach back further than the last L events. The decayed ones stand at the user's
-newest event: a newer event decays them by the time passed, an older one comes in decayed.
+The running sums reach back further than the last L events. Decayed sums are as of the user's newest
+event: a newer event first decays them by the time passed, an older event is added already decayed.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Outcome(IntEnum):
-    """What became of an event."""
+    """What happened to an event."""
 
     ACCEPTED = 0
     DUPLICATE = 1
@@ -53,9 +52,19 @@ class Events(NamedTuple):
     Attributes
     ----------
     slots
-        int64 (n,): of the user's row, negative = the event enters no history.
+        int64 (n,): slot of the user's row; negative: the event enters no history.
+    offsets, times_s
+        int64 (n,): record offset, event time in epoch seconds.
+    kinds
+        uint8 (n,): `schemas.events.kinds.Kind`.
+    items
+        int32 (n,): the item's number in the partition, -1 = none.
+    amounts
+        float32 (n,): money or quantity.
     entities, messages
-        uint32 (n,): low half of the primary entity's hash and of the message id's.
+        uint32 (n,): low half of the hash of the primary entity, and of the message id.
+    ends
+        bool (n,): whether the row is the last of its record.
     """
 
     slots: Ints
@@ -70,7 +79,15 @@ class Events(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """When an event is late and when it asks for a decision (`points.PointPolicy`)."""
+    """When an event is late, and when it asks for a decision (`PointPolicy`).
+
+    Attributes
+    ----------
+    late_s, refresh_s
+        Seconds of event time.
+    watched, asking
+        bool (kinds,): kinds that ask for RISK, and for RECOMMEND and CHURN.
+    """
 
     late_s: int
     refresh_s: int
@@ -78,17 +95,17 @@ class Rules(NamedTuple):
     asking: Bools
 
 
-class Taken(NamedTuple):
-    """What became of n events, and the windows of those that ask for a decision: D <= n of them.
+class Results(NamedTuple):
+    """The outcomes of n events, and the windows of the D <= n events that ask for a decision.
 
     Attributes
     ----------
     outcomes, before, ratios
-        (n,), (n, B), (n,): as `histories.Applied`.
+        (n,), (n, B), (n,): as in `histories.Applied`.
     rows, tasks
         int64, uint8 (n,): the first D entries are the decision points.
     items, kinds, times_s, amounts, entities, lengths, now_s, accumulators
-        As `models.features.windows.Windows`, with n rows of which D are filled.
+        As in `models.features.windows.Windows`, with n rows of which D are filled.
     """
 
     outcomes: Bytes
@@ -106,10 +123,10 @@ class Taken(NamedTuple):
     accumulators: npt.NDArray[np.float64]
 
     @staticmethod
-    def room(n: int, length: int, before: int) -> Taken:
-        """Room for `n` events whose windows hold `length`."""
+    def allocate(n: int, length: int, before: int) -> Results:
+        """Empty results of `n` events: windows of `length` events, `before` earlier items."""
         shape = (n, length)
-        return Taken(
+        return Results(
             outcomes=np.zeros(n, np.uint8),
             before=np.full((n, before), NO_ITEM, np.int32),
             ratios=np.ones(n, np.float32),
@@ -128,7 +145,7 @@ class Taken(NamedTuple):
 
 DAY_S = 86_400
 SESSION_GAP_S = 1_800
-_RATES = 1.0 / (np.array([15, 45, 120], np.float64) * DAY_S)  # of the decayed sums
+_RATES = 1.0 / (np.array([15, 45, 120], np.float64) * DAY_S)  # decay per second of the sums
 _PURCHASE, _PAYMENT, _CANCEL = int(Kind.PURCHASE), int(Kind.PAYMENT), int(Kind.CANCEL)
 _RISK, _RECOMMEND, _CHURN = int(Task.RISK), int(Task.RECOMMEND), int(Task.CHURN)
 
@@ -137,38 +154,53 @@ _ACCEPTED, _DUPLICATE = int(Outcome.ACCEPTED), int(Outcome.DUPLICATE)
 _LATE, _NEW = int(Outcome.LATE), -1
 
 
-def take(rows: npt.NDArray[Any], events: Events, rules: Rules, taken: Taken) -> tuple[int, int]:
-    """Take events into the users' `rows` (`user_rows.row_type`), say in `taken` what came of it.
+def apply_events(
+    rows: npt.NDArray[Any], events: Events, rules: Rules, results: Results
+) -> tuple[int, int]:
+    """Apply n events to the users' rows by the rules 1 to 4 of this module.
+
+    Parameters
+    ----------
+    rows
+        `user_rows.row_type` (users,): changed in place.
+    events
+        In log order; the rows of a record are adjacent.
+    rules
+        Lateness and decision points.
+    results
+        From `Results.allocate`; filled in place.
 
     Returns
     -------
-    D, and how many accepted records were older than their user's newest event.
+    tuple
+        D, the number of decision points; and how many accepted records were older than their
+        user's newest event.
     """
-    points, disordered = _take(
+    points, disordered = _apply_events(
         tuple(rows[name] for name in PER_EVENT),
         tuple(rows[name] for name in PER_USER),
         events,
         rules,
-        taken,
+        results,
     )
     return points, disordered
 
 
 @kernel
-def _take(
+def _apply_events(
     histories: tuple[npt.NDArray[Any], ...],  # PER_EVENT, each (users, L)
     sums: tuple[npt.NDArray[Any], ...],  # PER_USER, each (users,) or (users, k)
     events: Events,
     rules: Rules,
-    taken: Taken,
+    results: Results,
 ) -> tuple[int, int]:
     h_item, h_time, _, _, h_message, h_kind = histories
     applied, last_s, last_point_s, length = sums[0], sums[2], sums[4], sums[-1]
     slots, offsets, times_s = events.slots, events.offsets, events.times_s
     kinds, items, amounts = events.kinds, events.items, events.amounts
     messages, ends = events.messages, events.ends
-    most, lookback = h_item.shape[1], taken.before.shape[1]
-    points = disordered = asked = 0
+    most, lookback = h_item.shape[1], results.before.shape[1]
+    points = disordered = tasks = 0
     outcome = _NEW
     for i in range(len(slots)):
         slot, t = slots[i], times_s[i]
@@ -177,40 +209,40 @@ def _take(
         applied[slot] = offsets[i]
         n = int(length[slot])
         newest = int(h_time[slot, n - 1]) if n else t
-        if outcome == _NEW:  # the record's first row speaks for all
-            outcome = _LATE if t < newest - rules.late_s else _ACCEPTED  # 2
-            for j in range(n):  # 1
+        if outcome == _NEW:  # the first row decides for the whole record
+            outcome = _LATE if t < newest - rules.late_s else _ACCEPTED  # rule 2
+            for j in range(n):  # rule 1
                 same = h_message[slot, j] == messages[i] and h_kind[slot, j] == kinds[i]
                 if same and _in_record(h_item[slot, j], items, ends, i):
                     outcome = _DUPLICATE
-        taken.outcomes[i] = outcome
+        results.outcomes[i] = outcome
         if outcome == _ACCEPTED:
-            place = n  # 3
+            place = n  # rule 3
             while place and h_time[slot, place - 1] > t:
                 place -= 1
             begin = max(0, place + 1 - most)
             for j in range(min(lookback, place - begin)):
-                taken.before[i, j] = h_item[slot, place - 1 - j]
+                results.before[i, j] = h_item[slot, place - 1 - j]
             disordered += t < newest and ends[i]
-            taken.ratios[i] = _sum_up(  # 4
-                sums, slot, t, kinds[i], amounts[i], taken.accumulators[points]
+            results.ratios[i] = _sum_up(  # rule 4
+                sums, slot, t, kinds[i], amounts[i], results.accumulators[points]
             )
             point_s = int(last_point_s[slot])
             due = rules.asking[kinds[i]] or point_s == 0 or t - point_s >= rules.refresh_s
-            asked = _RISK if rules.watched[kinds[i]] else 0
+            tasks = _RISK if rules.watched[kinds[i]] else 0
             if due and t >= last_s[slot]:
-                asked |= _RECOMMEND | _CHURN
-            if asked:
-                taken.rows[points], taken.tasks[points], taken.now_s[points] = i, asked, t
-                _show(histories, slot, begin, place, events, i, taken, points)
-            length[slot] = _insert(histories, n, place, slot, events, i)  # 3
+                tasks |= _RECOMMEND | _CHURN
+            if tasks:
+                results.rows[points], results.tasks[points], results.now_s[points] = i, tasks, t
+                _fill_window(histories, slot, begin, place, events, i, results, points)
+            length[slot] = _insert(histories, n, place, slot, events, i)  # rule 3
         if ends[i]:
             outcome = _NEW
-            if asked:
-                if asked & _RECOMMEND:
-                    last_point_s[slot] = taken.now_s[points]
+            if tasks:
+                if tasks & _RECOMMEND:
+                    last_point_s[slot] = results.now_s[points]
                 points += 1
-            asked = 0
+            tasks = 0
     return points, disordered
 
 
@@ -226,43 +258,46 @@ def _in_record(
 
 
 @kernel
-def _show(
+def _fill_window(
     histories: tuple[npt.NDArray[Any], ...],
     slot: int,
     begin: int,
     place: int,
     events: Events,
     i: int,
-    taken: Taken,
+    results: Results,
     point: int,
 ) -> None:
-    """Window number `point`: the user's events `begin` to `place`, then event `i`, then nothing."""
+    """Fill window `point`: the user's events `begin` to `place`, then event `i`, then padding."""
     h_item, h_time, h_amount, h_entity, _, h_kind = histories
     last = place - begin
-    taken.lengths[point] = last + 1
+    results.lengths[point] = last + 1
     for j in range(last):
-        taken.items[point, j] = h_item[slot, begin + j]
-        taken.kinds[point, j] = h_kind[slot, begin + j]
-        taken.times_s[point, j] = h_time[slot, begin + j]
-        taken.amounts[point, j] = h_amount[slot, begin + j]
-        taken.entities[point, j] = h_entity[slot, begin + j]
-    taken.items[point, last], taken.kinds[point, last] = events.items[i], events.kinds[i]
-    taken.times_s[point, last], taken.amounts[point, last] = events.times_s[i], events.amounts[i]
-    taken.entities[point, last] = events.entities[i]
-    taken.items[point, last + 1 :] = NO_ITEM
-    taken.kinds[point, last + 1 :] = 0
-    taken.times_s[point, last + 1 :] = 0
-    taken.amounts[point, last + 1 :] = 0
-    taken.entities[point, last + 1 :] = 0
+        results.items[point, j] = h_item[slot, begin + j]
+        results.kinds[point, j] = h_kind[slot, begin + j]
+        results.times_s[point, j] = h_time[slot, begin + j]
+        results.amounts[point, j] = h_amount[slot, begin + j]
+        results.entities[point, j] = h_entity[slot, begin + j]
+    results.items[point, last], results.kinds[point, last] = events.items[i], events.kinds[i]
+    results.times_s[point, last], results.amounts[point, last] = (
+        events.times_s[i],
+        events.amounts[i],
+    )
+    results.entities[point, last] = events.entities[i]
+    results.items[point, last + 1 :] = NO_ITEM
+    results.kinds[point, last + 1 :] = 0
+    results.times_s[point, last + 1 :] = 0
+    results.amounts[point, last + 1 :] = 0
+    results.entities[point, last + 1 :] = 0
 
 
 @kernel
 def _insert(
     histories: tuple[npt.NDArray[Any], ...], n: int, place: int, slot: int, events: Events, i: int
 ) -> int:
-    """Put event `i` at `place` of a history of `n` events -> how many it holds then.
+    """Insert event `i` at `place` into a history of `n` events -> its new number of events.
 
-    Later events move up, or in a full history earlier ones down.
+    Later events move up; in a full history earlier events move down instead.
     """
     h_item, h_time, h_amount, h_entity, h_message, h_kind = histories
     if n < h_item.shape[1]:
@@ -292,17 +327,18 @@ def _sum_up(
     amount: np.float32,
     out: npt.NDArray[np.float64],
 ) -> np.float32:
-    """Advance one user's running sums by an event and write them to `out`, in order of `A_NAMES`.
+    """Advance a user's running sums by an event, and write them to `out` in the order of `A_NAMES`.
 
     Returns
     -------
-    The amount over the user's mean payment before it, 1 where there was none.
+    float32
+        The amount over the mean of the user's earlier payments, 1 if there are none.
     """
     (_, first_s, last_s, last_purchase_s, _, events, purchases, payments, sessions, gap_days_sumsq,
      decayed, paid_max, cancels, active_days, gap_days_max, order_days, day_gaps,
      _) = sums  # fmt: skip
-    total = decayed[slot, 7] / np.float32(max(payments[slot], 1))
-    ratio = amount / total if total > 0 else np.float32(1)
+    mean_paid = decayed[slot, 7] / np.float32(max(payments[slot], 1))
+    ratio = amount / mean_paid if mean_paid > 0 else np.float32(1)
     newest = int(last_s[slot])
     first = events[slot] == 0
     passed = 0 if first else t - newest
@@ -326,7 +362,7 @@ def _sum_up(
     payments[slot] += kind == _PAYMENT
     sessions[slot] += visit
     gap_days_sumsq[slot] = min(int(gap_days_sumsq[slot]) + gap_days * gap_days, 2**32 - 1)
-    # These have 16 bits: they saturate rather than wrap.
+    # These fields have 16 bits: they saturate instead of wrapping.
     cancels[slot] = min(int(cancels[slot]) + (kind == _CANCEL), 2**16 - 1)
     active_days[slot] = min(int(active_days[slot]) + (first or gap_days > 0), 2**16 - 1)
     gap_days_max[slot] = min(max(int(gap_days_max[slot]), gap_days), 2**16 - 1)

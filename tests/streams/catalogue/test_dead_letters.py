@@ -11,7 +11,7 @@ from ops.demo.scrape import Scrape
 from ops.kafka_admin.topics import create_topics
 from schemas.roles import catalogue_group
 from schemas.topics import topics
-from streams.catalogue.letters import CatalogueLetters, judge
+from streams.catalogue.dead_letters import CatalogueDeadLetters, judge
 from streams.checkpoints.restore import committed_offsets
 from streams.group_settings import fingerprint, settings_assignor, tell_differences
 from streams.kafka.producer import OutputProducer
@@ -68,12 +68,12 @@ class Workers:
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self._client = {"bootstrap_servers": bootstrap}
         self._prefix = prefix
-        self._running: list[tuple[CatalogueLetters, OutputProducer]] = []
+        self._running: list[tuple[CatalogueDeadLetters, OutputProducer]] = []
 
     async def add(self, settings: Settings, name: str) -> Metrics:
         producer, metrics = OutputProducer(self._client, max_message_bytes=1 << 20), Metrics()
         await producer.start()
-        part = CatalogueLetters(
+        part = CatalogueDeadLetters(
             self._client,
             catalogue_group(f"{self._prefix}hark"),
             f"{self._prefix}items",

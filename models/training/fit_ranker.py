@@ -1,7 +1,7 @@
-"""Fit the ranker: which features make a candidate the next item, on decisions after training.
+"""Fit the ranker's weights, on decisions later than the network's training.
 
-Conditional logit: among the candidates of one decision, the chance of each is its share of
-exp(weights · features). Decisions whose next item isn't among the candidates say nothing.
+Conditional logit: among the candidates of a decision, the chance of each is its share of
+exp(weights · features). A decision teaches nothing if the next item isn't among its candidates.
 
 References
 ----------
@@ -23,7 +23,7 @@ from models.ranking.ranker import Ranker
 RIDGE = 10.0
 MIN_DECISIONS = 50
 MAX_DECISIONS = 3_000
-"""Of more that teach, so many, evenly spread, are taken: the weights are a few dozen."""
+"""Of more decisions, so many are taken, evenly spread: there are only a few dozen weights."""
 MAX_STEPS = 60
 NONE = -1e9
 PRIOR = {
@@ -35,7 +35,7 @@ PRIOR = {
     "popular": 0.3,
     "engine_place": 0.5,
 }
-"""About the order of the counters' own lists: what is believed before any decision is seen."""
+"""Weights before any decision is seen; they order candidates about as the counters do."""
 
 
 def fit(
@@ -46,7 +46,7 @@ def fit(
     without: Collection[str] = (),
     ridge: float = RIDGE,
 ) -> Ranker:
-    """The most likely weights, drawn towards `PRIOR`, which is all there is without decisions.
+    """Fit the most likely weights, drawn towards `PRIOR`; with too few decisions, return `PRIOR`.
 
     Parameters
     ----------
@@ -55,11 +55,11 @@ def fit(
     items
         int32 (D, C), -1 = no candidate.
     targets
-        int64 (D,): the item each user went to next, -1 = none that could be a candidate.
+        int64 (D,): the item that the user went to next, -1 = none.
     without
         Features whose weight stays 0.
     ridge
-        How strongly the weights, of features scaled to a standard deviation of 1, are drawn.
+        Strength of the pull towards `PRIOR`, for features scaled to a standard deviation of 1.
     """
     match = (items == targets[:, None]) & (items >= 0)
     teach = match.any(axis=1)
