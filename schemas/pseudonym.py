@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,10 +73,12 @@ def read_key(file: Path) -> bytes:
     ConfigError
         The file doesn't exist, or users other than its owner may read it.
     """
+    if file.exists() and not file.is_file():  # to open a pipe would be to wait for its writer
+        raise ConfigError(f"privacy.key_file {file}: no regular file")
     try:
         with file.open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
-            if not stat.S_ISREG(mode) or mode & 0o077:
+            if mode & 0o077:
                 raise ConfigError(
                     f"privacy.key_file {file}: others may read it (mode {mode & 0o777:o}); "
                     f"chmod 600 {file}"

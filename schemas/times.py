@@ -8,7 +8,7 @@ and names the unit in the reason. Files name no unit, so their readers call `epo
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -31,6 +31,8 @@ _ISO = re.compile(
 """The texts that datetime.fromisoformat() is given. On its own it accepts any character between
 date and time, and offsets like +02:80. The zone may follow a blank (Ruby, BigQuery), end in ` UTC`
 (Go) or be repeated in brackets (Java)."""
+_DAYS_END = re.compile(r"[Tt ]24(?::?00){1,2}(?:[.,]0*)?")
+_LEAP = re.compile(r"([Tt ][0-9]{2}:?[0-9]{2}:?)60(?:[.,][0-9]*)?")
 _EPOCH = re.compile(r"[0-9]{9,}(\.[0-9]*)?")
 
 
@@ -72,16 +74,31 @@ def parse_iso_ms(text: str) -> int:
     ------
     ValueError
         The text isn't ISO 8601.
+
+    Examples
+    --------
+    >>> parse_iso_ms("2016-12-31T24:00:00Z") == parse_iso_ms("2016-12-31T23:59:60Z")
+    True
     """
     found = _ISO.fullmatch(text)
     if not found:
         raise ValueError("neither ISO 8601 nor epoch ms")
     zone = found["zone"] or ""
     offset = zone if zone.startswith(("+", "-")) else ""
-    moment = datetime.fromisoformat(found["date"] + (found["time"] or "") + offset)
+    clock, later = _next_day_or_second(found["time"] or "")
+    moment = datetime.fromisoformat(found["date"] + clock + offset) + later
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+def _next_day_or_second(clock: str) -> tuple[str, timedelta]:
+    """ISO 8601's midnight at the end of a day and leap seconds, which Python doesn't know."""
+    if _DAYS_END.fullmatch(clock):
+        return clock.replace("24", "00", 1), timedelta(days=1)
+    if leap := _LEAP.fullmatch(clock):
+        return f"{leap[1]}59", timedelta(seconds=1)
+    return clock, timedelta()
 
 
 def epoch_unit(number: float) -> Unit | None:

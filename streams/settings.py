@@ -235,7 +235,7 @@ def load_settings(**overrides: Any) -> Settings:
         settings = Settings(**overrides)
         settings.product_contract()
     except ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, sections) from None
     except SettingsError as error:
         raise unreadable(error, sections) from None
     return settings

@@ -1,4 +1,4 @@
-"""Errors in settings, in one line: the setting, where it was set, and what works instead."""
+"""What is wrong with settings, in one line: which, where they were set, and what works instead."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -17,17 +18,22 @@ from schemas.errors import ConfigError
 CONFIG_FILE_VARIABLE = "HARK_CONFIG"
 NO_SETTINGS = frozenset({CONFIG_FILE_VARIABLE, "HARK_DATA", "HARK_HOME", "HARK_TEST_BOOTSTRAP"})
 _EVENTS = "HARK_EVENTS__"
+_MESSAGES = {
+    "extra_forbidden": "no such setting",
+    "tuple_type": 'a list, as ["context.ip"]',
+    "dict_type": 'a table of names, as {"Bought": "purchase"}',
+    "model_type": "a section, not a value: set its settings",
+}
+"""In place of pydantic's, which speak of Python."""
 
 
 def checked_file() -> Path:
-    """Check that the settings file (`HARK_CONFIG`, else `hark.toml`) is TOML -> its path.
-
-    The default file may be missing.
+    """`hark.toml`, or the file of `HARK_CONFIG`: if it is there, it can be read as TOML.
 
     Raises
     ------
     ConfigError
-        `HARK_CONFIG` names a file that doesn't exist, or the file isn't TOML in UTF-8.
+        It is named and isn't there, or it isn't a text file in UTF-8, or not TOML.
     """
     named = os.environ.get(CONFIG_FILE_VARIABLE)
     file = Path(named or "hark.toml")
@@ -39,7 +45,7 @@ def checked_file() -> Path:
             f"{shown}: a folder, not a file (Docker makes one where a bind mount's file is missing)"
         )
     if file.exists() and not file.is_file():
-        raise ConfigError(f"{shown}: not a regular file")
+        raise ConfigError(f"{shown}: no regular file")
     try:
         tomllib.loads(file.read_bytes().decode())
     except FileNotFoundError:
@@ -47,21 +53,25 @@ def checked_file() -> Path:
     except OSError as error:
         raise ConfigError(f"{shown}: can't be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{shown}: not UTF-8 ({error}); save it in that encoding") from None
+        raise ConfigError(f"{shown}: not UTF-8 ({error}); save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        mark = file.read_bytes().startswith(b"\xef\xbb\xbf")
-        why = "it begins with a byte order mark; save it as UTF-8 without" if mark else error
+        content = file.read_bytes()
+        why: object = error
+        if content.startswith(b"\xef\xbb\xbf"):
+            why = "it begins with a byte order mark; save it as UTF-8 without"
+        elif b"\0" in content:
+            why = "it holds NUL bytes, as UTF-16 does; save it as UTF-8"
         raise ConfigError(f"{shown}: {why}") from None
     return file
 
 
-def check_variables(sections: Iterable[str]) -> None:
+def check_variables(sections: Mapping[str, FieldInfo]) -> None:
     """Refuse `HARK_` variables that set nothing.
 
     Raises
     ------
     ConfigError
-        A variable names an unknown section, or an event: names of events can't be variables.
+        Of a section that there isn't, or of an event: a variable can't be written like its name.
     """
     known = list(sections)
     for name, value in os.environ.items():
@@ -75,28 +85,46 @@ def check_variables(sections: Iterable[str]) -> None:
                 f"set HARK_EVENTS='{json.dumps({event: value}, ensure_ascii=False)}'"
             )
         if name.removeprefix("HARK_").split("__")[0].lower() not in known:
-            raise ConfigError(f"{name}: no such setting; sections are {', '.join(known)}")
+            raise ConfigError(
+                f"{name}: no such setting{_nearest(name, _variables(sections))}; "
+                f"sections are {', '.join(known)}"
+            )
 
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def invalid(error: ValidationError) -> ConfigError:
-    """The error for an invalid value or an unknown setting."""
+def _variables(fields: Mapping[str, FieldInfo], prefix: str = "HARK") -> list[str]:
+    """Every setting as its variable."""
+    names = []
+    for name, field in fields.items():
+        variable = f"{prefix}{'_' if prefix == 'HARK' else '__'}{name.upper()}"
+        kind = field.annotation
+        below = isinstance(kind, type) and issubclass(kind, BaseModel)
+        names += _variables(kind.model_fields, variable) if below else [variable]  # type: ignore[union-attr]
+    return names
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """`(did you mean ...?)` where a name is close enough."""
+    found = get_close_matches(name.upper(), [one.upper() for one in names], n=1, cutoff=0.75)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def invalid(error: ValidationError, sections: Mapping[str, FieldInfo]) -> ConfigError:
+    """A setting has a value that isn't one, or there is no such setting."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
-    wrong = (
-        "no such setting"
-        if first["type"] == "extra_forbidden"
-        else first["msg"].removeprefix("Value error, ")
-    )
-    if not place:  # a contradiction between two settings, which the message names
+    wrong = _MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    if not place:  # between two settings, which the message names
         return ConfigError(wrong)
-    # An element of a list or of [events] has no variable of its own; a section has many.
+    # What is in a list or under [events] has no variable of its own; a section has many.
     depth = next((n for n, part in enumerate(first["loc"]) if isinstance(part, int)), len(place))
     path = place[: 1 if place[0] == "events" else depth]
     variable = "HARK_" + "__".join(path).upper() + ("__..." if _is_section(path) else "")
+    if first["type"] == "extra_forbidden":
+        wrong += _nearest(variable.removesuffix("__..."), _variables(sections))
     return ConfigError(f"setting {'.'.join(place)}: {wrong} (hark.toml or {variable})")
 
 
@@ -105,7 +133,7 @@ def _is_section(path: list[str]) -> bool:
 
 
 def unreadable(error: SettingsError, sections: Mapping[str, FieldInfo]) -> ConfigError:
-    """The error for a variable of a list or a whole section that isn't JSON."""
+    """A variable of a list or a whole section isn't JSON."""
     cause = error.__cause__
     text = cause.doc if isinstance(cause, json.JSONDecodeError) else None
     name = next(
@@ -117,17 +145,18 @@ def unreadable(error: SettingsError, sections: Mapping[str, FieldInfo]) -> Confi
         return ConfigError(f'{name}={text!r:.80}: not JSON; as \'{{"Bought": "purchase"}}\'')
     if _has_settings(name.removeprefix("HARK_").lower().split("__"), sections):
         return ConfigError(
-            f"{name}={text!r:.80}: a section, not a setting; set {name}__... for each of its "
-            "settings (streams/settings.py), or give all as JSON"
+            f"{name}: a section, not a setting; set {name}__... for each of its settings "
+            "(streams/settings.py), or give all as JSON"
         )
+    parts = [part.strip(" []\"'") for part in (text or "").split(",")]
     return ConfigError(
         f"{name}={text!r:.80}: not JSON; a list is written as "
-        f"{name}='{json.dumps([part.strip() for part in (text or '').split(',')])}'"
+        f"{name}='{json.dumps([part for part in parts if part])}'"
     )
 
 
 def _has_settings(path: list[str], fields: Mapping[str, FieldInfo]) -> bool:
-    """Whether `path` is a section, with settings below it."""
+    """Whether there are further settings below this one."""
     for name in path:
         kind = fields[name].annotation if name in fields else None
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):

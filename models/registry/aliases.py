@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from models.storage import artefact, lock
-from schemas.errors import ArtefactError, TransientError
+from schemas.errors import ArtefactError, ConfigError, TransientError
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -28,17 +28,32 @@ def is_version(name: str) -> bool:
     return _VERSION.fullmatch(name) is not None
 
 
+def check_folder(root: Path) -> None:
+    """Refuse a registry that is a file: it isn't one without versions.
+
+    Raises
+    ------
+    ConfigError
+        It is there and no folder.
+    """
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"registry {root}: not a folder")
+
+
 def resolve(root: Path, name: str) -> str | None:
     """Return the version that an alias or a version names; None if it doesn't exist.
 
     Raises
     ------
+    ConfigError
+        The registry is a file.
     ArtefactError
         The name is neither a version nor an alias, or the alias doesn't hold a version.
     TransientError
         The alias can't be read at the moment. None would be wrong then: the champion could be
         pruned, or replaced without a comparison.
     """
+    check_folder(root)
     if is_version(name):
         return name if (root / name).is_dir() else None
     if not _ALIAS.fullmatch(name):
@@ -60,6 +75,7 @@ def resolve(root: Path, name: str) -> str | None:
 
 def named(root: Path) -> dict[str, str]:
     """Return every alias and its version."""
+    check_folder(root)
     if not root.is_dir():
         return {}
     found = sorted(path.name for path in root.iterdir() if _ALIAS.fullmatch(path.name))

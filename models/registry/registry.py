@@ -93,6 +93,7 @@ class Model:
 
 def versions(root: Path) -> list[str]:
     """Return the versions on disk, oldest first."""
+    aliases.check_folder(root)
     if not root.is_dir():
         return []
     found = [path.name for path in root.iterdir() if path.is_dir() and is_version(path.name)]

@@ -6,12 +6,15 @@ read only where another value of the column shows whether the day or the month c
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-FROM_MS, UNTIL_MS = 631_152_000_000, 4_102_444_800_000
+from schemas.times import LATEST_MS, OLDEST_MS, parse_iso_ms
+
+FROM_MS, UNTIL_MS = OLDEST_MS, LATEST_MS
 """1990 and 2100: what a number may mean."""
 _EXCEL_EPOCH_DAYS = 25_569  # 1970-01-01 in Excel's days
 _DAY_MS = 86_400_000
@@ -21,13 +24,18 @@ _ZONE = r"\s*(?:[Zz]|UTC|GMT|utc|gmt|([+-]\d{2}):?(\d{2})?)?$"
 _YEAR_FIRST = rf"^(\d{{4}})[-/.](\d{{1,2}})[-/.](\d{{1,2}})(?:[T,\s]\s*{_CLOCK})?{_ZONE}"
 _COMPACT = rf"^(\d{{4}})(\d\d)(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?()?)?{_ZONE}"
 _YEAR_LAST = rf"^(\d{{1,2}})([./-])(\d{{1,2}})[./-](\d{{4}}|\d{{2}})(?:[T,\s]\s*{_CLOCK})?{_ZONE}"
+_MONTH = (
+    r"((?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))"
+    r"(?i:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\b"
+)
+"""In English: `mar` also begins Finland's November."""
 _NAMED_MONTHS = (
     (
-        r"^(?:[A-Za-z]{3,9},?\s+)?(\d{1,2})(?:st|nd|rd|th)?[\s.-]+([A-Za-z]{3})[a-z]*\.?,?[\s-]+(\d{4})",
+        rf"^(?:[A-Za-z]{{3,9}},?\s+)?(\d{{1,2}})(?:st|nd|rd|th)?[\s.-]+{_MONTH}\.?,?[\s-]+(\d{{4}})",
         "$3-$2-$1",
     ),
     (
-        r"^(?:[A-Za-z]{3,9},?\s+)?([A-Za-z]{3})[a-z]*\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})",
+        rf"^(?:[A-Za-z]{{3,9}},?\s+)?{_MONTH}\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}})",
         "$3-$1-$2",
     ),
 )
@@ -100,9 +108,21 @@ def read_times(
     ms = frame["epoch"]
     for parts in (year_first, compact, order.dates):
         ms = ms.zip_with(ms.is_not_null(), _moment_ms(parts))
+    ms = ms.zip_with(ms.is_not_null(), _rarer_ms(texts.set(ms.is_not_null(), None)))
     ms = ms.set(ms >= UNTIL_MS, None)
     unread = texts.is_not_null() & ms.is_null()
     return Times(ms, unread, _why(unread, number, order), _guessed(texts, ms, days, order))
+
+
+def _rarer_ms(texts: pl.Series) -> pl.Series:
+    """int64 (n,): what an event's timestamp may be besides, as week dates and zones named twice."""
+    found: dict[str, int] = {}
+    for text in texts.drop_nulls().unique().to_list():
+        with suppress(ValueError, OverflowError):
+            found[text] = parse_iso_ms(text)
+    return texts.replace_strict(
+        list(found), list(found.values()), default=None, return_dtype=pl.Int64
+    )
 
 
 def _in_days(time_ms: int) -> float:

@@ -31,6 +31,13 @@ _JSON: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("schema", "payload"), "a Kafka Connect envelope: set value.converter.schemas.enable=false"),
     (("before", "after", "op"), "a Debezium change event: unwrap it into an event"),
+    (("events", "app_instance_id"), "a GA4 Measurement Protocol body: one event a record"),
+    (("events", "mpid"), "mParticle's HTTP body: one event a record"),
+    (("events", "attributes"), "Braze's HTTP body: one event a record"),
+    (("admin_graphql_api_id",), "a Shopify webhook: turn it into an event"),
+    (("object", "api_version", "type"), "a Stripe event: turn it into an event"),
+    (("activity_kind", "app_token"), "a callback of Adjust: turn it into an event"),
+    (("appsflyer_id",), "a callback of AppsFlyer: turn it into an event"),
     (("distinct_id",), "a PostHog event (distinct_id)"),
     (("event_name", "event_timestamp"), "a row of GA4's BigQuery export"),
     (("event_name", "user_pseudo_id"), "a row of GA4's BigQuery export"),
@@ -68,6 +75,8 @@ def hint(value: bytes) -> str:
 
 
 def _of_bytes(value: bytes) -> str:
+    if value[:1] == b"\0" and value[1:2] in (b"{", b"["):
+        return "UTF-16, not UTF-8" if value[2:3] == b"\0" else "a NUL byte before the JSON"
     if value[0] == 0 and len(value) > 5:
         schema_id = int.from_bytes(value[1:5], "big")
         what = "JSON" if value[5:6] in (b"{", b"[") else "Avro or Protobuf"

@@ -7,7 +7,15 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from schemas.errors import ConfigError
 
@@ -16,6 +24,15 @@ class Section(BaseModel):
     """A frozen section that refuses unknown settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """Pydantic takes `port = true` for 1."""
+        found = read(value)
+        if type(value) is bool and type(found) is not bool:
+            raise ValueError(f"{str(value).lower()} is no number")
+        return found
 
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\],]+)(:(?P<port>[0-9]{1,5}))?")
@@ -32,8 +49,8 @@ class Kafka(Section):
     """
 
     bootstrap_servers: str = "127.0.0.1:9092"
-    topic_prefix: str = ""
-    group_id: str = "hark"
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,200}$")] = ""
+    group_id: Annotated[str, Field(min_length=1)] = "hark"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str | None = None
@@ -51,11 +68,12 @@ class Kafka(Section):
     @classmethod
     def _addresses(cls, servers: str) -> str:
         """Refuse addresses on which aiokafka would fail with a traceback."""
-        for server in servers.split(","):
-            found = _ADDRESS.fullmatch(server.strip())
-            if found is None or int(found["port"] or 0) > 65_535:
-                raise ValueError(f"{server.strip()!r} isn't host:port (several: h1:9092,h2:9092)")
-        return servers
+        addresses = [server.strip() for server in servers.split(",")]
+        for address in addresses:
+            found = _ADDRESS.fullmatch(address)
+            if found is None or not 1 <= int(found["port"] or 9092) <= 65_535:
+                raise ValueError(f"{address!r} isn't host:port (several: h1:9092,h2:9092)")
+        return ",".join(addresses)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

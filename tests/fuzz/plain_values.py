@@ -80,8 +80,13 @@ def _moment_ms(text: str) -> int | None:
             return None  # basic format, week dates, offsets with seconds, zones named twice
         raise Refused(Reason.INVALID_TIMESTAMP)
     year, month, day, hour, minute, second, fraction, zone = found.groups()
+    later = timedelta()
+    if hour == "24" and int(minute) == int(second or 0) == int(fraction or 0) == 0:
+        hour, later = "0", timedelta(days=1)
+    elif second == "60":
+        second, fraction, later = "59", None, timedelta(seconds=1)
     try:
-        moment = datetime(
+        moment = later + datetime(
             int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
             tzinfo=_zone(zone),
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,12 @@ def test_a_key_that_isn_t_there_or_too_short_is_refused(key_file: Path) -> None:
         pseudonyms(Privacy(key_file=key_file))
     with pytest.raises(ConfigError, match="key_id"):
         Pseudonyms(KEY, "a:b")
+
+
+def test_a_pipe_as_the_key_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="no regular file"):
+        read_key(tmp_path / "pipe")
 
 
 def test_without_a_key_nothing_is_renamed() -> None:
