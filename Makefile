@@ -11,15 +11,15 @@ ARGS ?=
 # How many processes run tests; each starts a broker of its own when a test asks for one.
 JOBS ?= 2
 
-help: ## this list
+help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-install: $(STAMP) ## set up .venv: the trainer and the development tools included
+install: $(STAMP) ## set up .venv, with the trainer and the development tools
 
 $(STAMP): pyproject.toml constraints.txt
 	@.ci/install
 
-lint: $(STAMP) ## ruff, mypy strict, import layers, no circles
+lint: $(STAMP) ## run ruff, mypy strict, and the checks of import layers and cycles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,26 +30,26 @@ format: $(STAMP) ## let ruff format and fix what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: $(STAMP) ## every promise's proof, on real brokers; says at its end what was left out
+test: $(STAMP) ## run every promise's proof, on real brokers; prints at its end what was skipped
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) $(ARGS)
 
-test-slow: $(STAMP) ## the long forms: faults, demos, benchmarks, nights, all examples
+test-slow: $(STAMP) ## run the long forms: faults, demos, benchmarks, nights, all examples
 	$(BIN)/python -m pytest -m slow -n $(JOBS) $(ARGS)
 	HARK_TEST_EXAMPLES=all $(BIN)/python -m pytest -m "hypothesis and not slow" -n $(JOBS) $(ARGS)
 
-demo: $(STAMP) ## everything at once, with a summary; DATA=file.csv for real events
+demo: $(STAMP) ## run everything at once and print a summary; DATA=file.csv for your own events
 	$(BIN)/hark demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-bench: $(STAMP) ## how fast it takes events in, against what Faust does alone
+bench: $(STAMP) ## measure events/s, compared with Faust alone
 	$(BIN)/hark bench ingest $(ARGS)
 
-bench-faults: $(STAMP) ## break workers, brokers and the network for minutes, count what was lost
+bench-faults: $(STAMP) ## break workers, brokers and the network for minutes, and count the losses
 	$(BIN)/hark bench faults $(ARGS)
 
 bench-restore: $(STAMP) ## save and restore the state of a million users
 	$(BIN)/hark bench restore $(ARGS)
 
-fuzz: $(STAMP) ## 100,000 odd records and 2,000 damaged models; the codec guided by coverage too
+fuzz: $(STAMP) ## try 100,000 odd records and 2,000 damaged models; fuzz the codec by coverage
 	$(BIN)/python -m tests.fuzz codec --count 100000 $(ARGS)
 	$(BIN)/python -m tests.fuzz artefacts --count 2000 $(ARGS)
 	@$(BIN)/pip install -q -c constraints.txt atheris || echo "no atheris for this Python: no guided part"
@@ -58,10 +58,10 @@ fuzz: $(STAMP) ## 100,000 odd records and 2,000 damaged models; the codec guided
 schemas: $(STAMP) ## write the JSON Schema files and the AsyncAPI document again
 	$(BIN)/hark schemas generate
 
-audit: $(TOOLS) ## look up every pinned package for known vulnerabilities; 2: not reachable
+audit: $(TOOLS) ## check every pinned package for known vulnerabilities; exits with 2 if offline
 	@.tools/bin/python .ci/audit
 
-sbom: $(STAMP) $(TOOLS) ## write sbom.json: all that .venv has, as CycloneDX
+sbom: $(STAMP) $(TOOLS) ## write sbom.json, the contents of .venv as CycloneDX
 	@.tools/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
 		--output-reproducible --of JSON -o sbom.json
 	@.tools/bin/python .ci/sbom_covers sbom.json $(BIN)/python

@@ -1,4 +1,4 @@
-"""A command that the demo runs beside itself: started, watched, stopped, its log kept."""
+"""A `hark` command as a child process of the demo: started, watched, stopped, its log kept."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _TAIL_WIDTH = 400  # a traceback inside a JSON line would fill the screen
 
 
 class Child:
-    """`hark ...` as a process of its own, in a session of its own.
+    """A child process `hark ...` in its own session.
 
-    Ctrl-C reaches only the demo, which then stops its children in order; where Linux can, a
-    killed demo takes its children with it.
+    Ctrl-C reaches only the demo, which then stops its children in order. With `setpriv` (Linux),
+    the children of a killed demo end, too.
 
     Parameters
     ----------
     arguments
-        After `hark`: `["worker"]`.
+        Arguments after `hark`, such as `["worker"]`.
     folder
-        Where it runs and where its log and its temporary files go.
+        Working directory, also of the log and the temporary files.
     environment
         Settings, added to `inherited`.
     inherited
-        This process's own environment, if nothing else is said.
+        Environment to start from; by default this process's.
     """
 
     def __init__(
@@ -62,20 +62,20 @@ class Child:
 
     @property
     def code(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """The exit code, None while the process runs."""
         return self._process.poll()
 
     def signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send the process a signal, unless it has ended."""
         self._process.send_signal(number)
 
     def check(self) -> bool:
-        """Whether it ended well; False while it runs.
+        """Whether the process has succeeded; False while it runs.
 
         Raises
         ------
         TransientError
-            It failed: its exit code and the end of its log.
+            The process failed; the message has the exit code and the end of the log.
         """
         code = self._process.poll()
         if code is None:
@@ -87,12 +87,12 @@ class Child:
         return True
 
     def tail(self, lines: int = _TAIL_LINES) -> str:
-        """The last lines of its log."""
+        """The last lines of the log."""
         text = self.log.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(line[:_TAIL_WIDTH] for line in text) or "(it wrote nothing)"
 
     def answer(self) -> dict[str, Any]:
-        """The JSON object that it printed last, `{}` if there is none."""
+        """The last JSON object in the log, `{}` if there is none."""
         for line in reversed(self.log.read_bytes().splitlines()):
             if line.startswith(b"{"):
                 found = json.loads(line)

@@ -1,7 +1,7 @@
-"""`hark`: one command line, whose subcommands load only when they are asked for.
+"""`hark`: a command line that imports a subcommand only when it runs.
 
-A worker never imports torch and `hark --help` stays quick, because this file knows the commands
-by name only.
+This file knows the commands by name only, so a worker never imports torch and `hark --help` is
+quick.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from schemas.errors import ConfigError, HarkError
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command lives and what the menu says about it."""
+    """Module and name of a command, and its line in the menu."""
 
     target: str  # module:command
     text: str
@@ -46,15 +46,15 @@ COMMANDS = {
     "replay": Entry("ops.publish.replay_command:replay", "Publish a file's events."),
     "tail": Entry("ops.tail_command:tail", "Print recommendations, alerts or dead letters."),
     "dead-letters": Entry(
-        "ops.dead_letters.command:dead_letters", "List, show and replay what was refused."
+        "ops.dead_letters.command:dead_letters", "List, show and replay refused records."
     ),
     "pseudonym": Entry(
-        "ops.privacy.pseudonym_command:pseudonym", "What a user is called where ids are renamed."
+        "ops.privacy.pseudonym_command:pseudonym", "Print the pseudonyms of user ids."
     ),
     "forget": Entry(
         "ops.privacy.forget_command:forget", "Erase a user, leave a tombstone, print a receipt."
     ),
-    "demo": Entry("ops.demo.command:demo", "Everything at once, with a summary."),
+    "demo": Entry("ops.demo.command:demo", "Run everything at once and print a summary."),
     "bench": Entry("ops.benchmarks.command:bench", "Measure this machine."),
     "schemas": Entry(
         "ops.schemas_command:schemas", "Write or check the JSON Schema and AsyncAPI files."
@@ -80,7 +80,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what the system refuses is an error for a person, not a traceback."""
+        """Run the command; an error of the operating system becomes a line, not a traceback."""
         try:
             return super().invoke(ctx)
         except OSError as error:
@@ -103,17 +103,17 @@ def _installed(entry: Entry) -> bool:
 def hark() -> None:
     """Hark: behaviour events in, recommendations and churn and risk alerts out, on Kafka.
 
-    Exit codes: 0 done, 1 it failed or a check found differences, 2 wrong usage or settings,
-    130 stopped with Ctrl-C.
+    Exit codes: 0 success, 1 failure or a check found differences, 2 wrong usage or settings, 130
+    stopped with Ctrl-C.
     """
 
 
 def main() -> None:
-    """Run the command line; errors made for a person are one line, not a traceback."""
-    # numpy's own products are small here, and its threads spin while they wait for each other:
-    # on a busy machine that costs more than they bring. Read when numpy loads.
+    """Run the command line; a HarkError becomes a line, not a traceback."""
+    # numpy's products are small here, and its threads spin while they wait for each other, which
+    # costs more than they gain on a busy machine. numpy reads this when it loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # What a command prints is its answer; `hark worker` and its like set up more than this.
+    # stdout is for a command's result; `hark worker` and `hark trainer` configure more than this.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         code = hark(standalone_mode=False)

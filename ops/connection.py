@@ -1,4 +1,4 @@
-"""Which cluster a command talks to: the one that is set, else the local one that runs."""
+"""The cluster that a command talks to: the configured cluster, else the running local broker."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from streams.settings import Settings, load_settings
 def connected_settings(role: str, **overrides: Any) -> Settings:
     """Return the settings, with a running local broker filled in where no cluster is set.
 
-    `hark broker` may have had to take another port than 9092, with three brokers topics should be
-    replicated, and a secured one wants a login; none should need an environment variable on a
-    laptop.
+    So a local broker on another port than 9092, with several replicas or with logins needs no
+    environment variables.
 
     Parameters
     ----------
     role
-        As which a command logs in to a secured local broker.
+        Role with which the command logs in to a secured local broker.
     """
     settings = load_settings(**overrides)
     local = read_state()
@@ -36,13 +35,13 @@ def connected_settings(role: str, **overrides: Any) -> Settings:
 
 
 def with_kafka(settings: Settings, changes: dict[str, Any]) -> Settings:
-    """The settings with other values in their section `kafka`, checked again."""
+    """Return the settings with changes in their section `kafka`, validated again."""
     kept = {name: getattr(settings.kafka, name) for name in settings.kafka.model_fields_set}
     return settings.model_copy(update={"kafka": Kafka.model_validate({**kept, **changes})})
 
 
 def kafka_environment(kafka: Kafka) -> dict[str, str]:
-    """Variables with which a child process, in whatever folder, talks to the same cluster."""
+    """Environment with which a child process, in any folder, talks to the same cluster."""
     files = {
         name: getattr(kafka, name)
         for name in ("ca_file", "certificate_file", "key_file", "password_file")
@@ -53,7 +52,7 @@ def kafka_environment(kafka: Kafka) -> dict[str, str]:
         "group_id": kafka.group_id,
         "security_protocol": kafka.security_protocol,
         "sasl_mechanism": kafka.sasl_mechanism,
-        # Empty where it comes from a file: the one we inherited may be another user's.
+        # Empty where it comes from a file: an inherited password may be another user's.
         "password": kafka.password.get_secret_value() if kafka.password else "",
         **({"username": kafka.username} if kafka.username else {}),
         **{name: str(file.resolve()) for name, file in files.items() if file},

@@ -19,12 +19,12 @@ _decode_alert = msgspec.json.Decoder(Alert).decode
 
 
 def recommendation(record: Record) -> RenderableType:
-    """Who, and the items grouped by why."""
+    """Render a recommendation: the user, and the items grouped by reason."""
     return describe_recommendation(_decode_recommendation(record.value))
 
 
 def describe_recommendation(made: Recommendation) -> RenderableType:
-    """The same, of a decoded message."""
+    """Render a decoded recommendation."""
     head = Text.assemble(
         (made.generated_at, "dim"), " ", (made.user_id, "bold"),
         (f"  {made.variant} {made.model_version}, after {made.trigger_message_id}", "dim"),
@@ -41,12 +41,12 @@ def describe_recommendation(made: Recommendation) -> RenderableType:
 
 
 def alert(record: Record) -> RenderableType:
-    """What, about whom, how sure, and why."""
+    """Render an alert: its kind, subject, probability and reasons."""
     return describe_alert(_decode_alert(record.value))
 
 
 def describe_alert(raised: Alert) -> RenderableType:
-    """The same, of a decoded message."""
+    """Render a decoded alert."""
     style = "green" if raised.status == "resolved" else _SEVERITY_STYLE[raised.severity]
     what = "resolved" if raised.status == "resolved" else raised.severity
     head = Text.assemble(
@@ -60,7 +60,7 @@ def describe_alert(raised: Alert) -> RenderableType:
 
 
 def dead_letter(record: Record) -> RenderableType:
-    """Why, where from, and the beginning of what it was."""
+    """Render a dead letter: its reason, coordinates and first bytes."""
     headers = _headers(record)
     value = record.value or b""
     head = Text.assemble(

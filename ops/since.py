@@ -1,4 +1,4 @@
-"""A moment given on the command line: so long ago, or a date."""
+"""A point in time on the command line: a duration before now, or a date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Since(click.ParamType):
     name = "since"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Milliseconds since 1970."""
+        """Convert to milliseconds since 1970."""
         if span := re.fullmatch(r"(\d+)([smhd])", value):
             now_ms = datetime.now(UTC).timestamp() * 1000
             return int(now_ms - int(span[1]) * _UNITS_MS[span[2]])

@@ -1,4 +1,4 @@
-"""What the operating system refuses, as errors for a person: which file, and why not."""
+"""Errors of the operating system as one-line errors that name the file and the cause."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MAY_WORK_AGAIN = frozenset(
 )
 _KINDS = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError)
 _NUMBER = re.compile(r"\(os error (\d+)\)")
-"""Polars raises OSError, and these kinds of it, with a text only, which names the file."""
+"""Polars raises OSError and these subclasses with a text only; the text names the file."""
 
 
 def refused_by_system(error: OSError) -> HarkError | None:
-    """The one line for an error of a file or of the disk; None for all others, as of a socket.
+    """Convert an error of a file or the disk to a HarkError; None for others, as of sockets.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`hark tail recommendations|alerts|dead-letters`: print what comes out, readably."""
+"""`hark tail recommendations|alerts|dead-letters`: print messages as they come, readably."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ _SHOWN: dict[str, Callable[[Record], RenderableType]] = {
 
 
 @click.command()
-@click.argument("what", type=click.Choice(list(_SHOWN)))
-@click.option("--from-beginning", is_flag=True, help="From the oldest message still kept.")
+@click.argument("topic", type=click.Choice(list(_SHOWN)))
+@click.option("--from-beginning", is_flag=True, help="Start at the oldest message still kept.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N messages.")
 @click.option("--until-end", is_flag=True, help="Stop at the end instead of waiting for more.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line.")
 def tail(
-    *, what: str, from_beginning: bool, limit: int | None, until_end: bool, as_json: bool
+    *, topic: str, from_beginning: bool, limit: int | None, until_end: bool, as_json: bool
 ) -> None:
-    """Print recommendations, alerts or dead letters as they come; Ctrl-C ends it."""
-    role = "operator" if what == DEAD_LETTERS.name else "reader"
+    """Print recommendations, alerts or dead letters as they come, until Ctrl-C."""
+    role = "operator" if topic == DEAD_LETTERS.name else "reader"
     kafka = connected_settings(role).kafka
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    topic = next(spec for spec in topics(kafka.topic_prefix) if spec.name.endswith(what))
+    spec = next(spec for spec in topics(kafka.topic_prefix) if spec.name.endswith(topic))
     console = Console(soft_wrap=True)
 
     async def show() -> None:
         shown = 0
         messages = follow(
-            kafka.client(), topic, role, from_beginning=from_beginning, until_end=until_end
+            kafka.client(), spec, role, from_beginning=from_beginning, until_end=until_end
         )
         async with aclosing(messages):
             async for record in messages:
                 if as_json:
                     click.echo(render.as_json(record))
                 else:
-                    console.print(_SHOWN[what](record))
+                    console.print(_SHOWN[topic](record))
                 shown += 1
                 if shown == limit:
                     return

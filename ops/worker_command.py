@@ -22,24 +22,24 @@ from streams.worker import run
     show_default=True,
 )
 def worker(log_level: str) -> None:
-    """Run one worker until SIGTERM or Ctrl-C; it drains, commits and leaves its group.
+    """Run a worker until SIGTERM or Ctrl-C; it then drains, commits and leaves its group.
 
-    Workers of one `kafka.group_id` share the partitions. Settings come from hark.toml and
-    HARK_ variables; `http.port` is where /metrics, /healthz and /readyz are. A stop that takes
-    longer than `limits.stop_timeout_s` is cut off with exit code 1: what wasn't committed is read
-    again.
+    Workers with the same `kafka.group_id` share the partitions. Settings come from hark.toml and
+    HARK_ variables; /metrics, /healthz and /readyz are at `http.port`. A stop that takes longer
+    than `limits.stop_timeout_s` is cut off with exit code 1; uncommitted records are read again.
     """
     logs.configure(log_level.upper())
     asyncio.run(run(connected_settings("worker"), _leave_in_time))
 
 
 def _leave_in_time(limit_s: float, doing: Callable[[], str]) -> None:
-    """End the process when the stop takes too long, whatever hangs: threads can't be cancelled."""
+    """End the process when the stop takes too long: threads that hang can't be cancelled."""
 
     def leave() -> None:
-        what = doing() or "nothing says what hangs"
-        line = f"error: still stopping after {limit_s:.0f} s ({what}); what isn't committed is read"
-        os.write(2, f"{line} again\n".encode())  # a lock that hangs may be that of stderr
+        activity = doing() or "cause unknown"
+        line = f"error: still stopping after {limit_s:.0f} s ({activity})"
+        end = "uncommitted records are read again"
+        os.write(2, f"{line}; {end}\n".encode())  # a lock that hangs may be that of stderr
         os._exit(1)
 
     timer = Timer(limit_s, leave)

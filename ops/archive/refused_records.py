@@ -1,8 +1,8 @@
-"""Which archived records the workers refused as unprocessable: what training must skip as they did.
+"""Archived records that the workers refused as unprocessable, which training must skip, too.
 
-Such a record left no trace in a worker's state, and whether it breaks a stage of training as well
-isn't the same question. `<root>/<topic>/refused.json` keeps the offsets by partition: the dead
-letters are kept for 30 days, the archive for longer. No payloads, no user ids.
+Such a record left no trace in a worker's state, even if it would break nothing in training.
+`<root>/<topic>/refused.json` keeps the offsets by partition: dead letters are kept for 30 days, the
+archive for longer. The file holds no payloads and no user ids.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Refused = dict[int, frozenset[int]]
 
 
 def read_refused(root: Path, topic: str) -> Refused:
-    """What is known of an archived topic; nothing where no worker has refused anything yet.
+    """Read the refused offsets of an archived topic; empty where there is no file.
 
     Raises
     ------
     ConfigError
-        The file is there and can't be read.
+        The file exists and can't be read.
     """
     path = root / topic / FILE
     try:
@@ -38,17 +38,17 @@ def read_refused(root: Path, topic: str) -> Refused:
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ConfigError(
             f"{path} can't be read ({error}): without it training takes in what the workers "
-            "refused; restore it from a copy, or delete it to go by the dead letters alone"
+            "refused; restore it from a copy, or delete it to rely on the dead letters alone"
         ) from error
 
 
 async def learn_refused(client: dict[str, Any], topic: str, root: Path, letters: TopicSpec) -> int:
-    """Add the dead letters that are there now -> how many offsets are known.
+    """Add the offsets of the current dead letters, and return how many offsets are known.
 
     Parameters
     ----------
     topic
-        Of the events.
+        Name of the events topic.
     letters
         The topic of the dead letters.
     """

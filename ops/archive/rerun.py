@@ -40,6 +40,8 @@ from streams.transport.record_batch import RecordBatch
 
 BATCH_RECORDS = 512
 """Also how finely the partitions are interleaved, by broker time."""
+MAX_KNOWN = 2_000_000
+"""Items of all partitions and the catalogue: steps keep their indices, so none is ever freed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Rerun:
         self._suggest = suggest
         self._refused = refused or {}
         self._isolation = Isolation(settings.limits.max_failures)
-        self.items = ItemTable()
+        self.items = ItemTable(max_known=MAX_KNOWN)
         self._entries = CatalogueEntries(self.items)
         self._entries.several = True
         self._before_ms = before_ms

@@ -1,4 +1,4 @@
-"""`hark dead-letters`: what was refused and why, and publishing it again after a fix."""
+"""`hark dead-letters`: list and show refused records, and publish them again after a fix."""
 
 from __future__ import annotations
 
@@ -35,11 +35,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _filters(command: F) -> F:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option("--partition", type=click.IntRange(min=0), help="Of the events topic."),
-        click.option("--since", "since_ms", type=Since(), help="90m, 2h, 7d, or a UTC time."),
+        click.option(
+            "--partition", type=click.IntRange(min=0), metavar="N",
+            help="Only records of partition N of the events.",
+        ),
+        click.option(
+            "--since", "since_ms", type=Since(),
+            help="Only letters since then: 90m, 2h or 7d ago, or a UTC time.",
+        ),
         click.option(
             "--reason", "reasons", multiple=True, type=click.Choice([str(r) for r in Reason]),
-            help="Only these reasons; may be given several times.",
+            help="Only letters with this reason; may be repeated.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -48,7 +54,7 @@ def _filters(command: F) -> F:
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Dead letters: list, show, replay."""
+    """List, show and replay dead letters: records that were refused."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
@@ -56,7 +62,7 @@ def dead_letters() -> None:
 @_filters
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=0),
-    help="Show so many of the newest.",
+    help="How many of the newest letters to show.",
 )  # fmt: skip
 def list_(
     *,
@@ -66,7 +72,7 @@ def list_(
     as_json: bool,
     limit: int,
 ) -> None:
-    """Counts by reason and the newest letters, without their values."""
+    """Count dead letters by reason, and list the newest without their values."""
     kafka, topic = _kafka()
     wanted = Wanted(frozenset(reasons) or None, since_ms, partition)
     counts: Counter[str] = Counter()
@@ -101,14 +107,16 @@ def list_(
 @click.argument("coordinates", metavar="TOPIC/PARTITION/OFFSET")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(coordinates: str, *, as_json: bool) -> None:
-    """One letter whole, its value included: by where the record was, as `list` names it.
+    """Show a whole dead letter, value included, by its record's coordinates as `list` prints them.
 
-    Several letters of one record: the newest.
+    Of several letters for the same record, it shows the newest.
     """
     kafka, topic = _kafka()
     at = re.fullmatch(r"(.+)/(\d+)/(\d+)", coordinates)
     if at is None:
-        raise click.BadParameter("write topic/partition/offset, as `hark dead-letters list` does")
+        raise click.BadParameter(
+            f"{coordinates!r}: write TOPIC/PARTITION/OFFSET, as `hark dead-letters list` does"
+        )
 
     async def read() -> list[Letter]:
         letters = read_letters(kafka.client(), topic, Wanted(partition=int(at[2])))
@@ -116,7 +124,9 @@ def show(coordinates: str, *, as_json: bool) -> None:
 
     found = asyncio.run(read())
     if not found:
-        raise HarkError(f"no dead letter of {coordinates} in {topic.name}")
+        raise HarkError(
+            f"no dead letter of {coordinates} in {topic.name}; see: hark dead-letters list"
+        )
     letter = found[-1]
     key, value = (None if raw is None else escaped(raw) for raw in (letter.key, letter.value))
     headers = {name: escaped(raw) for name, raw in letter.headers}
@@ -130,14 +140,14 @@ def show(coordinates: str, *, as_json: bool) -> None:
 
 @dead_letters.command()
 @_filters
-@click.option("--execute", is_flag=True, help="Publish; without it nothing is.")
+@click.option("--execute", is_flag=True, help="Publish; without this it is a dry run.")
 @click.option(
     "--rate", default=100.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
-    help="Records per second.",
+    help="Letters per second.",
 )  # fmt: skip
 @click.option(
     "--max-attempts", default=3, show_default=True, type=click.IntRange(min=1),
-    help="Leave records that were refused so often.",
+    help="Skip records that were refused so often.",
 )  # fmt: skip
 def replay(
     *,
@@ -149,29 +159,29 @@ def replay(
     rate: float,
     max_attempts: int,
 ) -> None:
-    """Publish letters again as they were, to where they came from; a dry run by default.
+    """Publish dead letters again, unchanged, to where they came from; a dry run by default.
 
-    Each letter goes once, whatever the filters, also after a run that was broken off: letters of
-    one reason, partition and attempt go in their order. --since gives up what is older: a later
-    run without it doesn't publish that any more, once a newer letter of its kind has gone.
+    Each letter is published once, whatever the filters, and also after an interrupted run. Letters
+    with the same reason, partition and attempt are published in order, so --since gives up older
+    letters: once a newer letter of that kind was published, no later run publishes them.
     """
     kafka, topic = _kafka()
     wanted = Wanted(frozenset(reasons) or None, since_ms, partition)
 
     async def run() -> dict[str, Any]:
         client, outcome = kafka.client(), Outcome()
-        # Before the consumer groups are asked for: an unreachable cluster is one line.
+        # First, so that an unreachable cluster gives a one-line error.
         await check_cluster(client, [topic])
         groups = replayed_group(kafka.group_id)
-        async with ReplayPositions(client, groups, topic.name) as replayed:
-            replay = LetterReplay(client, kafka.topic_prefix + EVENTS.name, replayed, max_attempts)
-            going = replay.going(read_letters(client, topic, wanted), outcome)
+        async with ReplayPositions(client, groups, topic.name) as positions:
+            replay = LetterReplay(client, kafka.topic_prefix + EVENTS.name, positions, max_attempts)
+            letters = replay.replayable(read_letters(client, topic, wanted), outcome)
             if execute:
                 with Progress(console=Console(stderr=True), transient=True) as progress:
                     bar = progress.add_task("replaying", total=None)
-                    await replay.publish(going, rate, lambda n: progress.update(bar, completed=n))
+                    await replay.publish(letters, rate, lambda n: progress.update(bar, completed=n))
             else:
-                async for _ in going:
+                async for _ in letters:
                     pass
         return {
             "executed": execute,
@@ -180,15 +190,15 @@ def replay(
             "skipped": outcome.skipped,
         }
 
-    said = asyncio.run(run())
+    summary = asyncio.run(run())
     if as_json:
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(summary))
         return
-    number = said["published" if execute else "would_publish"]
+    number = summary["published" if execute else "would_publish"]
     click.echo(f"{number:,} letters {'published again' if execute else 'would be published'}")
-    for what in ("reasons", "skipped"):
-        for name, count in said[what].items():
-            click.echo(f"{count:>9,}  {'left: ' if what == 'skipped' else ''}{name}")
+    for counter in ("reasons", "skipped"):
+        for name, count in summary[counter].items():
+            click.echo(f"{count:>9,}  {'skipped: ' if counter == 'skipped' else ''}{name}")
     if not execute and number:
         click.echo("nothing was published: add --execute")
 
@@ -200,7 +210,7 @@ def _kafka() -> tuple[Kafka, TopicSpec]:
 
 
 def _row(letter: Letter) -> dict[str, Any]:
-    """A letter without what the record held."""
+    """A letter as JSON values, without the record's key, value and headers."""
     row = asdict(letter)
     for name in ("key", "value", "headers", "at"):
         del row[name]

@@ -1,4 +1,4 @@
-"""Dead letters as they lie in their topic: read, filtered, counted."""
+"""Dead letters: read from their topic and filtered."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from streams.kafka.log import Record, groupless_consumer, read_range
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter.
+    """A dead letter.
 
     Attributes
     ----------
     at
         Partition and offset in the topic of dead letters.
     dead_ms
-        When it was written there, ms since 1970.
+        Time at which it was written there, in ms since 1970.
     topic, partition, offset, timestamp
-        Of the record it was.
+        Coordinates and timestamp of the refused record.
     attempt
-        How often the record has been refused by now.
-    headers
-        The record's own.
+        How often the record has been refused.
+    key, value, headers
+        The record's own key, value and headers.
     """
 
     at: tuple[int, int]
@@ -50,20 +50,20 @@ class Letter:
 
     @classmethod
     def read(cls, record: Record) -> Letter | None:
-        """The letter that a record of the topic is; None where Hark didn't write it."""
-        story = {name: value.decode(errors="replace") for name, value in record.headers}
+        """Parse a record of the topic; None where Hark didn't write it."""
+        fields = {name: value.decode(errors="replace") for name, value in record.headers}
         try:
             return cls(
                 at=(record.partition, record.offset),
                 dead_ms=record.timestamp,
-                topic=story["hark-topic"],
-                partition=int(story["hark-partition"]),
-                offset=int(story["hark-offset"]),
-                timestamp=int(story["hark-timestamp"]),
-                reason=story["hark-reason"],
-                detail=story["hark-detail"],
-                code_version=story["hark-code-version"],
-                attempt=int(story["hark-attempt"]),
+                topic=fields["hark-topic"],
+                partition=int(fields["hark-partition"]),
+                offset=int(fields["hark-offset"]),
+                timestamp=int(fields["hark-timestamp"]),
+                reason=fields["hark-reason"],
+                detail=fields["hark-detail"],
+                code_version=fields["hark-code-version"],
+                attempt=int(fields["hark-attempt"]),
                 key=record.key,
                 value=record.value,
                 headers=tuple((n, v) for n, v in record.headers if not n.startswith("hark-")),
@@ -73,20 +73,20 @@ class Letter:
 
     @property
     def coordinates(self) -> str:
-        """Where the record was: what `hark dead-letters show` takes."""
+        """Coordinates of the refused record, as `hark dead-letters show` takes them."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which letters: of these reasons, since then, of that partition; None = any."""
+    """A filter of letters by reason, time and partition of the events; None admits any."""
 
     reasons: frozenset[str] | None = None
     since_ms: int | None = None
     partition: int | None = None
 
     def admits(self, letter: Letter) -> bool:
-        """Whether `letter` is one of them."""
+        """Whether `letter` passes the filter."""
         return (
             (self.reasons is None or letter.reason in self.reasons)
             and (self.since_ms is None or letter.dead_ms >= self.since_ms)
@@ -97,7 +97,7 @@ class Wanted:
 async def read_letters(
     client: dict[str, Any], topic: TopicSpec, wanted: Wanted
 ) -> AsyncGenerator[Letter, None]:
-    """The letters that are there now and wanted, oldest first within each partition.
+    """Yield the wanted letters that exist now, oldest first within each partition.
 
     Raises
     ------

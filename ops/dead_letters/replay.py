@@ -1,4 +1,4 @@
-"""Publish dead letters again: same bytes, same key, to the topic and partition they came from."""
+"""Publish dead letters again: same bytes and key, to the topic and partition they came from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNK_S = 1.0
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the letters; `published` counts what would have been in a dry run."""
+    """Counts of letters; in a dry run, `published` counts those that would be published."""
 
     published: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
@@ -31,43 +31,43 @@ class Outcome:
 
 
 class LetterReplay:
-    """Replays letters that may be replayed, as they are read: a chunk of them is in memory.
+    """Replays letters while they are read, a chunk of them in memory at a time.
 
     Parameters
     ----------
     client
         Keyword arguments of the aiokafka client.
     topic
-        Of the events: letters of other topics stay.
-    replayed
-        Open; letters in it stay, and those published now are added.
+        Topic of the events; letters of other topics are skipped.
+    positions
+        Opened. Letters replayed before are skipped; letters published now are added.
     max_attempts
-        A record that was refused so often stays.
+        A record that was refused so often is skipped.
     """
 
     def __init__(
-        self, client: dict[str, Any], topic: str, replayed: ReplayPositions, max_attempts: int
+        self, client: dict[str, Any], topic: str, positions: ReplayPositions, max_attempts: int
     ) -> None:
         self._client = client
         self._topic = topic
-        self._replayed = replayed
+        self._positions = positions
         self._max_attempts = max_attempts
 
-    async def why_not(self, letter: Letter) -> str:
-        """Why a letter stays; empty if it may go."""
+    async def skip_reason(self, letter: Letter) -> str:
+        """Why a letter is skipped; empty if it may be replayed."""
         if letter.topic != self._topic:
             return "of another topic"
         if letter.attempt >= self._max_attempts:
             return "out of attempts"
-        return "replayed before" if await self._replayed.has(letter) else ""
+        return "replayed before" if await self._positions.has(letter) else ""
 
-    async def going(
+    async def replayable(
         self, letters: AsyncIterator[Letter], outcome: Outcome
     ) -> AsyncIterator[Letter]:
-        """The letters that may go; `outcome` counts them and the others."""
+        """Yield the letters that may be replayed; `outcome` counts these and the skipped."""
         async for letter in letters:
-            if why := await self.why_not(letter):
-                outcome.skipped[why] += 1
+            if reason := await self.skip_reason(letter):
+                outcome.skipped[reason] += 1
                 continue
             outcome.published += 1
             outcome.reasons[letter.reason] += 1
@@ -76,12 +76,12 @@ class LetterReplay:
     async def publish(
         self, letters: AsyncIterator[Letter], rate: float, on_progress: Callable[[int], None]
     ) -> None:
-        """Publish at most `rate` letters per second in the order given, and remember which.
+        """Publish letters in the order given, at most `rate` per second, and commit positions.
 
         Raises
         ------
         TransientError
-            The broker refused some or went away; a second run goes on from there.
+            The broker refused a letter or went away; a second run resumes there.
         """
         producer = AIOKafkaProducer(
             **self._client,
@@ -96,7 +96,7 @@ class LetterReplay:
         async def flush(count: int) -> None:
             sent = [await self._send(producer, letter, count) for letter in chunk]
             await asyncio.gather(*sent)
-            await self._replayed.keep(chunk)
+            await self._positions.keep(chunk)
 
         try:
             await producer.start()
@@ -114,7 +114,7 @@ class LetterReplay:
                 await flush(count)
         except (KafkaError, OSError) as error:
             raise TransientError(
-                f"{done:,} letters published, then: {error!r}; run it again"
+                f"{done:,} letters were published, then Kafka failed: {error!r}; run it again"
             ) from error
         finally:
             await producer.stop()
@@ -122,12 +122,12 @@ class LetterReplay:
     async def _send(
         self, producer: AIOKafkaProducer, letter: Letter, partitions: int
     ) -> asyncio.Future[Any]:
-        """With the record's own time, which is the event's where it names none."""
+        """Send a letter with the record's timestamp, the event's time where it has none."""
         sent: asyncio.Future[Any] = await producer.send(
             self._topic,
             letter.value,
             letter.key,
-            # Where its user's history is; by key where the topic was made anew with fewer.
+            # The partition of the user's history; by key where the topic now has fewer partitions.
             partition=letter.partition if letter.partition < partitions else None,
             timestamp_ms=letter.timestamp if letter.timestamp >= 0 else None,
             headers=[*letter.headers, ("hark-attempt", str(letter.attempt).encode())],

@@ -1,8 +1,8 @@
-"""How far dead letters were replayed: committed offsets, one consumer group per kind of letter.
+"""How far dead letters were replayed: committed offsets, a consumer group per kind of letter.
 
-Letters of one reason, one partition of the events and one attempt are a kind. A replay publishes
-each kind in the order of its offsets, so one number says which of them have gone, however many
-there are, and no filter of `hark dead-letters replay` cuts a kind in two. A commit is one small,
+Letters with the same reason, partition of the events and attempt are a kind. A replay publishes
+each kind in the order of its offsets, so a single offset tells which letters of the kind were
+replayed, and no filter of `hark dead-letters replay` cuts a kind in two. A commit is a small,
 replicated write, and `kafka-consumer-groups` shows, resets and deletes it.
 """
 
@@ -19,16 +19,16 @@ from ops.dead_letters.letters import Letter
 
 
 class ReplayPositions:
-    """Which letters of a topic were replayed; an asynchronous context.
+    """The replay positions of a topic of dead letters; an asynchronous context.
 
     Parameters
     ----------
     client
         Keyword arguments of the aiokafka client.
     groups
-        What the names of the consumer groups begin with.
+        Prefix of the consumer groups' names.
     topic
-        Of the dead letters.
+        Topic of the dead letters.
     """
 
     def __init__(self, client: dict[str, Any], groups: str, topic: str) -> None:
@@ -58,7 +58,7 @@ class ReplayPositions:
         await self._admin.close()
 
     def group(self, letter: Letter) -> str:
-        """The consumer group of the letter's kind."""
+        """Name of the consumer group for the letter's kind."""
         return f"{self._groups}-{letter.reason}-{letter.partition}-{letter.attempt}"
 
     async def has(self, letter: Letter) -> bool:
@@ -73,7 +73,7 @@ class ReplayPositions:
         return offset < self._positions[group].get(partition, 0)
 
     async def keep(self, letters: Iterable[Letter]) -> None:
-        """Note that these were published, the last ones asked for by `has`."""
+        """Commit the positions of published letters, for which `has` was called before."""
         touched: set[str] = set()
         for letter in letters:
             group, (partition, offset) = self.group(letter), letter.at

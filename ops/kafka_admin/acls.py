@@ -1,4 +1,4 @@
-"""The rights of a cluster's users, over the wire: what is there, what to add, what to take away."""
+"""The rights (ACLs) of a cluster's users: read, granted and revoked with Kafka's protocol."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _RESOURCES = {
 }
 _ANY, _LITERAL, _PREFIXED, _ALLOW = 1, 3, 4, 3
 _EVERY_HOST = "*"
-_HEARD_S = 30
+_SETTLED_S = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One entry as the cluster has it: a right of a user."""
+    """A right of a user, as the cluster stores it."""
 
     principal: str
     resource: Resource
@@ -45,11 +45,11 @@ class Binding:
 
     @staticmethod
     def of(right: Right, principal: str) -> Binding:
-        """A role's right for the user who has that role."""
+        """The binding that gives a role's right to a user."""
         return Binding(principal, right.resource, right.name, right.operation, right.prefixed)
 
     def row(self) -> tuple[Any, ...]:
-        """As it goes over the wire."""
+        """The binding as a row of Kafka's requests."""
         return (
             _RESOURCES[self.resource],
             self.name,
@@ -64,8 +64,8 @@ class Binding:
 class _Create(Request[CreateAclsRequest_v1]):
     API_KEY = 30
 
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        self._rows = rows
+    def __init__(self, bindings: Iterable[Binding]) -> None:
+        self._rows = [binding.row() for binding in bindings]
 
     def build(self, request_struct_class: type[CreateAclsRequest_v1]) -> CreateAclsRequest_v1:
         return request_struct_class(self._rows)
@@ -74,20 +74,25 @@ class _Create(Request[CreateAclsRequest_v1]):
 class _Delete(Request[DeleteAclsRequest_v1]):
     API_KEY = 31
 
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        self._rows = rows
+    def __init__(self, bindings: Iterable[Binding]) -> None:
+        self._rows = [binding.row() for binding in bindings]
 
     def build(self, request_struct_class: type[DeleteAclsRequest_v1]) -> DeleteAclsRequest_v1:
         return request_struct_class(self._rows)
 
 
 async def held(client: AIOKafkaClient, broker: int | None = None) -> set[Binding]:
-    """Every allowance for every host; what Hark never grants (denials, some hosts) isn't shown.
+    """Return every right granted for all hosts; Hark grants no other, and no denials.
+
+    Parameters
+    ----------
+    broker
+        Node id of the broker to ask; None asks any.
 
     Raises
     ------
     ConfigError
-        The cluster has no authorizer, or the asking user may not describe it.
+        The cluster has no authorizer, or this user may not read rights.
     """
     every = DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY)
     node = client.get_random_node() if broker is None else broker
@@ -105,20 +110,19 @@ async def held(client: AIOKafkaClient, broker: int | None = None) -> set[Binding
 
 
 async def grant(client: AIOKafkaClient, bindings: Iterable[Binding]) -> list[Binding]:
-    """Add the entries that are missing; returns those, once every broker goes by them.
+    """Grant the missing rights and return them, once every broker enforces them.
 
     Raises
     ------
     ConfigError
         The cluster refuses.
     TransientError
-        A broker that is in the cluster doesn't hear of it.
+        A broker doesn't take the change over in time.
     """
     found = await held(client)
     missing = [binding for binding in bindings if binding not in found]
     if missing:
-        rows = [binding.row() for binding in missing]
-        answer = await client.send(client.get_random_node(), _Create(rows))
+        answer = await client.send(client.get_random_node(), _Create(missing))
         for code, message in answer.creation_responses:
             _check(code, message)
         await _until(client, lambda found: found.issuperset(missing))
@@ -126,33 +130,35 @@ async def grant(client: AIOKafkaClient, bindings: Iterable[Binding]) -> list[Bin
 
 
 async def revoke(client: AIOKafkaClient, bindings: Sequence[Binding]) -> list[Binding]:
-    """Take away the entries that are there; returns those, once every broker goes by it.
+    """Revoke the granted rights among these and return them, once no broker allows them.
 
     Raises
     ------
     ConfigError
         The cluster refuses.
     TransientError
-        A broker that is in the cluster doesn't hear of it.
+        A broker doesn't take the change over in time.
     """
     found = await held(client)
-    there = [binding for binding in bindings if binding in found]
-    if there:
-        rows = [binding.row() for binding in there]
-        answer = await client.send(client.get_random_node(), _Delete(rows))
+    granted = [binding for binding in bindings if binding in found]
+    if granted:
+        answer = await client.send(client.get_random_node(), _Delete(granted))
         for code, message, _matches in answer.filter_responses:
             _check(code, message)
-        await _until(client, lambda found: found.isdisjoint(there))
-    return there
+        await _until(client, lambda found: found.isdisjoint(granted))
+    return granted
 
 
 async def _until(client: AIOKafkaClient, settled: Callable[[set[Binding]], bool]) -> None:
-    """Wait until every broker has heard of a change: the controller's answer comes earlier."""
-    end = time.monotonic() + _HEARD_S
+    """Wait until every broker knows of a change: the controller answers before that."""
+    end = time.monotonic() + _SETTLED_S
     for broker in client.cluster.brokers():
         while not settled(await held(client, broker.nodeId)):
             if time.monotonic() > end:
-                raise TransientError(f"broker {broker.nodeId} didn't hear of the change of rights")
+                raise TransientError(
+                    f"broker {broker.nodeId} doesn't know of the change of rights after "
+                    f"{_SETTLED_S} s; run it again"
+                )
             await asyncio.sleep(0.02)
 
 

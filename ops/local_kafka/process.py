@@ -14,10 +14,10 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """A pid alone may be another process tomorrow; with its start time it can't be."""
+    """A pid and the start time of its process: a pid alone may be reused."""
 
     pid: int
-    started_s: float  # unix time, as the system tells it
+    started_s: float  # Unix time in s, as the system reports it
 
     @staticmethod
     def of(pid: int) -> ProcessId:
@@ -48,7 +48,7 @@ def stop_process(
 
 
 def stop_child(process: subprocess.Popen[bytes], timeout_s: float) -> int:
-    """The same for a process of this one's own -> its exit code."""
+    """Stop a child process like `stop_process`, and return its exit code."""
 
     def ended() -> bool:
         try:
@@ -82,13 +82,13 @@ def stop(identity: ProcessId, timeout_s: float) -> bool:
     def term() -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-            process.resume()  # one that is stopped (SIGSTOP) doesn't hear it
+            process.resume()  # a stopped process (SIGSTOP) doesn't act on SIGTERM
 
     return stop_process(term, lambda: _gone(identity, timeout_s), lambda: kill(identity))
 
 
 def pause(identity: ProcessId) -> None:
-    """SIGSTOP that very process: it is there and answers nothing."""
+    """SIGSTOP that very process: it exists but doesn't respond."""
     process = _find(identity)
     if process is not None:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -36,16 +36,16 @@ KEEPING = (EVENTS, RECOMMENDATIONS, ALERTS, DEAD_LETTERS)
     type=click.Path(path_type=Path),
     default=ARCHIVE,
     show_default=True,
-    help="Where `hark train` keeps the event log.",
+    help="Folder where `hark train` archives the event log.",
 )
-@click.option("--status", "only_status", is_flag=True, help="Publish nothing: say how far it is.")
-@click.option("--json", "as_json", is_flag=True, help="The receipt as one JSON object.")
+@click.option("--status", "only_status", is_flag=True, help="Publish nothing; print the progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
 def forget(*, user: str, archive: Path, only_status: bool, as_json: bool) -> None:
-    """Make every worker and every later training keep nothing of USER, and clean the archive.
+    """Erase USER from every worker, from the archive and from every later training.
 
-    Says it on the event log itself, so that each worker forgets at that place of the log and a
-    replay does too. Events that come afterwards are a new user's. Where a key is set in [privacy],
-    USER's pseudonym is forgotten as well. Doing it twice does no harm.
+    The command publishes forget records to the event log, so workers and replays forget at that
+    place of the log. Later events belong to a new user. With a key in [privacy], USER's pseudonym
+    is forgotten as well. Running it twice does no harm.
     """
     if not user:
         raise ConfigError("forget whom? USER is empty (an unset shell variable?)")
@@ -54,7 +54,7 @@ def forget(*, user: str, archive: Path, only_status: bool, as_json: bool) -> Non
     made = pseudonyms(settings.privacy)
     users = sorted({user} if made is None else {user, made.of(user)})
     receipt = {
-        # Keyed, so that the receipt can be told from another and nobody can guess whose it is.
+        # Keyed: it identifies the receipt, and nobody can guess the user from it.
         "pseudonym": None if made is None else made.of(user),
         **(_status(settings, users) if only_status else _forget(settings, users, archive)),
     }

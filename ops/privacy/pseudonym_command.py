@@ -1,4 +1,4 @@
-"""`hark pseudonym USER`: what a user is called in Hark, so that support can look somebody up."""
+"""`hark pseudonym USER`: print a user's pseudonym, so that support can look the user up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.settings import Privacy, load_settings
 
 @click.command("pseudonym")
 @click.argument("users", nargs=-1, required=True, metavar="USER...")
-@click.option("--json", "as_json", is_flag=True, help="An object: user id -> pseudonym.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object: id -> pseudonym.")
 def pseudonym(*, users: tuple[str, ...], as_json: bool) -> None:
     """Print the pseudonyms of user ids under the key of `[privacy]`."""
     made = pseudonyms(load_settings().privacy)
@@ -29,7 +29,7 @@ def pseudonym(*, users: tuple[str, ...], as_json: bool) -> None:
 
 
 def pseudonyms(privacy: Privacy) -> Pseudonyms | None:
-    """What makes pseudonyms here; None where no key is set.
+    """Return the maker of pseudonyms; None where no key is set.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def under_pseudonyms(
         pl.col(name)
         .cast(pl.String)
         .replace_strict(
-            {one: made.of(one) for one in events[name].cast(pl.String).drop_nulls().unique()},
+            {user: made.of(user) for user in events[name].cast(pl.String).drop_nulls().unique()},
             default=None,
             return_dtype=pl.String,
         )

@@ -41,7 +41,7 @@ from streams.ingest.unmapped_names import unmapped_line
 @click.option("--max", "fastest", is_flag=True, help="As fast as Kafka takes them (the default).")
 @click.option("--from", "start", type=Moment(), help="Only events at or after this time.")
 @click.option("--until", type=Moment(), help="Only events before this time.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N of them.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N events.")
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def replay(
@@ -59,13 +59,13 @@ def replay(
     dates: str | None,
     as_json: bool,
 ) -> None:
-    """Publish FILE's events (CSV, TSV, JSON, Parquet; may be gzipped), in the order of their times.
+    """Publish the events of FILE (CSV, TSV, JSON, Parquet; may be gzipped) in the order of time.
 
-    Message ids are the file's name and the row's number: a second run sends duplicates, which
-    the worker recognises, and not new events. Event names of `hark.toml` or Segment's pass
-    through; view, addtocart/cart and transaction/purchase/buy become Segment's names. What can't
-    be read is left out and told with its column, value and row; nothing is published if that is
-    more than half.
+    Message ids consist of the file's name and the row number, so a second run publishes duplicates,
+    which the worker recognises. Event names of `hark.toml` and Segment's names stay as they are;
+    view, addtocart/cart and transaction/purchase/buy become Segment's names. Rows that can't be
+    read are skipped and reported with column, value and row number; if they are more than half,
+    nothing is published.
     """
     if sum((speed is not None, rate is not None, fastest)) > 1:
         raise click.UsageError("--speed, --rate and --max exclude each other")
@@ -98,9 +98,9 @@ def _span(events: pl.DataFrame) -> str:
 
 
 def _unmapped(events: pl.DataFrame, contract: Contract) -> dict[str, int]:
-    """Warn of what the worker will do with these events that a person may not expect.
+    """Warn of event names without a kind and of events that the worker will refuse.
 
-    Returns the names that no kind is mapped to, the most frequent first.
+    Returns the count by name of the former, the most frequent first.
     """
     names = events["event"].value_counts(sort=True).drop_nulls()
     unmapped = {name: n for name, n in names.iter_rows() if name not in contract.event_names}

@@ -1,4 +1,4 @@
-"""`hark topics acls`: who may do what, printed, granted, checked or taken away."""
+"""`hark topics acls`: print, grant, check or revoke the rights of Hark's roles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `--json` prints; the lists that weren't asked for are left out."""
+    """What `--json` prints; lists that the options don't ask for are left out."""
 
     rights: list[Entry]
     ok: bool | None = None
@@ -51,11 +51,11 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 @click.command()
 @click.option("--role", type=click.Choice(list(ROLES)), help="One role [default: all].")
 @click.option(
-    "--principal", metavar="USER", help="The user who has that role [default: named as the role]."
+    "--principal", metavar="USER", help="The user who has that role [default: the role's name]."
 )
-@click.option("--apply", "apply_", is_flag=True, help="Grant what is missing.")
-@click.option("--check", is_flag=True, help="Compare with the cluster; exits with 1 if one lacks.")
-@click.option("--revoke", "revoke_", is_flag=True, help="Take these rights away.")
+@click.option("--apply", "apply_", is_flag=True, help="Grant the missing rights.")
+@click.option("--check", is_flag=True, help="Compare with the cluster; exit with 1 if any lacks.")
+@click.option("--revoke", "revoke_", is_flag=True, help="Revoke these rights.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 @click.pass_context
 def acls(
@@ -68,9 +68,9 @@ def acls(
     revoke_: bool,
     as_json: bool,
 ) -> None:
-    """Show the rights that each role needs, for the topics' prefix and the workers' group set.
+    """Print the rights that each role needs for the set topic prefix and consumer group.
 
-    Nothing else is needed to show them; to compare and change them a cluster, as the role admin.
+    That needs no cluster. --apply, --check and --revoke need one, and the role admin.
     """
     if apply_ + check + revoke_ > 1:
         raise click.UsageError("one of --apply, --check and --revoke at a time")
@@ -123,11 +123,11 @@ def _print(answer: Answer) -> None:
         "missing": answer.missing,
         "beyond what Hark needs": answer.beyond,
     }
-    asked = {said: entries for said, entries in changes.items() if entries is not None}
-    if not asked:
+    lists = {title: entries for title, entries in changes.items() if entries is not None}
+    if not lists:
         console.print(_table(answer.rights))
-    for said, entries in asked.items():
-        console.print(f"{said}: {len(entries)} (Hark's rights: {len(answer.rights)})")
+    for title, entries in lists.items():
+        console.print(f"{title}: {len(entries)} (Hark's rights: {len(answer.rights)})")
         if entries:
             console.print(_table(entries))
 

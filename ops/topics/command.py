@@ -34,10 +34,10 @@ topics.add_command(acls)
 @topics.command()
 @_JSON
 def create(as_json: bool) -> None:
-    """Create the topics that are missing, with as many partitions for the state as `events` has.
+    """Create the missing topics; state topics get at least as many partitions as `events`.
 
-    Those that exist stay as they are, but for state topics that have fewer partitions than
-    `events`: these get the rest.
+    Existing topics stay as they are, except that state topics with fewer partitions than `events`
+    are widened.
     """
     kafka, specs = _settings()
     made = asyncio.run(create_topics(kafka.client(), specs, kafka.replication_factor))
@@ -53,7 +53,7 @@ def create(as_json: bool) -> None:
 @_JSON
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> None:
-    """Compare the cluster's topics with the table; exits with 1 if they differ."""
+    """Compare the cluster's topics with the table; exit with 1 if they differ."""
     kafka, specs = _settings()
     found = asyncio.run(find_differences(kafka.client(), specs))
     if as_json:

@@ -1,4 +1,4 @@
-"""What the gate looks at: two versions, loaded as a worker loads them, on one part of the log."""
+"""Compare two versions on the newest part of the log, loaded as a worker loads them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 BATCH = 256
 ROUNDS = 30
-"""Timed batches: of so many the slowest is about the p99."""
+"""Number of timed batches; the p99 is about the slowest of them."""
 
 
 def judge(
@@ -55,16 +55,23 @@ def judge(
     Parameters
     ----------
     champion
-        Who answers now; None, or one that this code can't load, has nothing to defend.
+        The current champion; None, or a version that this code can't load, isn't compared.
     items
-        The rerun's item table, which the questions' candidates refer to.
+        Item table of the rerun, to which the questions' candidates refer.
+
+    Raises
+    ------
+    ArtefactError
+        The version can't be loaded.
+    UnreadableError
+        The champion can't be read at the moment.
     """
     challenger = registry.load(root, version)
     models = {CHALLENGER: challenger}
     if champion is not None and champion != version:
         try:
             models[CHAMPION] = registry.load(root, champion)
-        except artefact.UnreadableError:  # it has something to defend
+        except artefact.UnreadableError:  # it may be fine, so it must not lose undefended
             raise
         except ArtefactError as error:  # an older format or feature set: no worker can load it
             log.warning("gate.no_champion", why=str(error))
@@ -78,7 +85,7 @@ def judge(
 
 
 def compare_lists(models: Mapping[str, Model], holdout: Holdout, items: ItemTable) -> Lists:
-    """The lists of each version and of the simple methods, for the same questions."""
+    """Rank the answers of the same questions by each version and by the simple methods."""
     if holdout.asked is None or not len(holdout.asked.points):
         return Lists({CHALLENGER: np.zeros(0, np.int64)}, np.zeros(0, np.int64))
     asked, targets, users = answered(holdout.samples, holdout.asked, since_s=holdout.cut_s)
@@ -105,7 +112,7 @@ def _popularity(corpus: Corpus, event: Ints, targets: Ints) -> Ints:
 def compare_heads(
     models: Mapping[str, Model], name: str, holdout: Holdout, rows: Ints, items: ItemTable
 ) -> HeadAnswers:
-    """The probabilities of each version that ships the head, at the same points."""
+    """Compute the probabilities of each version that ships the head, at the points `rows`."""
     points = holdout.samples.corpus.points
     labels = points.churn if name == "churn" else points.risk
     ships = {role: model for role, model in models.items() if _shipped(model, name)}
@@ -122,7 +129,7 @@ def compare_heads(
 
 
 def latency_ms(model: Model, holdout: Holdout, items: ItemTable) -> float:
-    """p99 of a whole batch of 256 decisions, in CPU time: neighbours on the machine don't count."""
+    """p99 of the CPU time of a batch of 256 decisions, in ms; other processes don't count."""
     if holdout.asked is not None and len(holdout.asked.points):
         part = holdout.asked.take(np.arange(BATCH) % len(holdout.asked.points))
         bound = BoundModel(model, items)
@@ -138,16 +145,16 @@ def latency_ms(model: Model, holdout: Holdout, items: ItemTable) -> float:
             model.engine.score(inputs)
 
     work()
-    took = []
+    durations_s = []
     for _ in range(ROUNDS):
         started = time.process_time()
         work()
-        took.append(time.process_time() - started)
-    return float(np.quantile(took, 0.99)) * 1000
+        durations_s.append(time.process_time() - started)
+    return float(np.quantile(durations_s, 0.99)) * 1000
 
 
 def _inputs(model: Model, holdout: Holdout, rows: Ints, items: ItemTable) -> ModelInputs:
-    """Inputs of the points `rows`, their items in the version's own rows."""
+    """Inputs of the points `rows`, with items as rows of the version's own table."""
     samples, row_of = holdout.samples, {name: r + 1 for r, name in enumerate(model.item_ids)}
     known = [row_of.get(items.ids[index], 0) for index in samples.item_index.tolist()]
     own = np.array([0, *known], np.int64)[samples.corpus.item_rows]
@@ -155,7 +162,7 @@ def _inputs(model: Model, holdout: Holdout, rows: Ints, items: ItemTable) -> Mod
 
 
 def _shipped(model: Model, name: str) -> str:
-    """Which part answers, "" if none does."""
+    """The part that answers, "" if the head isn't shipped."""
     shipped = model.manifest["heads"].get(name, {}).get("shipped")
     return shipped if isinstance(shipped, str) else ("network" if shipped else "")
 

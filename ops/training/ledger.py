@@ -1,13 +1,13 @@
-"""What a training for a date has set out to do, and what came of it.
+"""Plans and results of the trainings for a date.
 
 ::
 
     <registry>/runs/<date>.plan.json   how far the log was read, and who was champion then
                     <date>.done.json   the result
 
-A plan is written before anything is trained and stands until the result is there: a run that was
-killed is run again on the same offsets and against the same champion, even one that had already
-been replaced, and so comes to the same version. A date that is done is left alone.
+A plan is written before the training and kept until the result is stored. So a killed run is
+repeated on the same offsets and against the same champion, even if that was replaced meanwhile,
+and gives the same version. A date with a result isn't trained again.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Plan:
     as_of
         ISO time, UTC; only earlier events count. None takes everything.
     champion
-        Who answered when it began.
+        The champion when the run began, None if there was none.
     ends
         Topic -> partition -> offset to read up to.
     settings
-        Hash of what else the result depends on.
+        Hash of everything else that the result depends on.
     window
-        Which part of the log teaches; None: all of it.
+        Part of the log to learn from; None: all of it.
     """
 
     as_of: str | None

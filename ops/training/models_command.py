@@ -1,4 +1,4 @@
-"""`hark models`: what versions there are, which one answers and why, and the way back."""
+"""`hark models`: list, show, promote, roll back and prune model versions."""
 
 from __future__ import annotations
 
@@ -17,28 +17,31 @@ from schemas.errors import ArtefactError
 from streams.settings import load_settings
 
 ROOT = click.option(
-    "--registry", "root", type=click.Path(path_type=Path), help="Default: the setting."
+    "--registry",
+    "root",
+    type=click.Path(path_type=Path),
+    help="Folder of the versions [default: model.registry].",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def models() -> None:
-    """Model versions: list, show, promote, roll back, prune."""
+    """List, show, promote, roll back and prune model versions."""
 
 
 @models.command("list")
 @ROOT
 @AS_JSON
 def list_(root: Path | None, *, as_json: bool) -> None:
-    """Versions on disk, oldest first, with what they were measured at."""
+    """List the versions on disk with their figures, oldest first."""
     root = root or load_settings().model.registry
     names: dict[str, list[str]] = {}
     try:
         for alias, version in aliases.named(root).items():
             names.setdefault(version, []).append(alias)
     except ArtefactError as error:
-        click.echo(f"{error}; hark models promote puts it right", err=True)
+        click.echo(f"{error}; mend it with: hark models promote VERSION", err=True)
     rows = [
         _row(root, version, ", ".join(names.get(version, [])))
         for version in registry.versions(root)
@@ -69,9 +72,9 @@ def list_(root: Path | None, *, as_json: bool) -> None:
 @ROOT
 @AS_JSON
 def show(name: str, root: Path | None, *, as_json: bool) -> None:
-    """The model card of a version or alias, its files' hashes checked.
+    """Check the hashes of a version or alias and print its model card.
 
-    With --json the manifest and the decision.
+    With --json it prints the manifest and the decision.
     """
     root = root or load_settings().model.registry
     version = aliases.resolve(root, name)
@@ -92,7 +95,7 @@ def show(name: str, root: Path | None, *, as_json: bool) -> None:
 @ROOT
 @AS_JSON
 def promote(name: str, root: Path | None, *, as_json: bool) -> None:
-    """Make version or alias NAME the champion, whatever the gate said; noted as yours."""
+    """Make version or alias NAME the champion, whatever the gate decided; it is recorded."""
     root = root or load_settings().model.registry
     registry.load(root, name)
     _made_champion(root, aliases.promote(root, name), "promoted", as_json=as_json)
@@ -102,19 +105,23 @@ def promote(name: str, root: Path | None, *, as_json: bool) -> None:
 @ROOT
 @AS_JSON
 def rollback(root: Path | None, *, as_json: bool) -> None:
-    """Make the previous champion the champion again; twice swaps them back."""
+    """Make the previous champion the champion again; a second rollback undoes the first."""
     root = root or load_settings().model.registry
     _made_champion(root, aliases.rollback(root), "rolled back to", as_json=as_json)
 
 
 @models.command()
 @click.option(
-    "--keep", type=click.IntRange(min=1), default=7, show_default=True, help="So many newest ones."
+    "--keep",
+    type=click.IntRange(min=1),
+    default=7,
+    show_default=True,
+    help="How many of the newest versions to keep.",
 )
 @ROOT
 @AS_JSON
 def prune(keep: int, root: Path | None, *, as_json: bool) -> None:
-    """Delete old versions, but none that has an alias and none that is being written."""
+    """Delete old versions, except those that have an alias."""
     root = root or load_settings().model.registry
     gone = registry.prune(root, keep)
     left = registry.versions(root)

@@ -32,7 +32,7 @@ __all__ = [
     "Ranking",
     "answered",
     "choose",
-    "fit_ranker",
+    "fit_ranking",
     "learn",
     "measure",
     "rank_questions",
@@ -97,7 +97,7 @@ class Ranking:
     without: tuple[str, ...] = ()
 
 
-def fit_ranker(samples: Samples, asked: Asked | None, trained: Trained, n_items: int) -> Ranking:
+def fit_ranking(samples: Samples, asked: Asked | None, trained: Trained, n_items: int) -> Ranking:
     """Choose on the newest decisions, measure there, then fit on all.
 
     Parameters

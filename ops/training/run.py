@@ -82,7 +82,7 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Of all that the version depends on beside the log and the champion."""
+        """Hash of everything but log and champion that the version depends on."""
         return digest(
             training=asdict(self.training),
             horizon_s=self.rules.churn_horizon_s,
@@ -95,14 +95,14 @@ class Job:
 
 
 def run(job: Job, stages: Stages) -> dict[str, Any]:
-    """Do it all; returns what `hark train --json` prints.
+    """Archive, train, judge and promote; returns what `hark train --json` prints.
 
     Raises
     ------
     BusyError
-        Another run is at it; says which.
+        Another run is training in this registry; the message names it.
     ConfigError
-        Under `torchrun`, for something that one process has to do.
+        Under `torchrun`, options that need a single process.
     """
     from models.training.processes import place
 
@@ -113,8 +113,10 @@ def run(job: Job, stages: Stages) -> dict[str, Any]:
         ends = archived_ends(job.archive, job.topics)
         _learn(job, Plan(None, None, ends, job.digest, _window(job)), stages)
         return {}
-    who = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %H:%M:%SZ}"
-    with lock.held(job.root / registry.TRAINING_LOCK, who):
+    holder = (
+        f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %H:%M:%SZ}"
+    )
+    with lock.held(job.root / registry.TRAINING_LOCK, holder):
         with aliases.changing(job.root):
             artefact.sweep(job.root)
         ledger = None if job.as_of is None else Ledger(job.root, job.as_of, job.digest)
@@ -204,12 +206,12 @@ def _item_ids(items: ItemTable, learnt: Samples) -> list[str]:
 
 def _train(job: Job, plan: Plan, stages: Stages) -> dict[str, Any]:
     from models.training import build
-    from ops.training.ranking import fit_ranker
+    from ops.training.ranking import fit_ranking
 
     samples, holdout, items, trained = _learn(job, plan, stages)
     learnt = holdout.training
     with stages.stage("rank"):
-        ranking = fit_ranker(learnt, holdout.training_asked, trained, len(items))
+        ranking = fit_ranking(learnt, holdout.training_asked, trained, len(items))
     with stages.stage("store"):
         facts = {"ranking": ranking.report, **_facts(job, plan, holdout)}
         version = build.store(job.root, trained, _item_ids(items, learnt), ranking.ranker, facts)

@@ -53,8 +53,8 @@ class Bounds:
     Attributes
     ----------
     max_events, max_points
-        When there are more, half of the users, or of the points, go: an event takes about 100
-        bytes, a point 600.
+        When there are more, half of the users, or of the points, go: an event takes about 200
+        bytes, a point 1,000, at the peak, when the pieces become arrays.
     begin_ms
         Broker time from which events and points count; what comes before only builds the state.
     """

@@ -1,4 +1,4 @@
-"""`hark train`: a new version from the event log, promoted if the gate lets it pass."""
+"""`hark train`: train a version from the event log, and promote it if it passes the gate."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ INTERACTIVE_S, NIGHTLY_S = 45.0, 3_600.0
 
 
 @click.command()
-@click.option("--registry", type=click.Path(path_type=Path), help="Where versions are stored.")
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path),
+    help="Folder of the versions [default: model.registry].",
+)
 @click.option(
     "--archive",
     type=click.Path(path_type=Path),
     default=ARCHIVE,
     show_default=True,
-    help="Where the log's Parquet files are.",
+    help="Folder of the archived log (Parquet).",
 )
-@click.option("--offline", is_flag=True, help="Use what is archived; don't ask Kafka for more.")
+@click.option("--offline", is_flag=True, help="Use the archive alone; read nothing from Kafka.")
 @click.option(
     "--as-of",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]),
     metavar="DATE",
-    help="Only events before DATE (UTC; a day begins at 00:00). A date is trained for once.",
+    help="Use only events before DATE (UTC; a day begins at 00:00). A DATE is trained once.",
 )
 @click.option(
     "--since",
     "since_ms",
     type=Since(),
-    help="Learn from records of then and later [default: train.window_days before the log's end].",
+    help="Learn from records since then [default: train.window_days before the log's end].",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
@@ -53,7 +57,7 @@ INTERACTIVE_S, NIGHTLY_S = 45.0, 3_600.0
 @click.option(
     "--churn-days", type=click.FloatRange(min=0, min_open=True), help="Silence that counts as gone."
 )
-@click.option("--no-promote", is_flag=True, help="Whatever the gate says, leave the champion.")
+@click.option("--no-promote", is_flag=True, help="Keep the champion, whatever the gate says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def train(
     *,
@@ -69,17 +73,17 @@ def train(
     no_promote: bool,
     as_json: bool,
 ) -> None:
-    """Train a model version from the event log and promote it if the gate lets it pass.
+    """Train a model version from the event log, and promote it if it passes the gate.
 
-    Everything comes from the topics `events` and `items`: what isn't archived yet is read from
-    Kafka first, and what the archive holds beyond train.window_days and train.warm_up_days is
-    deleted (train.prune_archive), which the result says. The newest part of the window judges and
-    doesn't teach. The same log, seed and champion give the same version, unless --max-seconds cut
-    it short. Only one run at a time
-    works in a registry; one that was killed leaves nothing that another has to clean up.
+    The data are the topics `events` and `items`. Records that aren't archived yet are read from
+    Kafka first. Records older than train.window_days and train.warm_up_days are deleted from the
+    archive (train.prune_archive); the result says how many. The newest part of the window judges
+    the version and trains nothing. The same log, seed and champion give the same version, unless
+    --max-seconds cuts the training short. A registry admits one run at a time; a killed run needs
+    no cleaning up.
     """
-    # Threads that spin while they wait starve each other on a busy machine: measured, 18 times
-    # slower. Read when torch loads.
+    # Threads that spin while they wait starve each other on a busy machine (measured: 18 times
+    # slower). torch reads these when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
@@ -103,15 +107,15 @@ def train(
     )
     with Stages() as stages:
         result = run(job, stages)
-    if result:  # torchrun's other processes have nothing to tell
-        click.echo(json.dumps(result) if as_json else told(result))
+    if result:  # torchrun's other processes have no result
+        click.echo(json.dumps(result) if as_json else describe(result))
 
 
-def told(result: dict[str, Any]) -> str:
-    """The result for a person, a few lines."""
+def describe(result: dict[str, Any]) -> str:
+    """Describe the result for a person, in a few lines."""
     decision = result["decision"]
     if result["already"]:
-        return f"already trained for this date: model {result['version']}, nothing new to do"
+        return f"already trained for this date: model {result['version']}"
     item = result["next_item"]
     verdict = "now the champion" if result["promoted"] else "not promoted"
     lines = [
@@ -133,7 +137,7 @@ def told(result: dict[str, Any]) -> str:
             f"{pruned['files']:,} files, older than the window (train.prune_archive)"
         )
     if not result["promoted"] and result["champion_before"] is None:
-        lines.append("  no model answers yet: workers go on with their counters")
+        lines.append("  there is no champion yet: workers go on with their counters")
     took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result["seconds"].items())
     return "\n".join([*lines, f"  {took}"])
 

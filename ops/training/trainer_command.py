@@ -1,4 +1,4 @@
-"""`hark trainer`: train every night, and show how that goes."""
+"""`hark trainer`: train every night, and serve metrics about it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,22 @@ from streams.monitoring.health import HealthServer
     help="When to train: minute, hour, day, month, weekday (by name), UTC.",
 )
 @click.option(
-    "--every-s", type=click.FloatRange(min=60), help="Instead: from one due time to the next."
+    "--every-s",
+    type=click.FloatRange(min=60),
+    help="Seconds from a due time to the next, instead of --cron.",
 )
 @click.option(
     "--misfire-grace-s",
     type=click.IntRange(min=1),
     default=6 * 3_600,
     show_default=True,
-    help="A run that couldn't start on time (a sleeping machine) still starts so much later.",
+    help="A run that couldn't start on time (a sleeping machine) may start so many seconds late.",
 )
-@click.option("--registry", type=click.Path(path_type=Path), help="Default: the setting.")
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path),
+    help="Folder of the versions [default: model.registry].",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def trainer(
     cron: str,
@@ -41,11 +47,11 @@ def trainer(
     registry: Path | None,
     arguments: tuple[str, ...],
 ) -> None:
-    """Run `hark train --as-of DUE ARGUMENTS` whenever it is due, until SIGTERM or Ctrl-C.
+    """Run `hark train --as-of DUE ARGUMENTS` at every due time, until SIGTERM or Ctrl-C.
 
-    If the last run that ended well is older than the last due time, or there was none, it runs at
-    once. A run that fails is counted, not fatal: the model that answers goes on answering. Serves
-    /metrics, /healthz and /readyz at `http.port`, as a worker does.
+    It also runs at once if no run has succeeded since the last due time. A failed run is counted
+    and isn't fatal: the champion keeps answering. The trainer serves /metrics, /healthz and /readyz
+    at `http.port`, as a worker does.
     """
     try:
         from ops.training.schedule import Marker, Trainer, TrainerMetrics, trigger

@@ -271,9 +271,9 @@ def _check_needed(call: str, event: Any, reading: Reading) -> None:
         needed.append("event")
     if event.user_id in (None, ""):
         needed.append("anonymousId")
-    left = {path for path, _ in reading.left}
+    left_out = {path for path, _ in reading.left_out}
     for name in needed:
-        if name in left:
+        if name in left_out:
             why = reading.why(name)
             invalid = reading.invalid and why == reading.invalid
             raise RejectedRecord(Reason.INVALID_UTF8 if invalid else Reason.WRONG_TYPE, why)

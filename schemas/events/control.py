@@ -95,5 +95,5 @@ def users_named(
             ids, _ = _decode_odd_user_ids(value or b"")
         except RejectedRecord:
             return users
-    found = ids.user_id, ids.anonymous_id
-    return users | {str(user_id) for user_id in found if user_id is not None and user_id != ""}
+    named = ids.user_id, ids.anonymous_id
+    return users | {str(user_id) for user_id in named if user_id is not None and user_id != ""}

@@ -68,6 +68,8 @@ async def test_a_worker_that_leaves_hands_its_partitions_and_users_over(
             worker(tmp_path / "a", kafka_bootstrap, topic_prefix) as leaving,
             worker(tmp_path / "b", kafka_bootstrap, topic_prefix) as staying,
         ):
+            for each in (leaving, staying):  # to start takes as long as the machine is busy
+                each.wait_until_ready(240)
             until(lambda: partitions(leaving) == partitions(staying) == 2, "they share 2 and 2")
             asyncio.run(publish(kafka_bootstrap, topic_prefix))
             until(

@@ -21,7 +21,7 @@ from models.ranking.candidates import (
 from models.ranking.own_items import NOW_S, REPEAT_PRIOR
 from schemas.events.kinds import N_KINDS, Kind
 from streams.counters.suggestions import Source, Suggestions
-from streams.recommendations.pool import ENGINE_CANDIDATES, OWN_CANDIDATES, TOLD, gather
+from streams.recommendations.pool import COUNTED, ENGINE_CANDIDATES, OWN_CANDIDATES, gather
 from tests.example_count import example_count
 
 LENGTH, K, WORKER_ITEMS, MODEL_ITEMS, WIDTH = 12, 6, 30, 20, 8
@@ -111,7 +111,7 @@ def test_the_pool_holds_each_source_once(seed: int, d: int, most: int) -> None:
             assert pool.engine_place[at, c] == place
         real = [item >= 0 for item, _ in wanted]
         assert pool.offered[at].tolist() == real[:K] + [False] * (len(real) - K)
-        for name in TOLD:
+        for name in COUNTED:
             assert np.array_equal(getattr(pool, name)[at, :K], getattr(offered, name)[at])
 
 
