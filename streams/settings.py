@@ -125,7 +125,8 @@ class Train(Section):
     The newest `window_days` of the log (record time) are used to train and judge; the
     `warm_up_days` before only bring histories and counters to the workers' state. With
     `prune_archive` older records are deleted from the archive. An event takes about 200 bytes, a
-    decision point 1,000: beyond `max_events` users are sampled, beyond `max_points` decision points.
+    decision point 1,000: beyond `max_events` users are sampled, beyond `max_points` decision
+    points.
     """
 
     window_days: Positive = 90
