@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from hypothesis import settings
 
 from ops.local_kafka.cluster import LocalKafka
 from ops.local_kafka.state import cache_dir
+from streams.kafka.retry import retried
 
 # Said to the tests, not to Hark.
 NOT_SETTINGS = {"HARK_TEST_BOOTSTRAP", "HARK_TEST_EXAMPLES", "HARK_DATA"}
@@ -33,7 +37,18 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     with LocalKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        asyncio.run(retried("a new broker's groups", lambda: _any_group(kafka.client()), 60))
         yield kafka.bootstrap_servers
+
+
+async def _any_group(client: dict[str, Any]) -> None:
+    """Have the broker make its topic of groups, so that the first test needn't wait for it."""
+    admin = AIOKafkaAdminClient(**client)
+    try:
+        await admin.start()
+        await admin.find_coordinator("any")
+    finally:
+        await admin.close()
 
 
 @pytest.fixture
