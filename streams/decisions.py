@@ -1,7 +1,7 @@
-"""Decisions: what the model or the counters say at each decision point, as messages.
+"""Decisions: turns the answers of the model or the counters into messages.
 
-Two steps. `_answer` makes every call of the engine, also those for the reasons of alerts, and
-changes nothing. `_say` advances what was sent and which alerts are open, and writes messages. So a
+There are two steps. `_answer` makes all calls of the engine, also those for the reasons of alerts,
+and changes no state. `_commit` advances the sent lists and the incidents, and writes messages. So a
 model that fails leaves the state as it was before the batch.
 """
 
@@ -38,19 +38,19 @@ from streams.serving.bound_model import Answers, BoundModel, head_quantiles
 
 @dataclass(slots=True)
 class Decisions:
-    """Messages of one batch and how they came about.
+    """The messages of a batch, and the facts behind them.
 
     Attributes
     ----------
     outputs
-        In the order of their triggers, recommendations first.
+        Recommendations, then alerts, each in the order of their triggers.
     lists
-        Recommendation points by outcome: sent, unchanged, held, empty.
+        Number of lists by outcome: sent, unchanged, held, empty.
     alerts
         (kind, severity, status) of each alert.
     probabilities
-        By "churn" and "risk", where these were scored: which decision points, intp (n,), and the
-        calibrated probabilities, float64 (n,).
+        "churn" and "risk", if scored -> the decision points, intp (n,), and the calibrated
+        probabilities, float64 (n,).
     """
 
     outputs: list[Output]
@@ -61,35 +61,36 @@ class Decisions:
     )
 
     def scored(self, kind: str) -> int:
-        """How many decision points "churn" or "risk" was asked at."""
+        """Number of decision points at which `kind` ("churn" or "risk") was scored."""
         return len(self.probabilities[kind][0]) if kind in self.probabilities else 0
 
 
 Ints = npt.NDArray[np.intp]
 Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
-"""Shown a partition, the offsets (D,) of a batch's decision points, and what was decided."""
+"""Called with the partition, the offsets (D,) of a batch's decision points, and the decisions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known about the decision points of one batch before anything is said.
+    """All answers for the decision points of a batch, before any state changes.
 
     Attributes
     ----------
     triggers
-        Of the D decision points.
+        The events behind the D decision points.
     listing
         intp (n,): the decision points that ask for a list.
     slots, owners
-        Of the rows of the users of these n.
+        Slots and owner numbers of the users' rows at these n decision points.
     candidates, order
-        Of these n: candidates, and the columns of those that may be shown, int64 (n, top_k).
+        Candidates at these n decision points, and the columns of the candidates that may be shown,
+        int64 (n, top_k).
     probabilities
         As in `Decisions`.
     alarms
-        By kind, in log order: observations that an alert may come of, and its reasons.
+        By kind, in log order: observations that may cause an alert, with the alert's reasons.
     departures
-        Users who made room for others, in log order: their incidents close.
+        Evicted users in log order; their incidents close.
     """
 
     triggers: list[Trigger]
@@ -126,7 +127,7 @@ class Decider:
 
     @property
     def model_version(self) -> str:
-        """Who answers now."""
+        """The version that answers now, or "counters"."""
         return self._bound.model.version if self._bound else COUNTERS
 
     def use(self, model: Model | None) -> None:
@@ -137,7 +138,7 @@ class Decider:
             for kind, policy in self._plan.alert_policies.items()
             if model and model.ships(kind)
         }
-        # All or nothing: a model that one of these refuses leaves the one before whole.
+        # Both or neither: if one of these raises, the previous model stays in place.
         self._bound, self._thresholds = bound, thresholds
 
     def decide(
@@ -150,23 +151,29 @@ class Decider:
         *,
         publish: bool = True,
     ) -> Decisions:
-        """All decisions of one batch.
+        """Make all decisions of a batch, and advance the state by them.
 
         Parameters
         ----------
         state
-            Of the partition; what was sent and which alerts are open advances.
+            Of the partition; its sent lists and alert books advance.
         columns, applied
-            The batch and what the histories made of it.
+            The batch and the histories' results.
         windows, suggestions
-            Of its D decision points, with the live counters filled in.
+            Of the batch's D decision points, with the live counters filled in.
         publish
-            False only notes which lists went out (a restore); alerts are read back.
+            False makes no messages and only advances the sent lists, for a restore, which reads
+            alerts back from their topic.
+
+        Returns
+        -------
+        Decisions
+            Empty if there is no decision point and no departure.
 
         Raises
         ------
         EngineError
-            Before anything was advanced: the same batch may be decided again.
+            The model failed. The state is unchanged, so the batch can be decided again.
         """
         if not len(applied.points):
             decisions = Decisions([], Counter(), [])
@@ -176,7 +183,7 @@ class Decider:
         triggers = _triggers(state.partition, columns, applied.points, windows)
         books = state.books if publish else {}
         answer = self._answer(books, applied, windows, suggestions, triggers)
-        return self._say(state, answer, publish=publish)
+        return self._commit(state, answer, publish=publish)
 
     def _answer(
         self,
@@ -186,7 +193,7 @@ class Decider:
         suggestions: Suggestions,
         triggers: list[Trigger],
     ) -> Answer:
-        """Ask the model, or the counters; changes nothing, so it may raise `EngineError`."""
+        """Get answers from the model or the counters; may raise `EngineError`, changes no state."""
         points = applied.points
         listing = np.flatnonzero(points.asking(Task.RECOMMEND))
         shown, offered = windows.take(listing), suggestions.take(listing)
@@ -212,7 +219,7 @@ class Decider:
         )
 
     def _heads(self, points: Points) -> dict[str, Ints]:
-        """The points that ask for each head that the model ships and an alert rule wants."""
+        """The decision points of each head that the model ships and an alert rule uses."""
         tasks = {"churn": Task.CHURN, "risk": Task.RISK}
         return {head: np.flatnonzero(points.asking(tasks[head])) for head in self._thresholds}
 
@@ -223,19 +230,21 @@ class Decider:
         triggers: list[Trigger],
         departures: Sequence[Departure],
     ) -> dict[str, list[tuple[Observation, list[ReasonCode]]]]:
-        """By kind: observations that an alert may come of; all reasons are asked for at once."""
+        """By kind: observations that may cause an alert; all reasons come from a single call."""
         assert self._bound is not None
-        loud: dict[str, list[tuple[int, Observation]]] = {}  # by kind, with the decision point
+        observed: dict[str, list[tuple[int, Observation]]] = {}  # by kind, with the decision point
         heads: list[str] = []
         explained: list[int] = []  # decision points
         for kind, book in books.items():
             if kind not in answers.points:
                 continue
             at, thresholds = answers.points[kind].tolist(), self._thresholds[kind]
-            found = _loud(book, at, answers.probabilities[kind].tolist(), triggers, thresholds)
+            found = _noteworthy(
+                book, at, answers.probabilities[kind].tolist(), triggers, thresholds
+            )
             observations = [observation for _, observation in found]
             firing = book.may_fire(observations, thresholds, departures)
-            loud[kind] = found
+            observed[kind] = found
             heads += [kind] * len(firing)
             explained += [found[i][0] for i in firing]
         reasons = dict(
@@ -247,11 +256,11 @@ class Decider:
         )
         return {
             kind: [(observation, reasons.get((kind, point), [])) for point, observation in found]
-            for kind, found in loud.items()
+            for kind, found in observed.items()
         }
 
-    def _say(self, state: PartitionState, answer: Answer, *, publish: bool) -> Decisions:
-        """Advance the state and write messages; the model isn't asked any more."""
+    def _commit(self, state: PartitionState, answer: Answer, *, publish: bool) -> Decisions:
+        """Advance the state and write messages, without further calls of the model."""
         decisions = Decisions([], Counter(), [])
         with self._metrics.stage("decide"):
             asking = [answer.triggers[i] for i in answer.listing.tolist()]
@@ -275,12 +284,12 @@ class Decider:
         alarms: Mapping[str, Sequence[tuple[Observation, Sequence[ReasonCode]]]],
         departures: Sequence[Departure],
     ) -> list[tuple[int, Alert]]:
-        """What the books say, with the offsets of the events; those who depart leave every book."""
+        """Advance the books, drop evicted users -> alerts with the offsets of their events."""
         found: list[tuple[int, Alert]] = []
         for kind, book in state.books.items():
-            told = alarms.get(kind, ())
-            reasons = iter([why for _, why in told])
-            for turn in in_order([observation for observation, _ in told], departures):
+            found_alarms = alarms.get(kind, ())
+            reasons = iter([why for _, why in found_alarms])
+            for turn in in_order([observation for observation, _ in found_alarms], departures):
                 if isinstance(turn, Departure):
                     found += [(turn.offset, alert) for alert in book.depart(turn)]
                     continue
@@ -304,7 +313,7 @@ class Decider:
         answer: Answer,
         triggers: list[Trigger],
     ) -> tuple[list[Trigger], Lists]:
-        """The lists that go out, and the triggers that they answer; `triggers`: of all lists."""
+        """Advance the sent lists by all `triggers` -> triggers and contents of lists to send."""
         candidates, order = answer.candidates, answer.order
         found = order >= 0  # (n, top_k), the places without an item last
         items = np.where(found, np.take_along_axis(candidates.items, order, axis=1), NO_ITEM)
@@ -317,27 +326,27 @@ class Decider:
             )
         ]
         decisions.lists.update(outcomes)
-        news = [i for i, outcome in enumerate(outcomes) if outcome == "sent"]
-        found, order = found[news], order[news]
-        scores = np.take_along_axis(candidates.scores[news], order, axis=1)[found]
-        sources = np.take_along_axis(candidates.sources[news], order, axis=1)[found]
+        sent = [i for i, outcome in enumerate(outcomes) if outcome == "sent"]
+        found, order = found[sent], order[sent]
+        scores = np.take_along_axis(candidates.scores[sent], order, axis=1)[found]
+        sources = np.take_along_axis(candidates.sources[sent], order, axis=1)[found]
         lists = Lists(
             sizes=found.sum(axis=1).tolist(),
-            items=items[news][found].tolist(),
+            items=items[sent][found].tolist(),
             scores=scores.astype(np.float64).round(6).tolist(),
             sources=sources.tolist(),
         )
-        return [triggers[i] for i in news], lists
+        return [triggers[i] for i in sent], lists
 
 
-def _loud(
+def _noteworthy(
     book: AlertBook,
     points: list[int],
     probabilities: list[float],
     triggers: list[Trigger],
     at: Thresholds,
 ) -> list[tuple[int, Observation]]:
-    """What the book must be told, with the decision points; most probabilities are no news."""
+    """The observations that can change the book, with their decision points; most can't."""
     raised = {
         triggers[point].user_id
         for point, probability in zip(points, probabilities, strict=True)

@@ -1,4 +1,4 @@
-"""Forgetting a user at one place of the log: state stays a pure function of it."""
+"""Forgetting a user at an offset of the log, so that state stays a pure function of the log."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from streams.transport.record_batch import RecordBatch
 
 
 def pieces(batch: RecordBatch) -> Iterator[tuple[RecordBatch, str | None]]:
-    """A batch in log order, cut around the records that make forget a user, each with that user.
+    """Cut a batch at its forget records -> pieces in log order.
 
-    Most batches have no such record and come back as they are.
+    A piece with a forget record has that record alone and comes with the user to forget; other
+    pieces come with None. A batch without forget records is returned whole.
     """
     if not any(name == HEADER for headers in batch.headers for name, _ in headers):
         yield batch, None
@@ -39,7 +40,7 @@ def pieces(batch: RecordBatch) -> Iterator[tuple[RecordBatch, str | None]]:
 
 
 def forget(state: PartitionState, record: RecordBatch, user_id: str) -> list[Alert]:
-    """Keep nothing of a user -> what closes the alerts that were open or cooling down."""
+    """Forget a user -> the alerts that close incidents which were open or cooling down."""
     ended_ms = record.timestamps[0]
     found = [book.closed(user_id, ended_ms) for book in state.books.values()]
     state.forget(user_id)
@@ -47,10 +48,10 @@ def forget(state: PartitionState, record: RecordBatch, user_id: str) -> list[Ale
 
 
 def counts() -> BatchCounts:
-    """The record itself: accepted, of no product's kind."""
+    """The counts of a forget record: accepted, of kind `other`."""
     return BatchCounts(records=1, accepted=1, kinds=np.array([Kind.OTHER], np.uint8))
 
 
 def message(alert: Alert, record: RecordBatch) -> tuple[bytes, bytes, Headers]:
-    """Key, value and headers of a closing alert: `record` is what it is about."""
+    """Key, value and headers of a closing alert; `record` is the forget record."""
     return alert.subject.encode(), encode(alert), source(record.first_offset)

@@ -1,9 +1,8 @@
 """Whether the workers of a group have the same settings.
 
-Users are shared out by partition: where two workers' settings differ, half of the users get other
-lists and alerts than the rest, and nothing else shows it. Each worker brings hashes of its
-settings along when it joins the catalogue's group; the member that shares out the partitions sees
-all of them.
+Users are distributed by partition. If two workers' settings differ, some users get different lists
+and alerts than others, and nothing else shows it. So each worker sends hashes of its settings when
+it joins the catalogue's group, and the member that assigns the partitions compares them.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 SHARED = ("contract", "events", "state", "recommend", "alerts", "model")
-"""Sections that decide what a user gets."""
+"""Sections that decide a user's lists and alerts."""
 OWN = {"model": {"registry", "engine", "plans"}, "state": {"checkpoint_s"}}
-"""What in them is a worker's own business."""
+"""Settings in these sections that may differ between workers."""
 
 Assignor: TypeAlias = RoundRobinPartitionAssignor
 
 
 def fingerprints(settings: Settings) -> dict[str, str]:
-    """A hash of each section that workers of a group must share.
+    """A hash of each section that must be equal in all workers of a group.
 
     Examples
     --------
@@ -47,12 +46,12 @@ def fingerprints(settings: Settings) -> dict[str, str]:
 
 
 def fingerprint(settings: Settings) -> str:
-    """One hash of all of them."""
+    """A single hash of all shared settings."""
     return _hash(fingerprints(settings))
 
 
 def differing(workers: Iterable[Mapping[str, str]]) -> list[str]:
-    """Sections whose hashes aren't the same in all workers.
+    """Sections with different hashes among the workers.
 
     Examples
     --------
@@ -64,39 +63,41 @@ def differing(workers: Iterable[Mapping[str, str]]) -> list[str]:
 
 
 def settings_assignor(settings: Settings, worker: str) -> type[Assignor]:
-    """A round-robin assignor that brings the settings' hashes along, and tells where they differ.
+    """A round-robin assignor that sends the settings' hashes, and logs where they differ.
 
     Parameters
     ----------
+    settings
+        This worker's settings.
     worker
-        How the log names this worker to others.
+        This worker's name in the logs of other workers.
     """
-    brought = msgspec.json.encode(_Brought(worker, fingerprints(settings)))
+    user_data = msgspec.json.encode(_Hashes(worker, fingerprints(settings)))
 
     class SettingsAssignor(Assignor):
         @classmethod
         def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-            return ConsumerProtocolMemberMetadata(cls.version, list(topics), brought)
+            return ConsumerProtocolMemberMetadata(cls.version, list(topics), user_data)
 
         @classmethod
         def assign(
             cls, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
         ) -> dict[str, ConsumerProtocolMemberAssignment]:
-            tell_differences(bytes(member.user_data or b"") for member in members.values())
-            shares: dict[str, ConsumerProtocolMemberAssignment] = super().assign(cluster, members)
-            return shares
+            log_differences(bytes(member.user_data or b"") for member in members.values())
+            assigned: dict[str, ConsumerProtocolMemberAssignment] = super().assign(cluster, members)
+            return assigned
 
     return SettingsAssignor
 
 
-def tell_differences(brought: Iterable[bytes]) -> list[str]:
-    """Log which sections differ among the workers that brought these."""
+def log_differences(user_data: Iterable[bytes]) -> list[str]:
+    """Log and return the sections that differ; `user_data` are the group members' hashes."""
     known = []
-    for each in brought:
+    for data in user_data:
         try:
-            known.append(_decode(each))
+            known.append(_decode(data))
         except msgspec.DecodeError:
-            continue  # somebody else in the group
+            continue  # a member that isn't a worker of Hark
     sections = differing(worker.hashes for worker in known)
     if sections:
         log.error(
@@ -111,12 +112,12 @@ def tell_differences(brought: Iterable[bytes]) -> list[str]:
     return sections
 
 
-class _Brought(msgspec.Struct):
+class _Hashes(msgspec.Struct):
     name: str
     hashes: dict[str, str]
 
 
-_decode = msgspec.json.Decoder(_Brought).decode
+_decode = msgspec.json.Decoder(_Hashes).decode
 
 
 def _shared(section: str, values: Mapping[str, object]) -> dict[str, object]:
@@ -125,5 +126,5 @@ def _shared(section: str, values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _hash(value: object) -> str:
-    # Nobody can guess a setting from it: there are no secrets in these sections.
+    # A short unsalted hash is enough: there are no secrets in these sections.
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:12]

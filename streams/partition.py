@@ -20,20 +20,20 @@ SWEEP_OFFSETS = 65_536
 
 
 class PartitionState:
-    """Histories, counters, and what was already said about the users of one partition.
+    """Histories, counters, incidents and sent lists of the users of one partition.
 
     Parameters
     ----------
     partition
-        Of the events topic.
+        Number of the partition of `events`.
     histories, counters
         Empty; they share the worker's item table.
     books
-        One per kind of alert.
+        An alert book per kind of alert.
     undo
-        All of these tell it of every change.
+        Records every change of all of these.
     sweep_offsets
-        How far apart in the log items may give their numbers up (`streams.item_sweep`).
+        Least distance in the log between two sweeps of item numbers (`streams.item_sweep`).
     """
 
     def __init__(
@@ -53,25 +53,25 @@ class PartitionState:
         self.counters = counters
         self.books = books
         self.sent = SentLists(self.undo)
-        self.refused: frozenset[int] = frozenset()  # offsets that were refused before
-        self.orphans: list[str] = []  # have an incident, but the partition doesn't know them
+        self.refused: frozenset[int] = frozenset()  # offsets of records refused before a restore
+        self.orphans: list[str] = []  # users with an incident whom the partition doesn't know
         self.written = Written()
         self.next_offset = 0
         self.last_broker_ms = 0
 
     @property
     def users(self) -> int:
-        """Users known."""
+        """Number of known users."""
         return self.histories.users
 
     @property
     def nbytes(self) -> int:
-        """Memory held, about."""
+        """Bytes held, about."""
         books = sum(book.nbytes for book in self.books.values())
         return self.histories.bytes + self.counters.bytes + self.sent.nbytes + books
 
     def recall(self, alerts: Sequence[Alert]) -> None:
-        """Take over what alerts, read back in the order of their events, say of their subjects."""
+        """Take over the incidents of alerts that were read back, in the order of their events."""
         for alert in alerts:
             book = self.books.get(alert.kind)
             if book is not None:
@@ -79,17 +79,17 @@ class PartitionState:
         self._find_orphans()
 
     def _find_orphans(self) -> None:
-        """Look for incidents of users who are not known: the next batch scored closes them.
+        """Find incidents of unknown users; the next scored batch closes these incidents.
 
-        There are some after a restore with a smaller `max_users`, or from a checkpoint that holds
-        no incidents.
+        They exist after a restore with a smaller `max_users`, or from a checkpoint without
+        incidents.
         """
         subjects = list({user for book in self.books.values() for user in book.subjects})
         slots = self.histories.user_rows.slots(subjects).tolist()
         self.orphans = sorted(u for u, s in zip(subjects, slots, strict=True) if s == NO_SLOT)
 
     def with_orphans(self, columns: EventColumns, applied: Applied) -> Applied:
-        """The batch with the orphans among those who depart, before its first event."""
+        """Add the orphans to the batch's departures, before its first event."""
         if not self.orphans or not len(columns):
             return applied
         self.undo.attributes(self, "orphans")
@@ -98,7 +98,7 @@ class PartitionState:
         return replace(applied, departures=(first, *applied.departures))
 
     def forget(self, user_id: str) -> None:
-        """Keep nothing of this user; the next capture holds a tombstone, known or not."""
+        """Drop everything about a user; the next capture holds a tombstone, known or not."""
         users = self.histories.user_rows
         slot = users.slot(user_id)
         if slot != NO_SLOT:

@@ -1,8 +1,8 @@
-"""The way of a record batch through a worker: score, publish, confirm, ack.
+"""The pipeline of a record batch through a worker: score, publish, confirm, ack.
 
-Scoring is one pure, synchronous function in a thread of its own, so that the event loop
-stays free for heartbeats and fetching. While batch N is published and confirmed, batch N + 1 is
-scored: up to `MAX_SCORING` batches wait for the scorer, up to `MAX_CONFIRMING` for the broker.
+Scoring is a synchronous function in a separate thread, so that the event loop stays free for
+heartbeats and fetching. While batch N is published and confirmed, batch N + 1 is scored: up to
+`MAX_SCORING` batches wait for the scorer, up to `MAX_CONFIRMING` for the broker.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Pipeline:
     scorer
         The pure part.
     producer
-        Publishes and waits for the broker.
+        Publishes outputs and waits for the broker.
     metrics, brake
-        Told about each batch.
+        Observe each batch.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Pipeline:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hark-score")
 
     def in_scorer(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run `work` in the scoring thread, where all state may be touched, in order of calling."""
+        """Run `work` in the scoring thread, the only one that may touch state; calls keep order."""
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def consume(self, events: AsyncIterator[Delivery]) -> None:
-        """The agent's body; a failure anywhere leaves the batch unacked and ends it."""
+        """The body of the agent; any failure leaves the batch unacked and ends the agent."""
         async with asyncio.TaskGroup() as tasks:
             scoring: asyncio.Queue[Scoring | None] = asyncio.Queue(MAX_SCORING)
             tasks.create_task(self._publish(scoring, tasks))
@@ -89,7 +89,7 @@ class Pipeline:
         return scored
 
     def doing(self) -> str:
-        """What hangs, if something does; may be asked from any thread."""
+        """What the pipeline waits for, "" if it is idle; may be called from any thread."""
         since_s = self._scoring_since_s
         if since_s is not None:
             return f"a batch has been in scoring for {time.monotonic() - since_s:.0f} s"
@@ -100,11 +100,11 @@ class Pipeline:
     async def _publish(
         self, scoring: asyncio.Queue[Scoring | None], tasks: asyncio.TaskGroup
     ) -> None:
-        """Hand each scored batch to the producer, in order; the scorer is busy with the next."""
+        """Hand each scored batch to the producer, in order, while the scorer works on the next."""
         while (following := await scoring.get()) is not None:
             event, future = following
             scored = await future
-            self._tell(scored.engine_error)
+            self._log_engine_error(scored.engine_error)
             self._brake.observe(event.value.partition, scored.dead)
             await self._confirming.acquire()
             sent = await self._producer.send(scored.outputs, event.value.partition)
@@ -129,14 +129,14 @@ class Pipeline:
         log.debug("batch", partition=event.value.partition, records=scored.counts.records)
 
     async def apply(self, state: PartitionState, batch: RecordBatch) -> int:
-        """Apply a batch without output (restore); returns the events accepted."""
+        """Apply a batch without output (restore) -> number of accepted events."""
         accepted, engine_error = await self.in_scorer(
             partial(self.scorer.apply_batch, state, batch)
         )
-        self._tell(engine_error)
+        self._log_engine_error(engine_error)
         return accepted
 
-    def _tell(self, engine_error: str) -> None:
+    def _log_engine_error(self, engine_error: str) -> None:
         if engine_error:
-            # The follower of the champion misses the model, and brings it back.
+            # `Champion` notices that the model no longer answers, and loads it again.
             log.error("model.failed", why=engine_error, answers=COUNTERS)

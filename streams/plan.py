@@ -1,4 +1,4 @@
-"""What a worker does with each event, in plain values: the settings, resolved once."""
+"""The plan: the settings resolved once, as the plain values that scoring needs."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ from streams.undo import Undo
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the scoring function is parametrised by, but for the model.
+    """All parameters of the scoring function except the model.
 
     Attributes
     ----------
     points
         Which events ask for a decision.
     recommend
-        What may be shown and how often.
+        What may be shown, and how often.
     alert_policies
-        Per kind of alert that is on.
+        By kind of alert; only enabled kinds.
     entities
         E, watched risk entities per event.
+    max_users, late_s, covisit_tau_s, covisit_neighbours
+        Parameters of `Histories` and `Counters`.
     recommendations, alerts, dead_letters
         Topic names on the wire.
+    code_version
+        Hark's version, for the headers of dead letters.
     """
 
     points: PointPolicy
@@ -54,7 +58,7 @@ class Plan:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The plan of these settings; `ConfigError` where they contradict themselves."""
+        """The plan of these settings; raises `ConfigError` if they contradict each other."""
         prefix = settings.kafka.topic_prefix
         rules = {"churn": settings.alerts.churn, "risk": settings.alerts.risk}
         return cls(
@@ -106,7 +110,7 @@ def _kind(name: str) -> Kind:
 
 
 def _policy(kind: str, rule: AlertRule) -> AlertPolicy:
-    given = [at for at in (rule.clear_at, rule.raise_at, rule.critical_at) if at is not None]
-    if given != sorted(given):
+    fixed = [at for at in (rule.clear_at, rule.raise_at, rule.critical_at) if at is not None]
+    if fixed != sorted(fixed):
         raise ConfigError(f"alerts.{kind}: clear_at <= raise_at <= critical_at must hold")
     return AlertPolicy(rule.budget, rule.raise_at, rule.clear_at, rule.critical_at, rule.cooldown_s)

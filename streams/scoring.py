@@ -1,7 +1,7 @@
-"""The scoring function: one record batch and one partition's state in, outputs out.
+"""The scoring function: a record batch and a partition's state in, outputs out.
 
-Pure and synchronous but for the state it advances: no clock, no network. Steps 2 to 8 of an
-event's way.
+It is synchronous and, apart from the state that it advances, pure: no clock, no network. These are
+steps 2 to 6 of docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ from streams.recommendations.sent_lists import COUNTERS
 from streams.transport.record_batch import RecordBatch
 
 _LATE = "older than the user's newest event by more than state.late_s"
-_RANK = np.array([3, 1, 2], np.int8)  # by Outcome: a record is accepted if any of its rows is
+_RANK = np.array([3, 1, 2], np.int8)  # by Outcome; a record is accepted if any row is accepted
 _ACCEPTED_RANK, _LATE_RANK, _DUPLICATE_RANK = 3, 2, 1
 
 
 @dataclass(slots=True)
 class Scored:
-    """What one record batch leads to.
+    """The result of scoring a record batch.
 
     Attributes
     ----------
     outputs
         To publish, in order.
     dead
-        Per record of the batch, whether it went to the dead letters.
+        For each record of the batch, whether it became a dead letter.
     counts
         For the metrics.
     broker_ms, time_ms
-        int64 (n,): of the accepted events.
+        int64 (n,): broker and event time of the accepted events, epoch ms.
     alerts
         (kind, severity, status) of each alert among the outputs.
     engine_error
-        Why the model didn't answer, if it should have.
+        Why the model failed, "" if it didn't.
     """
 
     outputs: list[Output]
@@ -70,7 +70,7 @@ class Scored:
 
     @staticmethod
     def joined(parts: list[Scored]) -> Scored:
-        """What the batch leads to whose consecutive pieces led to `parts`."""
+        """The result of a batch, from those of its consecutive pieces."""
         if len(parts) == 1:
             return parts[0]
         return Scored(
@@ -85,12 +85,12 @@ class Scored:
 
 
 class Scorer:
-    """Scores batches with the model of the moment, or the counters without one.
+    """Scores batches with the present model, or with the counters if there is none.
 
     Parameters
     ----------
     plan
-        What to do with each event.
+        The settings as plain values.
     decoder
         Compiled for the product's contract.
     items
@@ -98,7 +98,7 @@ class Scorer:
     metrics
         Times the stages.
     record
-        Shown the decisions of every batch.
+        Called with the decisions of every batch.
     max_failures
         Most records in a row that may make a stage raise.
     """
@@ -124,7 +124,7 @@ class Scorer:
 
     @property
     def model_version(self) -> str:
-        """Who answers now; may be asked from any thread."""
+        """The version that answers now, or "counters"; may be read from any thread."""
         return self._decider.model_version
 
     def use(self, model: Model | None) -> None:
@@ -136,14 +136,14 @@ class Scorer:
         return self.plan.new_state(partition, self._items)
 
     def score_batch(self, state: PartitionState, batch: RecordBatch) -> Scored:
-        """Advance `state` by `batch` and say what must be published before it may be acked.
+        """Advance `state` by `batch` -> the outputs to publish before the batch may be acked.
 
-        A record that makes a stage raise goes to the dead letters, and `state` never saw it.
+        A record that makes a stage raise becomes a dead letter and leaves no trace in `state`.
 
         Raises
         ------
         TooManyFailuresError
-            Record after record does.
+            More than `max_failures` records in a row make a stage raise.
         """
 
         def attempt(part: RecordBatch) -> Scored:
@@ -175,13 +175,16 @@ class Scorer:
             Rejection(i, Reason.LATE, _LATE)
             for i in np.flatnonzero(outcomes == _LATE_RANK).tolist()
         ]
-        rejected = sorted([*decoded.rejected, *late], key=lambda one: one.index)
+        rejected = sorted([*decoded.rejected, *late], key=lambda rejection: rejection.index)
         dead = [False] * len(batch)
         for rejection in rejected:
             dead[rejection.index] = True
         accepted = applied.accepted & columns.ends
         scored = Scored(
-            outputs=[*(self._dead_letter(batch, one) for one in rejected), *decisions.outputs],
+            outputs=[
+                *(self._dead_letter(batch, rejection) for rejection in rejected),
+                *decisions.outputs,
+            ],
             dead=dead,
             counts=_counts(
                 decoded, rejected, outcomes, columns.kinds[accepted], applied, decisions
@@ -198,29 +201,34 @@ class Scorer:
         return scored
 
     def _forget(self, state: PartitionState, batch: RecordBatch, user_id: str) -> Scored:
-        """A batch of one record that says: keep nothing of this user."""
+        """Process a forget record, as a batch of one record."""
         alerts = forgetting.forget(state, batch, user_id)
         self._advance(state, batch)
         none = np.empty(0, np.int64)
         outputs = [Output(self.plan.alerts, *forgetting.message(alert, batch)) for alert in alerts]
-        said: list[tuple[str, str, str]] = [(a.kind, a.severity, a.status) for a in alerts]
-        return Scored(outputs, [False], forgetting.counts(), none, none, said)
+        statuses: list[tuple[str, str, str]] = [(a.kind, a.severity, a.status) for a in alerts]
+        return Scored(outputs, [False], forgetting.counts(), none, none, statuses)
 
     def _refuse(self, state: PartitionState, batch: RecordBatch, error: Exception) -> Scored:
-        """A batch of one record that no stage can work on."""
+        """Refuse a record that makes a stage raise, as a batch of one record."""
         self._advance(state, batch)
-        said = str(error).encode(errors="replace").decode()
-        why = f"{type(error).__name__} at {place(error)}: {' '.join(said.split())}"
+        text = str(error).encode(errors="replace").decode()
+        why = f"{type(error).__name__} at {place(error)}: {' '.join(text.split())}"
         rejection = Rejection(0, Reason.UNPROCESSABLE, why)
         none = np.empty(0, np.int64)
         counts = BatchCounts(records=1, accepted=0, dead_letters={rejection.reason.value: 1})
         return Scored([self._dead_letter(batch, rejection)], [True], counts, none, none)
 
     def apply_batch(self, state: PartitionState, batch: RecordBatch) -> tuple[int, str]:
-        """Advance `state` without output (restore) -> events accepted, `Scored.engine_error`.
+        """Advance `state` without output, for a restore.
 
-        Lists are decided as well: what a user was last sent is part of the state. Records that
+        Lists are decided as well, because a user's last list is part of the state. Records that
         were refused when they were scored (`state.refused`) are skipped again.
+
+        Returns
+        -------
+        tuple
+            Number of accepted events, and `Scored.engine_error`.
         """
 
         def attempt(part: RecordBatch) -> tuple[int, str]:
@@ -253,7 +261,7 @@ class Scorer:
         *,
         publish: bool = True,
     ) -> tuple[Decisions, str]:
-        """The decisions, by the counters if the model can't -> with why it can't."""
+        """The decisions, from the counters if the model fails; and why the model failed, or ""."""
         by_model = self._decider.model_version != COUNTERS
         with self._metrics.stage("histories"):
             live = state.counters.advance(columns, applied, context=by_model)
@@ -278,7 +286,7 @@ class Scorer:
 
 
 def _outcomes(records: int, decoded: Decoded, applied: Applied) -> npt.NDArray[np.int8]:
-    """int8 (records,): what became of each record; 0 = it broke the contract or was ignored."""
+    """int8 (records,): the rank of each record's outcome; 0 = rejected by decoding, or ignored."""
     outcomes = np.zeros(records, np.int8)
     np.maximum.at(outcomes, decoded.index, _RANK[applied.outcomes])
     return outcomes

@@ -44,12 +44,11 @@ class ContractSection(Section):
 
 
 class State(Section):
-    """Bounds of what the worker remembers, and how often it is saved.
+    """Bounds of the worker's state, and how often the state is saved.
 
-    Every `checkpoint_s` what changed of a partition's state is written to `user-state` and
-    `counters`; 0: never, and whoever takes a partition over reads its whole log. Each of the
-    `covisit_neighbours` that an item keeps takes 12 bytes; a shop in which much goes with much has
-    more of them.
+    Every `checkpoint_s` seconds the changes of a partition's state are written to `user-state` and
+    `counters`; 0: never, and a worker that takes a partition over reads its whole log. Each of the
+    `covisit_neighbours` of an item takes 12 bytes; shops whose items go with many others need more.
     """
 
     max_users: Positive = 1_000_000
@@ -93,10 +92,10 @@ class Alerts(Section):
 
 
 class Model(Section):
-    """Where model versions are, which one answers, and what runs it.
+    """The folder of model versions, the alias of the version that answers, and its engine.
 
-    `engine`: `auto` and `tensorrt` run it on the GPU where that works, else on ONNX Runtime and
-    say why. `plans` is where TensorRT's plans are kept; they are code, so nobody else may write
+    `engine`: `auto` and `tensorrt` run the model on the GPU if possible, else on ONNX Runtime, and
+    log why. `plans` is the folder of TensorRT's plans; plans are code, so no other user may write
     there.
     """
 
@@ -107,10 +106,10 @@ class Model(Section):
 
 
 class Gate(Section):
-    """When a new version may answer instead of the champion (`models/evaluation/gate.py`).
+    """When a new version may replace the champion (`models/evaluation/gate.py`).
 
-    `window` is the newest share of the log's events, which judges and doesn't teach. Margins:
-    `ranking` and `precision` are shares of the champion's figure, `ece` is absolute.
+    `window` is the newest share of the log's events, which is used to judge and not to train.
+    Margins: `ranking` and `precision` are shares of the champion's figure, `ece` is absolute.
     """
 
     window: Annotated[float, Field(ge=0.01, le=0.5)] = 0.1
@@ -123,10 +122,10 @@ class Gate(Section):
 class Train(Section):
     """What `hark train` reads, keeps of the archive, and holds in memory.
 
-    The newest `window_days` of the log (record time) teach and judge; the `warm_up_days` before
-    only bring histories and counters to where the workers had them. With `prune_archive` what is
-    older than both is deleted from the archive. An event takes about 100 bytes, a decision point
-    600: with more than `max_events` users are sampled, with more than `max_points` their points.
+    The newest `window_days` of the log (record time) are used to train and judge; the
+    `warm_up_days` before only bring histories and counters to the workers' state. With
+    `prune_archive` older records are deleted from the archive. An event takes about 100 bytes, a
+    decision point 600: beyond `max_events` users are sampled, beyond `max_points` decision points.
     """
 
     window_days: Positive = 90
@@ -144,12 +143,12 @@ class Http(Section):
 
 
 class Limits(Section):
-    """When the worker stops, gives up or says that it is ill.
+    """When the worker stops, gives up or reports that it is unhealthy.
 
-    Too many dead letters stop it: a bad deploy must not drain a topic. `max_failures` bounds the
-    records in a row that make a stage raise, `retry_s` how long a broker that fails is asked
-    again, `stop_timeout_s` how long a stop may take; /healthz fails where nothing was committed
-    for `stuck_s` while records wait.
+    Too many dead letters stop the worker, so that a bad release can't drain a topic. `max_failures`
+    bounds the records in a row that make a stage raise, `retry_s` the retries of a failing broker,
+    `stop_timeout_s` the duration of a stop. /healthz fails if nothing was committed for `stuck_s`
+    while records wait.
     """
 
     dead_letter_share: Share = 0.5
@@ -162,9 +161,9 @@ class Limits(Section):
 
 
 class Privacy(Section):
-    """Pseudonyms for what Hark's own publishers send (docs/privacy.md); none without a key.
+    """Pseudonyms in what Hark's own publishers send (docs/privacy.md); none without a key.
 
-    `also` names further fields to rename, as `context.ip`.
+    `also` names further fields to pseudonymise, such as `context.ip`.
     """
 
     key_file: Path | None = None
@@ -227,7 +226,7 @@ def load_settings(**overrides: Any) -> Settings:
     Raises
     ------
     ConfigError
-        One line: which setting, what is wrong with it, and where it can be set.
+        One line: the setting, what is wrong with it, and where to set it.
     """
     checked_file()
     sections = Settings.model_fields

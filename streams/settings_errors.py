@@ -1,4 +1,4 @@
-"""What is wrong with settings, in one line: which, where they were set, and what works instead."""
+"""Errors in settings, in one line: the setting, where it was set, and what works instead."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ _EVENTS = "HARK_EVENTS__"
 
 
 def checked_file() -> Path:
-    """`hark.toml`, or the file of `HARK_CONFIG`: if it is there, it can be read as TOML.
+    """Check that the settings file (`HARK_CONFIG`, else `hark.toml`) is TOML -> its path.
+
+    The default file may be missing.
 
     Raises
     ------
     ConfigError
-        It is named and isn't there, or it isn't a text file in UTF-8, or not TOML.
+        `HARK_CONFIG` names a file that doesn't exist, or the file isn't TOML in UTF-8.
     """
     named = os.environ.get(CONFIG_FILE_VARIABLE)
     file = Path(named or "hark.toml")
@@ -37,7 +39,7 @@ def checked_file() -> Path:
             f"{shown}: a folder, not a file (Docker makes one where a bind mount's file is missing)"
         )
     if file.exists() and not file.is_file():
-        raise ConfigError(f"{shown}: no regular file")
+        raise ConfigError(f"{shown}: not a regular file")
     try:
         tomllib.loads(file.read_bytes().decode())
     except FileNotFoundError:
@@ -59,7 +61,7 @@ def check_variables(sections: Iterable[str]) -> None:
     Raises
     ------
     ConfigError
-        Of a section that there isn't, or of an event: a variable can't be written like its name.
+        A variable names an unknown section, or an event: names of events can't be variables.
     """
     known = list(sections)
     for name, value in os.environ.items():
@@ -81,7 +83,7 @@ def _quoted(text: str) -> str:
 
 
 def invalid(error: ValidationError) -> ConfigError:
-    """A setting has a value that isn't one, or there is no such setting."""
+    """The error for an invalid value or an unknown setting."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     wrong = (
@@ -89,9 +91,9 @@ def invalid(error: ValidationError) -> ConfigError:
         if first["type"] == "extra_forbidden"
         else first["msg"].removeprefix("Value error, ")
     )
-    if not place:  # between two settings, which the message names
+    if not place:  # a contradiction between two settings, which the message names
         return ConfigError(wrong)
-    # What is in a list or under [events] has no variable of its own; a section has many.
+    # An element of a list or of [events] has no variable of its own; a section has many.
     depth = next((n for n, part in enumerate(first["loc"]) if isinstance(part, int)), len(place))
     path = place[: 1 if place[0] == "events" else depth]
     variable = "HARK_" + "__".join(path).upper() + ("__..." if _is_section(path) else "")
@@ -103,7 +105,7 @@ def _is_section(path: list[str]) -> bool:
 
 
 def unreadable(error: SettingsError, sections: Mapping[str, FieldInfo]) -> ConfigError:
-    """A variable of a list or a whole section isn't JSON."""
+    """The error for a variable of a list or a whole section that isn't JSON."""
     cause = error.__cause__
     text = cause.doc if isinstance(cause, json.JSONDecodeError) else None
     name = next(
@@ -125,7 +127,7 @@ def unreadable(error: SettingsError, sections: Mapping[str, FieldInfo]) -> Confi
 
 
 def _has_settings(path: list[str], fields: Mapping[str, FieldInfo]) -> bool:
-    """Whether there are further settings below this one."""
+    """Whether `path` is a section, with settings below it."""
     for name in path:
         kind = fields[name].annotation if name in fields else None
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):

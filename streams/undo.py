@@ -1,17 +1,17 @@
-"""Undo: what brings a partition's state back to where it stood before a batch that failed.
+"""Undo: restores a partition's state to what it was before a batch that failed.
 
-Code that changes state records before each change what the state was; a failure plays the records
-back, the latest first. So undoing a batch costs what the batch touched, never what the partition
-holds.
+Code that changes state first records the old state; after a failure the records are played back,
+the latest first. So the cost of an undo depends on what the batch touched, not on the size of the
+partition.
 
-Three rules keep it right; `tests/streams/test_stateful_classes.py` checks them on every class that
-takes an `Undo`, with bounds so small that every branch is reached.
+Three rules keep undo correct; `tests/streams/test_stateful_classes.py` checks them on every class
+that takes an `Undo`, with bounds so small that every branch is reached.
 
-1. Record each attribute, each entry and each row before it changes, in the function that changes
-   it: also an array that only grows, because rows recorded later belong to the longer one.
-2. A value that an attribute or an entry held stays as it was: make a new one instead of changing
-   it. Frozen dataclasses and `entries` of a dict that is changed in place keep to that.
-3. An array that is resized in place stays the same object, and its recorded rows stay valid.
+1. Record each attribute, entry and row before it changes, in the function that changes it. Record
+   also an attribute whose array is replaced by a longer array: later rows belong to the new array.
+2. Never mutate a value that an attribute or an entry held; replace it by a new value. Frozen
+   dataclasses, and `entries` of a dict that is changed in place, follow this rule.
+3. An array that is resized in place stays the same object, so its recorded rows stay valid.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ABSENT: Any = object()
 
 
 class Undo:
-    """The changes since the batch began; idle, and free of cost, outside `trying`.
+    """Records changes inside `trying`; does nothing outside.
 
     Examples
     --------
@@ -53,10 +53,10 @@ class Undo:
 
     @contextmanager
     def trying(self) -> Iterator[None]:
-        """Take back what was changed inside, if it raises.
+        """Undo the changes made inside the block if it raises.
 
-        Blocks nest: an inner one that fails takes back its own changes only, and what an inner one
-        changed is taken back with the outer one.
+        Blocks nest: an inner block that fails undoes only its own changes, and an outer block that
+        fails also undoes the changes of its inner blocks.
         """
         outermost, begin = not self.recording, len(self._steps)
         self.recording = True
@@ -73,23 +73,23 @@ class Undo:
                 self._steps.clear()
 
     def keep(self, back: Callable[[], None]) -> None:
-        """`back` takes back the change that follows."""
+        """Record a change that follows; `back` undoes it."""
         if self.recording:
             self._steps.append(back)
 
     def rows(self, array: npt.NDArray[Any], index: npt.NDArray[np.integer[Any]] | slice) -> None:
-        """`array[index]` is about to change in place."""
+        """Record `array[index]`, which is about to change in place."""
         if self.recording:
             self._steps.append(partial(array.__setitem__, index, array[index].copy()))
 
     def attributes(self, owner: object, *names: str) -> None:
-        """These attributes are about to be set anew; what they hold stays as it is."""
+        """Record attributes that are about to be set; their present values must not be mutated."""
         if self.recording:
             for name in names:
                 self._steps.append(partial(setattr, owner, name, getattr(owner, name)))
 
     def entries(self, table: dict[K, V], keys: Iterable[K]) -> None:
-        """These entries of `table` are about to be set, removed, or changed in place."""
+        """Record entries of `table` that are about to be set, removed or changed in place."""
         if self.recording:
             before = {key: copy(table[key]) if key in table else _ABSENT for key in keys}
             self._steps.append(partial(_put_back, table, before))

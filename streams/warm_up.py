@@ -1,4 +1,4 @@
-"""Compile the kernels before the first batch, which must not wait for it."""
+"""Compiles the kernels before the first batch, so that no batch waits for a compilation."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _EVENT = (
 
 
 def warm(plan: Plan, decoder: EventDecoder) -> None:
-    """Score made-up events in a state that is thrown away: seconds at first, then a moment."""
+    """Score made-up events in a temporary state; takes seconds the first time, then a moment."""
     scorer = Scorer(plan, decoder, ItemTable(), Metrics(), max_failures=0)
     state = scorer.new_state(0)
-    for number in range(3):  # the second block takes in the first, the third answers from it
+    for number in range(3):  # the second block counts the first block, the third answers from it
         offset = number * BLOCK_OFFSETS
         value = _EVENT % (number, 10 * number, number)
         batch = RecordBatch(
@@ -41,20 +41,20 @@ def warm(plan: Plan, decoder: EventDecoder) -> None:
 
 
 def _warm_candidates() -> None:
-    """The loops over a model's candidates, which no made-up event reaches without a model."""
-    none = Windows.empty(2)  # of nothing an array's layout isn't what it is otherwise: take one
+    """Run the loops over a model's candidates, which events reach only with a model."""
+    none = Windows.empty(2)  # empty arrays may have another layout, so a single row is used
     columns = {field.name: getattr(none, field.name) for field in fields(none)}
     windows = Windows(
         **{name: np.ones((1, *column.shape[1:]), column.dtype) for name, column in columns.items()}
     )
-    one = np.zeros((1, 2), np.float32)
+    zeros = np.zeros((1, 2), np.float32)
     pool = gather(
         windows,
         Suggestions.none(1, 2),
-        Scores(np.zeros((1, 2), np.int64), one, one, one[:, 0], one[:, 0]),
+        Scores(np.zeros((1, 2), np.int64), zeros, zeros, zeros[:, 0], zeros[:, 0]),
         indices=np.full(1, -1, np.int32),
         rows=np.zeros(1, np.int64),
-        item_table=one,
-        item_bias=one[0],
+        item_table=zeros,
+        item_bias=zeros[0],
     )
     candidate_features(pool, windows)

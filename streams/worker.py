@@ -1,4 +1,4 @@
-"""The worker's composition root: settings in, a Faust app that runs the pipeline out."""
+"""The worker's composition root: from settings to a Faust app that runs the pipeline."""
 
 from __future__ import annotations
 
@@ -55,52 +55,77 @@ REPORT_EVERY_S = 1.0
 
 
 class Worker:
-    """One worker process.
+    """A worker process.
 
     Parameters
     ----------
     settings
         Validated settings.
     record
-        Shown the decisions of every batch.
+        Called with the decisions of every batch.
     """
 
     def __init__(self, settings: Settings, record: Record | None = None) -> None:
         self.settings = settings
         kafka = settings.kafka
         self._client = kafka.client()
-        prefix = kafka.topic_prefix
-        self.topic = prefix + EVENTS.name
-        self._items_topic = prefix + ITEMS.name
+        self.topic = kafka.topic_prefix + EVENTS.name
+        self._items_topic = kafka.topic_prefix + ITEMS.name
         self.partitions: dict[str, int] = {}
         self.metrics = Metrics()
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
-        plan = Plan.from_settings(settings)
+        self.plan = Plan.from_settings(settings)
+        self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
+        self._make_pipeline(record)
+        self._make_checkpoints()
+        self._make_catalogue()
+        self.champion = Champion(
+            settings.model.registry,
+            settings.model.alias,
+            self._swap,
+            lambda: self.scorer.model_version,
+            self.metrics,
+            engine=settings.model.engine,
+            plans=settings.model.plans,
+        )
+        self.metrics.set_settings(kafka.group_id, fingerprint(settings))
+        self._stalls = StallWatch(settings.limits.stuck_s, self.pipeline.doing)
+        self.health = HealthServer(
+            self.metrics.registry, self._check, settings.http.host, settings.http.port
+        )
+        # Faust makes a folder for tables, although there are none.
+        self._folder = TemporaryDirectory(prefix="hark-", ignore_cleanup_errors=True)
+        self.app = self._faust_app(kafka)
+
+    def _make_pipeline(self, record: Record | None) -> None:
+        limits = self.settings.limits
         self.scorer = Scorer(
-            plan,
+            self.plan,
             self._decoder,
             self.items,
             self.metrics,
             record,
-            max_failures=settings.limits.max_failures,
+            max_failures=limits.max_failures,
         )
-        self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
         self.pipeline = Pipeline(
             self.scorer,
             self.producer,
             self.metrics,
             Brake(
-                max_share=settings.limits.dead_letter_share,
-                window=settings.limits.dead_letter_window,
-                max_consecutive=settings.limits.max_consecutive,
+                max_share=limits.dead_letter_share,
+                window=limits.dead_letter_window,
+                max_consecutive=limits.max_consecutive,
             ),
         )
+
+    def _make_checkpoints(self) -> None:
+        kafka = self.settings.kafka
         self.checkpoints = Checkpoints(
             self._client,
-            prefix,
+            kafka.topic_prefix,
             kafka.group_id,
-            settings.state.checkpoint_s,
+            self.settings.state.checkpoint_s,
             self.pipeline,
             self._committed,
             self._owns,
@@ -114,40 +139,24 @@ class Worker:
             self.pipeline,
             self.checkpoints,
             self.metrics,
-            settings.limits.retry_s,
+            self.settings.limits.retry_s,
         )
-        self._stalls = StallWatch(settings.limits.stuck_s, self.pipeline.doing)
+
+    def _make_catalogue(self) -> None:
         self.catalogue = Catalogue(
             self._client, self._items_topic, self.items, self.pipeline.in_scorer
         )
         self.catalogue_dead_letters = CatalogueDeadLetters(
             self._client,
-            catalogue_group(kafka.group_id),
+            catalogue_group(self.settings.kafka.group_id),
             self._items_topic,
-            plan.dead_letters,
+            self.plan.dead_letters,
             self.producer,
             self.metrics,
-            plan.code_version,
-            settings.limits.retry_s,
-            settings_assignor(settings, f"{socket.gethostname()}:{os.getpid()}"),
+            self.plan.code_version,
+            self.settings.limits.retry_s,
+            settings_assignor(self.settings, f"{socket.gethostname()}:{os.getpid()}"),
         )
-        self.metrics.set_settings(kafka.group_id, fingerprint(settings))
-        model = settings.model
-        self.champion = Champion(
-            model.registry,
-            model.alias,
-            self._swap,
-            lambda: self.scorer.model_version,
-            self.metrics,
-            engine=model.engine,
-            plans=model.plans,
-        )
-        self.health = HealthServer(
-            self.metrics.registry, self._check, settings.http.host, settings.http.port
-        )
-        # Faust makes folders for tables, of which there are none.
-        self._folder = TemporaryDirectory(prefix="hark-", ignore_cleanup_errors=True)
-        self.app = self._faust_app(kafka)
 
     def _faust_app(self, kafka: Kafka) -> faust.App:
         app = _App(kafka.group_id, web_enabled=False, store="memory://", datadir=self._folder.name)
@@ -174,26 +183,22 @@ class Worker:
         return app
 
     async def check(self) -> None:
-        """Refuse to start on a cluster that can't work; raises `ConfigError`."""
+        """Check topics, rights and topic settings; raises `ConfigError` if the worker can't run."""
         kafka = self.settings.kafka
         specs = topic_specs(kafka.topic_prefix)
         self.partitions = await check_cluster(
-            self._client,
-            specs,
-            role="worker",
-            prefix=kafka.topic_prefix,
-            group=kafka.group_id,
+            self._client, specs, role="worker", prefix=kafka.topic_prefix, group=kafka.group_id
         )
         check_state_topics(self.partitions, kafka.topic_prefix)
         await check_settings(self._client, specs)
 
-    async def _look_again(self) -> str:
-        """Count the topics' partitions anew; returns why nothing can be read, if so.
+    async def _recount_partitions(self) -> str:
+        """Count the topics' partitions again -> why no events can be read, "" if they can.
 
         Raises
         ------
         ConfigError
-            `events` was widened, and what must be as wide wasn't.
+            `events` has more partitions now than a state topic.
         """
         found = await retried(
             "counting partitions",
@@ -207,12 +212,12 @@ class Worker:
         return ""
 
     async def start(self) -> None:
-        """Everything the agent needs, before the first batch; called by the app."""
+        """Start everything that the agent needs; the app calls this before the first batch."""
         tune_garbage_collector()
         self._serve_health()
         log.info("health.listening", url=f"http://{self.settings.http.host}:{self.health.port}")
         self.metrics.set_model("counters", "none", loaded_at_s=time.time())
-        await asyncio.to_thread(warm, self.scorer.plan, self._decoder)
+        await asyncio.to_thread(warm, self.plan, self._decoder)
         retry_s = self.settings.limits.retry_s
         await retried("starting the output producer", self.producer.start, retry_s)
         await self.catalogue.start(self.partitions[self._items_topic])
@@ -221,7 +226,7 @@ class Worker:
         self.checkpoints.start()
 
     def _serve_health(self) -> None:
-        """Listen on the port that is set; on any other where the default one is taken."""
+        """Listen on the configured port, or on a free port if the default port is taken."""
         try:
             self.health.start()
         except ConfigError:
@@ -231,7 +236,7 @@ class Worker:
             self.health.start()
 
     async def stop(self) -> None:
-        """The reverse, after the app has drained and committed."""
+        """Stop everything; the app calls this after it has drained and committed."""
         await self.champion.stop()
         await self.catalogue_dead_letters.stop()
         await self.catalogue.stop()
@@ -250,7 +255,7 @@ class Worker:
         )
 
     async def _prepare(self, assigned: set[int]) -> None:
-        problem = await self._look_again()
+        problem = await self._recount_partitions()
         await self.ownership.take(set() if problem else assigned)
         if problem:
             log.error("topic.gone", why=problem)
@@ -263,14 +268,14 @@ class Worker:
         return await self.consumer.confirm(number)
 
     def _outputs(self, number: int) -> tuple[TopicPartition, TopicPartition]:
-        """The partitions of `alerts` and `dead-letters` that a partition's outputs go to."""
+        """The partitions of `alerts` and `dead-letters` with the outputs of partition `number`."""
         prefix = self.settings.kafka.topic_prefix
         names = prefix + ALERTS.name, prefix + DEAD_LETTERS.name
         alerts, letters = (TopicPartition(name, number % self.partitions[name]) for name in names)
         return alerts, letters
 
     async def report(self) -> None:
-        """Refresh the gauges until cancelled."""
+        """Refresh the gauges every second, until cancelled."""
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
             states = dict(self.pipeline.states)
@@ -293,12 +298,12 @@ class Worker:
             )
 
     def _behind(self, number: int, state: PartitionState) -> int:
-        """Records of a partition that no batch has brought yet."""
+        """Number of a partition's records that aren't in any batch yet."""
         high = self.consumer.highwater(TopicPartition(self.topic, number))
         return max(0, high - state.next_offset)
 
     def _uncommitted(self, number: int, lag: PartitionLag) -> PartitionLag:
-        """The same, with the records that aren't committed: those in hand wait as well."""
+        """The lag with all uncommitted records, which includes the batches in work."""
         high = self.consumer.highwater(TopicPartition(self.topic, number))
         records = max(0, high - lag.committed) if lag.committed else lag.records
         return PartitionLag(records, lag.seconds, lag.committed)
@@ -307,14 +312,9 @@ class Worker:
         return self._stalls.problem(time.monotonic())
 
     def background(self) -> list[asyncio.Task[None]]:
-        """What must run for as long as the worker does."""
-        tasks = (
-            self.catalogue.task,
-            self.catalogue_dead_letters.task,
-            self.champion.task,
-            self.checkpoints.task,
-        )
-        return [task for task in tasks if task is not None]
+        """The tasks that must run as long as the worker does."""
+        services = self.catalogue, self.catalogue_dead_letters, self.champion, self.checkpoints
+        return [service.task for service in services if service.task is not None]
 
 
 class _App(faust.App):
@@ -343,13 +343,16 @@ async def run(settings: Settings, stopping: Stopping = lambda _limit_s, _doing: 
     Parameters
     ----------
     stopping
-        Called when the stop begins, with how long it may take and what asks what hangs: threads
-        that hang outlive any coroutine, so whoever owns the process must end it.
+        Called when the stop begins, with the seconds that it may take, and a function that says
+        what the worker waits for. The caller must end the process if it exceeds the limit, because
+        a thread that hangs outlives every coroutine.
 
     Raises
     ------
+    ConfigError
+        The worker can't run on this cluster.
     HarkError
-        What stopped it, when it wasn't asked to.
+        The worker stopped because of a failure.
     """
     worker = Worker(settings)
     await worker.check()
@@ -358,14 +361,14 @@ async def run(settings: Settings, stopping: Stopping = lambda _limit_s, _doing: 
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await worker.app.start()
     reporting = asyncio.create_task(worker.report(), name="hark-report")
-    asked = asyncio.create_task(stop.wait())
+    signalled = asyncio.create_task(stop.wait())
     crashed = asyncio.create_task(worker.app._crashed.wait())
     background = [reporting, *worker.background()]
-    await asyncio.wait({asked, crashed, *background}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({signalled, crashed, *background}, return_when=asyncio.FIRST_COMPLETED)
     ended = [task for task in background if task.done()]
     worker.health.set_ready(False)
     stopping(settings.limits.stop_timeout_s, worker.pipeline.doing)
-    log.info("worker.stopping", asked=asked.done())
+    log.info("worker.stopping", asked=signalled.done())
     reporting.cancel()
     await worker.app.stop()
     if crashed.done():
@@ -377,7 +380,7 @@ async def run(settings: Settings, stopping: Stopping = lambda _limit_s, _doing: 
 
 
 def what_happened(error: BaseException | None) -> str:
-    """One line for an error, or for the first one of a group.
+    """One line for an error; for a group, its first error.
 
     Examples
     --------
@@ -390,7 +393,7 @@ def what_happened(error: BaseException | None) -> str:
         error = error.exceptions[0]
     if error is None:
         return "for no reason given"
-    said = " ".join(str(error).split())
-    name = type(error).__name__  # which aiokafka's own texts begin with
-    named = isinstance(error, HarkError) or said == name or said.startswith(f"{name}: ")
-    return said if named else f"{name}: {said}"
+    text = " ".join(str(error).split())
+    name = type(error).__name__  # aiokafka's texts begin with the name
+    named = isinstance(error, HarkError) or text == name or text.startswith(f"{name}: ")
+    return text if named else f"{name}: {text}"

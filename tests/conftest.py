@@ -16,7 +16,7 @@ from ops.local_kafka.cluster import LocalKafka
 from ops.local_kafka.state import cache_dir
 
 # Said to the tests, not to Hark.
-NOT_SETTINGS = {"HARK_TEST_BOOTSTRAP", "HARK_DATA"}
+NOT_SETTINGS = {"HARK_TEST_BOOTSTRAP", "HARK_TEST_EXAMPLES", "HARK_DATA"}
 
 _numbers = itertools.count()
 settings.register_profile(
@@ -86,7 +86,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     left_out = [f"{count} ({reason})" for reason, count in reasons.most_common()]
     if terminalreporter.config.option.markexpr == "not slow":
-        left_out.append("the long forms (make test-slow)")
+        left_out.append(
+            "the long forms and three quarters of the property tests' examples (make test-slow)"
+        )
     minutes, seconds = divmod(round(time.monotonic() - _started_s), 60)
     terminalreporter.write_line(
         f"took {minutes} min {seconds} s; left out: {'; '.join(left_out) or 'nothing'}"

@@ -1,7 +1,7 @@
-"""Whether a catalogue entry lets its item be shown, by the names and words that shops use.
+"""Whether a catalogue entry allows its item to be shown, by the names and words that shops use.
 
-A field that is made to say so counts whatever it says; one of a more general name counts where it
-clearly says no.
+A field that is meant for this (`AVAILABILITY`, `HIDDEN`) counts with any value; a field with a more
+general name counts only if it clearly says no.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from schemas.events.numbers import read_number
 
 AVAILABILITY = frozenset({"available", "isavailable", "availability", "instock", "stockstatus"})
-"""Names of fields that say whether an item can be had: case, blanks, `_` and `-` don't matter."""
+"""Names of fields that say that an item is available; case, blanks, `_` and `-` don't matter."""
 HIDDEN = frozenset({"hidden", "ishidden"})
-"""Names of fields that say the opposite."""
+"""Names of fields that say that an item is not available."""
 _SWITCHES = frozenset({"active", "enabled", "published", "visible", "purchasable"})
 """false hides; so do these names after `is`."""
 _ENDS = frozenset({"deleted", "archived", "discontinued", "disabled", "soldout", "draft"})
@@ -27,7 +27,7 @@ _STOCK = frozenset(
 )
 """0 hides, unless a field of `AVAILABILITY` says yes, as for a preorder."""
 _PARTS = frozenset({"offers", "variants"})
-"""Objects that are read in the same way: the item is hidden where all of them are."""
+"""Objects that are read in the same way: the item is hidden if all of them are."""
 _YES = frozenset(
     {"true", "yes", "y", "t", "on", "available", "instock", "preorder", "presale", "backorder"}
     | {"onbackorder", "limitedavailability", "onlineonly", "instoreonly", "madetoorder"}
@@ -49,7 +49,7 @@ _ABOUT = re.compile(
 
 
 class Fields(list[tuple[str, Any]]):
-    """The fields of a JSON object in order, those that come twice twice."""
+    """The fields of a JSON object in order, repeated names included."""
 
 
 class Shown(NamedTuple):
@@ -60,13 +60,13 @@ class Shown(NamedTuple):
 
 
 def says_nothing_else(value: bytes) -> bool:
-    """Whether an entry's bytes name no field about availability but one plain `available`."""
+    """Whether an entry's bytes name at most one field about availability, `available`."""
     found = _ABOUT.findall(value)
     return not found or (len(found) == 1 and b'"available"' in value)
 
 
 def read_availability(fields: Iterable[tuple[str, Any]]) -> Shown:
-    """What the fields of an entry say: one no is enough.
+    """Read an entry's fields about availability; a single no hides the item.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def read_availability(fields: Iterable[tuple[str, Any]]) -> Shown:
     >>> read_availability([("stock", 0)]).available, read_availability([("stock", 3)]).available
     (False, True)
     """
-    said: list[bool] = []  # by fields that are made to say so
+    explicit: list[bool] = []  # values of fields that are meant for this
     readable, hidden, empty = True, False, False
     for written, value in fields:
         name = folded(written)
@@ -84,18 +84,18 @@ def read_availability(fields: Iterable[tuple[str, Any]]) -> Shown:
         if name in AVAILABILITY or name in HIDDEN:
             truth = _truth(value)
             readable &= truth is not None
-            # Whatever isn't a clear yes is a no.
-            said.append(truth is (name in AVAILABILITY))
+            # Anything but a clear yes counts as no.
+            explicit.append(truth is (name in AVAILABILITY))
         elif name in _STOCK:
             empty |= _truth(value) is False
         else:
             hidden |= _ends(name.removeprefix("is"), value)
-    shown = all(said) and not hidden and not (empty and not said)
+    shown = all(explicit) and not hidden and not (empty and not explicit)
     return Shown(shown, readable)
 
 
 def _ends(name: str, value: Any) -> bool:
-    """Whether a field of a general name clearly says that the item isn't on sale."""
+    """Whether a field with a general name clearly says that the item isn't on sale."""
     if name in _SWITCHES:
         return _truth(value) is False
     if name in _ENDS:
@@ -120,12 +120,12 @@ def _shown_part(part: Fields) -> bool:
 
 
 def folded(text: str) -> str:
-    """A name or a word without case, blanks, `_` and `-`."""
+    """A name or a word in lower case, without blanks, `_` and `-`."""
     return re.sub(r"[\s_-]", "", text).casefold()
 
 
 def _truth(value: Any) -> bool | None:
-    """Whether a value means yes; a number does above 0, as a stock. None if that can't be told."""
+    """Whether a value means yes, None if unclear; a number (stock) means yes above 0."""
     if type(value) is bool:
         return value
     if type(value) in (int, float) and value == value:  # noqa: PLR0124 - NaN isn't

@@ -1,9 +1,8 @@
-"""A catalogue entry, read with care: what is understood is used, what isn't is left out.
+"""A tolerant reader of catalogue entries: readable fields are used, the others are left out.
 
-`ItemUpsert` is what a publisher should send; this reads what publishers do send. An entry that
-says in any readable way that its item can't be had hides the item, and so does an availability
-that can't be read: an item that is missing from the lists is noticed less than one that can't be
-bought.
+`ItemUpsert` is what publishers should send; this module reads what they do send. An entry hides
+its item if it says in any readable way that the item isn't available, and also if the availability
+can't be read: recommending an item that nobody can buy is worse than leaving an item out.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ FIELDS = ("category", "price", "available")
 """What is read of an entry, and may be left out of it."""
 _LARGEST = 1e30
 _LONG = 300
-"""Digits: a longer number is beyond `_LARGEST`, and Python refuses to read some of them."""
+"""Digits; a longer number is beyond `_LARGEST`, and Python refuses to read very long ones."""
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What an entry says.
+    """A catalogue entry as it was understood.
 
     Attributes
     ----------
     category, price
-        None where the entry has none that can be read.
+        None if the entry has none that can be read.
     left_out
-        Which of `FIELDS` were there and couldn't be read.
+        The `FIELDS` that are in the entry but can't be read.
     """
 
     category: str | None = None
@@ -44,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class _Plain(msgspec.Struct):
-    """An entry as the contract has it: nearly all are."""
+    """An entry that follows the contract, as nearly all do."""
 
     category: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)] | None = None
     price: Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)] | None = None
@@ -55,12 +54,12 @@ _plain = msgspec.json.Decoder(_Plain).decode
 
 
 def read_item_id(key: bytes | None) -> str:
-    """The item that an entry is about.
+    """The id of the item that an entry is about: the record's key.
 
     Raises
     ------
     RejectedRecord
-        The record's key names none.
+        The key is missing, not UTF-8 or too long.
     """
     if not key:
         raise RejectedRecord(
@@ -78,12 +77,12 @@ def read_item_id(key: bytes | None) -> str:
 
 
 def read_entry(value: bytes) -> Entry:
-    """What the value of an entry says.
+    """Read the value of an entry.
 
     Raises
     ------
     RejectedRecord
-        It is no JSON object.
+        The value isn't a JSON object.
 
     Examples
     --------
@@ -103,7 +102,7 @@ def read_entry(value: bytes) -> Entry:
 
 
 def _object(value: bytes) -> Fields:
-    # Bytes that are no UTF-8 spoil the field that they are in, and most fields nobody reads.
+    # Bytes that aren't UTF-8 damage only their own field, and Hark reads few fields.
     text = value.decode("utf-8-sig", "replace")
     try:
         found = json.loads(text, object_pairs_hook=Fields, parse_int=_int)
@@ -122,7 +121,7 @@ def _int(digits: str) -> float:
 
 
 def _read(fields: Fields) -> Entry:
-    """An entry of fields of any type."""
+    """Make an entry of fields of any type."""
     category: str | None = None
     price: float | None = None
     left_out = []
@@ -150,7 +149,7 @@ def _category(value: Any) -> str | None:
 
 
 def _damaged(text: str) -> bool:
-    """Whether bytes or halves of a character are missing."""
+    """Whether bytes, or half of a surrogate pair, are missing."""
     return "\ufffd" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

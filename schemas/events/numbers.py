@@ -12,7 +12,7 @@ from typing import Literal
 Mark = Literal["", ".", ","]
 
 _PLAIN = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-"""Python's float() takes more, as 1_000."""
+"""A number as in JSON; Python's float() also accepts texts such as 1_000."""
 _BLANK = "[ \t\u00a0\u2007\u2009\u202f]"
 _CURRENCY = (
     "(?:[A-Z]{0,3}[$£¤¥\u0e3f\u20a0-\u20c0\ufe69\uff04\uffe1\uffe5\uffe6]|[A-Z]{3}"
@@ -34,10 +34,10 @@ _GROUPS = re.compile(
 
 
 def read_number(text: str, decimal: Mark = "") -> float | None:
-    """The number that a text holds; None if it holds none, or if it may be read in two ways.
+    """The number in a text; None if there is none, or if the text is ambiguous.
 
-    A decimal point is as in JSON. Besides, a currency, thousands and a decimal comma are read where
-    they leave one reading: `1,299` and `1.299 €` don't.
+    Accepted are JSON's notation, and also a currency, thousands separators and a decimal comma, as
+    long as there is a single reading: `1,299` and `1.299 €` have two.
 
     Parameters
     ----------

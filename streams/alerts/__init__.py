@@ -1,4 +1,4 @@
-"""From probabilities to alerts with a life.
+"""From probabilities to alerts that open, escalate and close.
 
 In: calibrated probabilities at decision points. Out: firing and resolved alerts with reasons. Begin
 at `book.py`.

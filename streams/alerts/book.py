@@ -1,10 +1,10 @@
 """Alerts: hysteresis, escalation, cool-down and a resolved message.
 
-An incident opens when a probability reaches `raise_at`, closes when it falls below
-`clear_at`, and the same subject stays quiet for `cooldown_s` of event time afterwards.
-A checkpoint holds the incidents. What came after it is read back from the topic `alerts`, message
-by message: `AlertBook.recall`. A header says which event a message is about, so that only what came
-of committed events is read back.
+An incident opens when a probability reaches `raise_at`, and closes when a probability is below
+`clear_at`; afterwards the subject stays quiet for `cooldown_s` of event time. A checkpoint holds
+the incidents. Later changes are read back from the topic `alerts`, message by message
+(`AlertBook.recall`). A header of each message names its event, so that only messages of committed
+events are read back.
 
 Invariant: a book holds and publishes probabilities from 0 to 1 only. An observation with any other
 number (NaN, infinite) changes nothing: NaN is neither below nor above a threshold.
@@ -30,7 +30,7 @@ def source(offset: int) -> Headers:
 
 
 def source_offset(headers: Headers) -> int:
-    """Offset of the event that an alert is about, -1 where its headers don't say.
+    """Offset of the event that an alert is about, -1 if the headers don't name it.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class Observation:
     time_ms
         Event time of the decision point.
     partition, offset, broker_ms, message_id
-        Of the event behind it.
+        Of the event behind the decision point.
     """
 
     subject: str
@@ -76,7 +76,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An alert that was raised; open as long as `ended_ms` is None, then cooling down."""
+    """A raised alert; open while `ended_ms` (epoch ms) is None, then cooling down."""
 
     alert_id: str
     severity: Severity
@@ -87,26 +87,26 @@ class Incident:
 FORGOTTEN = "forgotten"
 """The model version of an alert that closes because its subject is forgotten."""
 EVICTED = "evicted"
-"""The model version of an alert that closes because its subject made room for other users."""
+"""The model version of an alert that closes because its subject was evicted."""
 INCIDENT_BYTES = 400
-"""What an incident holds, about: two entries, the ids, the object."""
+"""Memory of an incident, about: two dict entries, the ids, the object."""
 
 
 class AlertBook:
     """Incidents of one kind in one partition: open, or cooling down.
 
-    A subject keeps its latest incident as long as the partition knows the user, also when the
-    cool-down is over. So a book holds at most `max_users` incidents, and what it says about a
-    subject depends on that subject's events and on when the user had to make room.
+    A subject keeps its latest incident as long as the partition knows the user, even after the
+    cool-down. So a book holds at most `max_users` incidents, and the alerts of a subject depend
+    only on that subject's events and evictions.
 
     Parameters
     ----------
     kind
-        `churn`, `risk`.
+        `churn` or `risk`.
     cooldown_s
-        Event time after the end of an incident in which its subject stays quiet.
+        Event time after the end of an incident during which its subject stays quiet.
     undo
-        Told of every change.
+        Records every change.
     """
 
     def __init__(self, kind: str, cooldown_s: int, undo: Undo | None = None) -> None:
@@ -130,7 +130,7 @@ class AlertBook:
         return list(self._incidents)
 
     def quiet(self, subject: str, probability: float, at: Thresholds) -> bool:
-        """Whether `observe` would certainly have nothing to say."""
+        """Whether `observe` certainly returns None and changes nothing."""
         return probability < at.raise_at and subject not in self._incidents
 
     def may_fire(
@@ -229,7 +229,10 @@ class AlertBook:
         return incident.ended_ms + self._cooldown_ms
 
     def closed(self, subject: str, ended_ms: int, model_version: str = FORGOTTEN) -> Alert | None:
-        """What closes a subject's incident, open or cooling down, as its subject goes."""
+        """The alert that closes a subject's incident because the subject leaves, None without one.
+
+        It is published for an open incident and for one that is cooling down.
+        """
         incident = self._incidents.get(subject)
         if incident is None:
             return None
@@ -253,7 +256,7 @@ class AlertBook:
         )
 
     def recall(self, alert: Alert) -> None:
-        """Take over the state that `alert`, read from the topic in order, says."""
+        """Take over the state after `alert`; alerts must come in the order of their events."""
         if alert.model_version in (FORGOTTEN, EVICTED):
             self.forget(alert.subject)
             return
@@ -266,21 +269,21 @@ class AlertBook:
         self._put(alert.subject, incident)
 
     def forget(self, subject: str) -> None:
-        """Know nothing of a subject any more."""
+        """Drop a subject's incident."""
         if subject in self._incidents:
             self._put(subject, None)
 
     def capture(self) -> list[tuple[str, Incident | None]]:
-        """The incidents that changed since the last capture; None = there is none any more."""
+        """The incidents that changed since the last capture, by subject; None = dropped."""
         touched, self._touched = self._touched, {}
         return [(subject, self._incidents.get(subject)) for subject in touched]
 
     def touch(self, subjects: Iterable[str]) -> None:
-        """The next capture holds these subjects again."""
+        """Mark these subjects for the next capture."""
         self._touched.update(dict.fromkeys(subjects))
 
     def restore(self, subject: str, incident: Incident) -> None:
-        """Take over an incident as captured."""
+        """Take over a captured incident."""
         self._incidents[subject] = incident
 
     def _put(self, subject: str, incident: Incident | None) -> None:
@@ -322,7 +325,7 @@ class AlertBook:
 def in_order(
     observations: Sequence[Observation], departures: Sequence[Departure]
 ) -> Iterator[Observation | Departure]:
-    """Both in log order: users depart before the event that found no room is seen."""
+    """Merge both in log order; users depart before the event that they made room for."""
     waiting = list(departures)
     for seen in observations:
         while waiting and waiting[0].offset <= seen.offset:

@@ -1,12 +1,12 @@
-"""Why this user: which features moved an answer, by putting each back to its usual value.
+"""Why an alert: finds the features that raised an answer, by resetting each to its usual value.
 
-Occlusion: the features that stray most from the training median are set to it one at a time;
-what the head's log-odds lose is that feature's contribution. (Log-odds, because near 0 and 1 a
-calibrated probability no longer moves.) It asks the shipped head itself, network and trees, so it
-explains whatever answers; the order of events is not part of it.
+Occlusion: the features that differ most from the training median are set to the median one at a
+time; the decrease of the head's log-odds is the feature's contribution. (Log-odds, because near 0
+and 1 a calibrated probability hardly moves.) The shipped head itself, network and trees, computes
+the log-odds, so any head can be explained. The order of events isn't part of the explanation.
 
-All alerts of a batch are explained together: one decision point becomes up to `TRIED` + 1 rows of
-model inputs, and as many points share a call of the engine as `MAX_ROWS` rows hold.
+All alerts of a batch are explained together: a decision point becomes up to `TRIED` + 1 rows of
+model inputs, and decision points share a call of the engine up to `MAX_ROWS` rows.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from models.features.table import FEATURES, NEVER_S, Unit
 from schemas.outputs import ReasonCode
 
 TRIED = 32
-"""Features put to the test, the most unusual ones."""
+"""Number of features tried, the most unusual first."""
 MAX_ROWS = 4_096
-"""Rows of model inputs at once, about 11 MB: an alert storm must not take the memory."""
+"""Rows of model inputs per call, about 11 MB, so that an alert storm can't exhaust the memory."""
 LEAST = 0.01
-"""Log-odds below which a feature is no reason."""
+"""Contribution in log-odds that a reason must exceed."""
 
 _SPANS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 
 Ints = npt.NDArray[np.intp]
 Logits = Callable[[ModelInputs, Ints], npt.NDArray[Any]]
-"""Log-odds (R,) of R rows of model inputs, each by the head of that number (R,)."""
+"""Log-odds (R,) of R rows of model inputs; the second argument (R,) is each row's head number."""
 
 
 class Explainer:
@@ -46,7 +46,7 @@ class Explainer:
     usual
         float64 (F,): the training median of every feature, in the feature set's order.
     logits
-        Asks the model.
+        Calls the model.
     """
 
     def __init__(self, usual: npt.NDArray[np.float64], logits: Logits) -> None:
@@ -67,11 +67,18 @@ class Explainer:
         Parameters
         ----------
         inputs
-            Of the n decision points.
+            Model inputs of the n decision points.
         heads
-            intp (n,): the number of the head to explain at each.
+            intp (n,): number of the head to explain at each decision point.
         values
-            The F raw feature values of each.
+            The F raw feature values at each decision point.
+        top
+            Most reasons per decision point.
+
+        Returns
+        -------
+        list
+            n lists of at most `top` reasons, the largest contribution first.
 
         Raises
         ------
@@ -98,9 +105,9 @@ class Explainer:
     def _lost(
         self, inputs: ModelInputs, heads: Ints, columns: Ints, tried: Ints
     ) -> Iterator[npt.NDArray[Any]]:
-        """What each point's log-odds lose by each of its `tried` features: (tried[i],) each.
+        """The contributions of the features tried, an array (tried[i],) per decision point i.
 
-        A point's rows stand together: one for each feature tried, then the point as it is.
+        The rows of a decision point are adjacent: a row per feature tried, then the original row.
         """
         ends = np.cumsum(tried + 1)
         points = np.repeat(np.arange(len(tried)), tried + 1)  # (R,)
@@ -127,7 +134,7 @@ class Explainer:
 
 
 def _parts(sizes: Ints, most: int) -> Iterator[Ints]:
-    """Indices of consecutive `sizes` that add up to `most`, or to the least above it.
+    """Group the indices of consecutive `sizes` into parts of about `most` in total.
 
     Examples
     --------
@@ -140,7 +147,7 @@ def _parts(sizes: Ints, most: int) -> Iterator[Ints]:
 
 
 def in_words(value: float, unit: Unit) -> str:
-    """A feature's value for people.
+    """A feature's value in words.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Alert thresholds: those that are set, the others from what the model said in validation."""
+"""Alert thresholds: from the settings, else from the model's probabilities in validation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from schemas.errors import ArtefactError
 from streams.alerts.book import Thresholds
 
-CLEAR_SHARE = 3.0  # an alert clears where three times the budget would be above
-CRITICAL_SHARE = 0.1  # and is critical in a tenth of the budget
-CLEAR_RATIO = 0.8  # but always clearly below where it was raised
-SURE, VERY_SURE = 0.8, 0.95  # a probability that is always worth an alert, or a critical one
+CLEAR_SHARE = 3.0  # three times the budget of decisions is above `clear_at`
+CRITICAL_SHARE = 0.1  # a tenth of the budget is above `critical_at`
+CLEAR_RATIO = 0.8  # `clear_at` is at most this share of `raise_at`
+SURE, VERY_SURE = 0.8, 0.95  # probabilities always worth an alert, and a critical alert
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class AlertPolicy:
     Attributes
     ----------
     budget
-        Share of decisions, 0-1, that may be above `raise_at` where that isn't set.
+        Share of decisions, 0-1, that may be above `raise_at` if `raise_at` isn't set.
     raise_at, clear_at, critical_at
-        Fixed probabilities; None: from the model.
+        Fixed probabilities; None: derived from the model.
     cooldown_s
-        Event time in which a subject stays quiet after an incident.
+        Event time for which a subject stays quiet after an incident.
     """
 
     budget: float
@@ -47,7 +47,7 @@ class AlertPolicy:
         Raises
         ------
         ArtefactError
-            These are no quantiles of probabilities: thresholds made of them would fire at random.
+            The numbers aren't quantiles of probabilities, so thresholds would be random.
 
         Examples
         --------
@@ -67,7 +67,7 @@ class AlertPolicy:
 
 
 def _above(quantiles: Mapping[str, float], share: float, unknown: float) -> float:
-    """The probability that this share of decisions was above, between the known quantiles."""
+    """The probability exceeded by this share of decisions, interpolated between quantiles."""
     if not quantiles:
         return unknown
     try:
@@ -81,5 +81,5 @@ def _above(quantiles: Mapping[str, float], share: float, unknown: float) -> floa
     return round(float(np.interp(1.0 - share, levels, values)), 6)
 
 
-def _first(given: float | None, found: float) -> float:
-    return found if given is None else given
+def _first(fixed: float | None, derived: float) -> float:
+    return derived if fixed is None else fixed

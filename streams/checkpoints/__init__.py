@@ -1,5 +1,6 @@
 """A partition's state on Kafka: saved, restored, moved between workers.
 
-In: the state and what changed in it. Out: one transaction per checkpoint; after a rebalance, the
-state as of the committed offset. Begin at `schedule.py` (saving) and `ownership.py` (restoring).
+In: a partition's state, with its changes marked. Out: a transaction per checkpoint; after a
+rebalance, the state as of the committed offset. Begin at `schedule.py` (saving) and `ownership.py`
+(restoring).
 """

@@ -1,8 +1,9 @@
-"""What a checkpoint holds: a copy of what was touched since the last one, then its records.
+"""The content of a checkpoint: a copy of the changes since the last capture, then its records.
 
-Two kinds of records, for two compacted topics: one per user (`row_bytes`), and the parts: items
-by number, tables of counters in pages, the rest of them, incidents, and last of all the marker.
-The latest record of each key, up to a marker, is the whole state as it stood at the marker.
+There are two compacted topics. `user-state` has a record per user (`user_row_bytes`). `counters`
+has the parts: items by number, tables of counters in pages, the rest of the counters, incidents,
+and at the end the marker. The latest records of all keys, up to a marker, are the whole state as of
+that marker.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from streams.partition import PartitionState
 
 MARKER = "marker"
 INCIDENTS = "incidents/"
-"""What the keys of incidents begin with; then come the kind of alert, a slash, and the user id."""
+"""The prefix of incidents' keys; the kind of alert, a slash and the user id follow."""
 
 Records = list[tuple[bytes, bytes | None]]
 """Key and value; None = tombstone."""
 
 
 class Shape(msgspec.Struct):
-    """What state must have in common with the bytes it is restored from.
+    """The layout of a state; a restore compares the saved shape with the worker's.
 
     Attributes
     ----------
@@ -40,8 +41,8 @@ class Shape(msgspec.Struct):
     entities
         E, entities per event.
     neighbours, layouts
-        K, neighbours per item, and by table the hash of its layout without E and K; 0 and nothing
-        in a checkpoint of version 0.1.
+        K, neighbours per item; and by table the hash of its layout without E and K. In a
+        checkpoint of version 0.1 they are 0 and empty.
     """
 
     row: str
@@ -67,12 +68,12 @@ class Shape(msgspec.Struct):
         )
 
     def tables_as(self, kept: Shape) -> counter_records.Saved | None:
-        """How the tables differ from those of a worker that keeps `kept`, None if they don't.
+        """How these tables differ from a worker's with the shape `kept`, None if they don't.
 
         Raises
         ------
         StateError
-            Rows of users differ, or nobody knows how the tables do.
+            The rows of users differ, or it is unknown how the tables differ.
         """
         rows = self.row, self.length, self.version
         if rows != (kept.row, kept.length, kept.version):
@@ -88,18 +89,20 @@ class Shape(msgspec.Struct):
 
 
 class Marker(msgspec.Struct):
-    """The record that says what the others add up to.
+    """The last record of a checkpoint, with the totals that a restore checks.
 
     Attributes
     ----------
     offset
-        The next one to apply.
+        The next offset to apply.
     broker_ms
-        Of the last record applied.
+        Kafka timestamp of the last record applied, epoch ms.
     users, items
-        How many there are.
+        Number of users and of item numbers.
     evicted
-        Users dropped so far because of the bound.
+        Number of users evicted so far because of the bound.
+    shape
+        The layout of the records.
     """
 
     offset: int
@@ -117,11 +120,11 @@ class Saved:
     Attributes
     ----------
     offset
-        The next one to apply as of the capture.
+        The next offset to apply as of the capture.
     rows
-        By user id: tombstones first.
+        Records by user id, tombstones first.
     parts
-        By name: the marker last.
+        Records by name, the marker last.
     """
 
     offset: int
@@ -131,22 +134,22 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A copy of what was touched, as of one moment between two batches.
+    """A copy of the changed state, as of a moment between two batches.
 
     Attributes
     ----------
     users, rows
         Ids of touched users and their packed rows.
     leavers
-        Ids of users who are known no longer.
+        Ids of users who are no longer known.
     items
-        Pages of item ids by number.
+        Changed pages of item ids, by page number.
     tables, rest
-        Of the counters: pages that changed (None = is no more), and the rest.
+        Changed pages of the counters (None = the page no longer exists), and the rest.
     incidents
-        By kind of alert: those that changed (None = is no more), by user id.
+        By kind of alert: the changed incidents (None = the incident no longer exists), by user id.
     marker
-        Where in the log that was.
+        Totals and the offset of the capture.
     """
 
     users: list[str]
@@ -182,7 +185,7 @@ class Captured:
 
 
 def capture(state: PartitionState) -> Captured:
-    """A copy of what was touched since the last capture, for a checkpoint."""
+    """Copy what was touched since the last capture, for a checkpoint."""
     users = state.histories.user_rows
     slots, ids, leavers = users.capture()
     tables, rest = counter_records.capture(state.counters)
@@ -206,7 +209,7 @@ def capture(state: PartitionState) -> Captured:
 
 
 def retain(state: PartitionState, captured: Captured) -> None:
-    """Let the next capture hold all that this one does: it was not written."""
+    """Mark everything in `captured` for the next capture, because it wasn't written."""
     users = state.histories.user_rows
     users.touch_users(captured.users)
     users.touch_users(captured.leavers)
@@ -218,7 +221,7 @@ def retain(state: PartitionState, captured: Captured) -> None:
 
 
 def touch_all(state: PartitionState) -> None:
-    """Let the next capture hold the whole state, as one that nothing was written of yet."""
+    """Mark the whole state for the next capture."""
     users = state.histories.user_rows
     users.touch_users(users.users())
     users.leavers.clear()
@@ -237,7 +240,7 @@ def _encode(incident: Incident | None) -> bytes | None:
 
 
 def decode_incident(key: str, value: bytes) -> tuple[str, str, Incident]:
-    """Kind, user id and incident of a record; raises `StateError` where it is none."""
+    """Kind, user id and incident of a record; raises `StateError` if it can't be read."""
     kind, _, user = key.removeprefix(INCIDENTS).partition("/")
     try:
         return kind, user, msgspec.msgpack.decode(value, type=Incident)

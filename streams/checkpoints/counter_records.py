@@ -1,6 +1,6 @@
-"""The counters as records of a checkpoint: tables in pages, all the rest in one record.
+"""The counters as records of a checkpoint: tables in pages, everything else in a single record.
 
-Rows of the tables keep their places, so that equals are later evicted in the same order.
+Rows of the tables keep their places, so that ties are evicted in the same order after a restore.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from streams.counters.pages import Columns, fill, pages
 from streams.counters.pending import Pending
 
 REST = "counters"
-_WEIGHTS = 5  # place of the weights among the columns of `Covisits`
-LABELLED_PAGE = 4096  # users a record
+_WEIGHTS = 5  # index of the weights among the columns of `Covisits`
+LABELLED_PAGE = 4096  # labelled users per record
 
 
 class CovisitsRest(msgspec.Struct):
-    """Of `Covisits`, what is no table."""
+    """The part of `Covisits` that isn't in its table."""
 
     used: int
     evicted: int
@@ -39,7 +39,7 @@ class CovisitsRest(msgspec.Struct):
 
 
 class EntitiesRest(msgspec.Struct):
-    """Of `Entities`, what is no table."""
+    """The part of `Entities` that isn't in its table."""
 
     used: int
     evicted: int
@@ -47,7 +47,7 @@ class EntitiesRest(msgspec.Struct):
 
 
 class QueueRest(msgspec.Struct):
-    """Of `LabelQueue`, what is no table."""
+    """The part of `LabelQueue` that isn't in its table."""
 
     waiting: int
     gone: int
@@ -56,7 +56,7 @@ class QueueRest(msgspec.Struct):
 
 
 class Rest(msgspec.Struct):
-    """Of `Counters`, what is no table."""
+    """The part of `Counters` that isn't in a table."""
 
     clock_s: int
     block: tuple[int, int] | None
@@ -68,7 +68,7 @@ class Rest(msgspec.Struct):
 
 
 def capture(counters: Counters) -> tuple[list[tuple[str, bytes]], Rest]:
-    """The tables in pages by key, and the rest; both stay as they are."""
+    """A copy of the counters: the tables in pages by key, and the rest."""
     covisits, entities, queue = counters.covisits, counters.entities, counters.queue
     labelled = list(counters.labelled.items())
     tables = [
@@ -104,7 +104,7 @@ def capture(counters: Counters) -> tuple[list[tuple[str, bytes]], Rest]:
 
 
 def layout(counters: Counters) -> str:
-    """What the columns of all tables are like."""
+    """The layout of all tables' columns, as text."""
     return str(
         [
             (name, [(column.dtype.descr, column.shape[1:]) for column in columns])
@@ -114,7 +114,7 @@ def layout(counters: Counters) -> str:
 
 
 def layouts(counters: Counters) -> dict[str, str]:
-    """What the columns of each table are like, but for the widths that settings give them."""
+    """The layout of each table's columns, as text, without the widths that settings decide."""
     return {
         name: str([([field[:2] for field in c.dtype.descr], c.ndim) for c in columns])
         for name, columns in _tables(counters).items()
@@ -131,14 +131,14 @@ def _tables(counters: Counters) -> dict[str, Columns]:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """How the saved tables differ from those that are kept now.
+    """How the saved tables differ from this worker's tables.
 
     Attributes
     ----------
     neighbours, entities
-        Neighbours per item and entities per payment, as saved.
+        Neighbours per item and entities per payment in the saved tables.
     unknown
-        Tables of another layout: they start empty.
+        Tables with another layout; they start empty.
     """
 
     neighbours: int
@@ -147,18 +147,22 @@ class Saved:
 
 
 def encode(rest: Rest) -> bytes:
-    """The record of the rest."""
+    """The value of the record of the rest."""
     return msgspec.msgpack.encode(rest, enc_hook=_plain)
 
 
 def restore(counters: Counters, parts: Mapping[str, bytes], saved: Saved | None = None) -> None:
-    """Fill empty counters with what was captured.
+    """Fill empty counters from captured records.
 
     Parameters
     ----------
+    counters
+        Empty.
+    parts
+        Records by key.
     saved
-        Where the tables are not those that are kept now: narrower ones get empty places, wider
-        ones lose the weakest neighbours and the last entities.
+        How the saved tables differ, if they do: narrower tables are padded, wider tables lose the
+        weakest neighbours and the last entities.
 
     Raises
     ------
@@ -272,4 +276,4 @@ def _plain(value: Any) -> Any:
 
 def _array(_: type, value: Any) -> Any:
     dtype, shape, data = value
-    return np.frombuffer(data, dtype).reshape(shape).copy()  # kernels take what can be written to
+    return np.frombuffer(data, dtype).reshape(shape).copy()  # kernels need writable arrays

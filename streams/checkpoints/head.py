@@ -1,4 +1,4 @@
-"""The record that heads a partition's checkpoints: whose they are, and where in the topics."""
+"""The head: a record with the owner of a partition's checkpoint and its place in the topics."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import msgspec
 from schemas.errors import StateError
 
 HEAD = b"checkpoint"
-"""Its key in `counters`; the last record of every transaction."""
+"""The head's key in `counters`; the head is the last record of every transaction."""
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What a reader must know before it reads rows and parts.
+    """What a reader must know before it reads a checkpoint's records.
 
     Attributes
     ----------
@@ -20,14 +20,14 @@ class Head(msgspec.Struct, frozen=True):
     offset
         The next offset of `events` to apply.
     rows_from, parts_from
-        Offsets of `user-state` and `counters` at which this state begins. What lies before them
-        is of a state that was given up, and means nothing.
+        Offsets of `user-state` and `counters` at which this state begins. Earlier records belong
+        to an abandoned state and must be ignored.
     written_ms
-        Wall clock.
+        Wall clock, epoch ms.
     alerts_from, letters_from
-        Ends of the partitions of `alerts` and `dead-letters` that the partition's outputs go to,
-        asked for before the capture: what is said of events from `offset` on lies behind them. -1
-        in a head of version 0.1, whose checkpoint holds no incidents: both are read whole.
+        Ends of the partitions of `alerts` and `dead-letters` with the partition's outputs, as of
+        before the capture: outputs of events from `offset` on lie behind them. -1 in a head of
+        version 0.1, whose checkpoint holds no incidents; then both topics are read whole.
     """
 
     group: str
@@ -44,7 +44,7 @@ class Head(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, value: bytes) -> Head:
-        """Read a value; raises `StateError` where it is none."""
+        """Read a head's value; raises `StateError` if it can't be read."""
         try:
             return msgspec.json.decode(value, type=cls)
         except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""Where the topics of a partition's outputs end now: a checkpoint notes it before its capture."""
+"""The present ends of a partition's output topics, which a checkpoint notes before its capture."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from streams.kafka.log import groupless_consumer
 
 
 class OutputEnds:
-    """Asks for the ends of `alerts` and `dead-letters`; connects at the first question.
+    """Asks for the end offsets of `alerts` and `dead-letters`; connects at the first call.
 
     Parameters
     ----------
     client
         Keyword arguments of the aiokafka client.
     outputs
-        The partitions of both topics that the outputs of a partition of `events` go to.
+        Returns the partitions of both topics with the outputs of a partition of `events`.
     """
 
     def __init__(
@@ -35,13 +35,19 @@ class OutputEnds:
         self._lock = asyncio.Lock()
 
     async def of(self, number: int) -> tuple[int, int]:
-        """The ends of both for one partition of `events`; raises `TransientError`."""
+        """End offsets of `alerts` and `dead-letters` for a partition of `events`.
+
+        Raises
+        ------
+        TransientError
+            The brokers don't answer.
+        """
         alerts, letters = self.outputs(number)
         async with self._lock:
             try:
                 consumer = await self._connected()
                 consumer.assign([alerts, letters])
-                consumer.pause(alerts, letters)  # only their ends are of interest
+                consumer.pause(alerts, letters)  # their records aren't needed
                 ends = await consumer.end_offsets([alerts, letters])
             except (KafkaError, OSError) as error:
                 await self._disconnect()
@@ -52,7 +58,7 @@ class OutputEnds:
         return ends[alerts], ends[letters]
 
     async def stop(self) -> None:
-        """Close."""
+        """Close the connection."""
         async with self._lock:
             await self._disconnect()
 

@@ -1,4 +1,4 @@
-"""Which partitions a worker owns, and how their states come to it."""
+"""Which partitions a worker owns, and how it gets their states."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Ownership:
-    """Brings the states of assigned partitions to where the group goes on.
+    """Brings the states of assigned partitions to the group's committed offsets.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ class Ownership:
     pipeline
         Holds the states.
     checkpoints
-        Where states are restored from, and who writes them from then on.
+        Restores states, and writes them from then on.
     metrics
-        Told about each rebalance.
+        Counts rebalances and restored events.
     retry_s
-        How long a broker that fails is asked again.
+        How long failing requests are retried, in seconds.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Ownership:
             states.pop(number, None)
         await asyncio.gather(*map(self._checkpoints.disown, gone))
         progress = RestoreProgress(self._metrics.checkpoints)
-        mine = [TopicPartition(self._events, number) for number in sorted(assigned)]
+        partitions = [TopicPartition(self._events, number) for number in sorted(assigned)]
         committed = (
             await retried(
                 "reading committed offsets",
-                lambda: committed_offsets(self._client, self._group, mine),
+                lambda: committed_offsets(self._client, self._group, partitions),
                 self._retry_s,
             )
-            if mine
+            if partitions
             else {}
         )
 
@@ -99,7 +99,7 @@ class Ownership:
                 self._retry_s,
             )
 
-        await asyncio.gather(*map(bring, mine))
+        await asyncio.gather(*map(bring, partitions))
         await asyncio.to_thread(return_free_memory)
         seconds = progress.finish()
         self._metrics.count_rebalance()
@@ -139,7 +139,7 @@ class Ownership:
     async def _catch_up(
         self, tp: TopicPartition, state: PartitionState, committed: int, progress: RestoreProgress
     ) -> None:
-        """Replay the log from where the state stands; read back what was published about it."""
+        """Replay the log from the state's offset, and read back the published alerts."""
         number, saved = tp.partition, state.next_offset
         alerts, letters = self._checkpoints.ends.outputs(number)
         alerts_from, letters_from = self._checkpoints.outputs_from(number)
@@ -174,7 +174,7 @@ class Ownership:
     async def _restored(
         self, number: int, committed: int, progress: RestoreProgress
     ) -> PartitionState:
-        """The state as of the newest checkpoint, or an empty one: replay goes on from there."""
+        """The state as of the newest checkpoint, else an empty state; a replay must follow."""
         checkpoints, new_state = self._checkpoints, self._pipeline.scorer.new_state
         if not checkpoints.on:
             return new_state(number)

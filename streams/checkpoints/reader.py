@@ -1,4 +1,4 @@
-"""Reads a partition's checkpoint: its head first, then rows and parts as they were written."""
+"""Reads a partition's checkpoint: first its head, then rows and parts in log order."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ FETCH_BYTES = 8 << 20
 BATCH_RECORDS = 8_000
 _TAIL = 64  # records; more where aborted transactions lie on top
 
-Take: TypeAlias = "Callable[[Sequence[bytes], Sequence[bytes | None], int], Awaitable[None]]"
-"""Is given keys, values, and how many offsets were passed to read them."""
+Apply: TypeAlias = "Callable[[Sequence[bytes], Sequence[bytes | None], int], Awaitable[None]]"
+"""Called with keys, values, and the number of offsets passed to read them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the state topics hold of one partition.
+    """The checkpoint found in the state topics of a partition.
 
     Attributes
     ----------
     head
         The value of the newest complete checkpoint's head, None if there is none.
     rows_end, parts_end
-        Ends of the two topics' partitions as of now: a new state begins there.
+        Present ends of the two topics' partitions: a new state begins there.
     """
 
     head: bytes | None
@@ -58,7 +58,7 @@ class CheckpointReader:
         await self._consumer.stop()
 
     async def find(self) -> Found:
-        """Look for the newest head, from the end of `counters` backwards."""
+        """Search for the newest head, backwards from the end of `counters`."""
         tps = [self._rows, self._parts]
         first = (await self._consumer.beginning_offsets(tps))[self._parts]
         ends = await self._consumer.end_offsets(tps)
@@ -74,22 +74,24 @@ class CheckpointReader:
                         head = record.value or b""
         return Found(head, ends[self._rows], end)
 
-    async def read_parts(self, begin: int, end: int, take: Take) -> None:
+    async def read_parts(self, begin: int, end: int, apply: Apply) -> None:
         """Hand over `counters` from `begin` to `end`, in log order."""
-        await self._read(self._parts, begin, end, take)
+        await self._read(self._parts, begin, end, apply)
 
-    async def read_rows(self, begin: int, end: int, take: Take) -> None:
+    async def read_rows(self, begin: int, end: int, apply: Apply) -> None:
         """Hand over `user-state` from `begin` to `end`, in log order."""
-        await self._read(self._rows, begin, end, take)
+        await self._read(self._rows, begin, end, apply)
 
-    async def _read(self, tp: TopicPartition, begin: int, end: int, take: Take) -> None:
+    async def _read(self, tp: TopicPartition, begin: int, end: int, apply: Apply) -> None:
         self._only(tp, begin)
         async for records in read_range(self._consumer, tp, end, max_records=BATCH_RECORDS):
             passed, begin = records[-1].offset + 1 - begin, records[-1].offset + 1
-            ours = [record for record in records if record.key != HEAD]
-            await take([record.key for record in ours], [record.value for record in ours], passed)
+            found = [record for record in records if record.key != HEAD]
+            await apply(
+                [record.key for record in found], [record.value for record in found], passed
+            )
 
     def _only(self, tp: TopicPartition, begin: int) -> None:
-        """Fetch nothing of the other one meanwhile."""
+        """Fetch only `tp`, from `begin` on, and not the other partition."""
         self._consumer.assign([tp])
         self._consumer.seek(tp, begin)

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Restoring:
-    """Fills an empty state; `rows` and `parts` any number of times, then `finish`.
+    """Fills an empty state: call `rows` and `parts` any number of times, then `finish`.
 
     Parameters
     ----------
@@ -31,20 +31,20 @@ class Restoring:
         self._parts: dict[str, bytes] = {}
         self._users = state.histories.user_rows
         self._max_users = self._users.max_users
-        self._users.max_users = 2**31 - 1  # what was saved comes back whole; then the bound holds
+        self._users.max_users = 2**31 - 1  # restore all saved users first; `finish` sets the bound
 
     @property
     def found(self) -> bool:
-        """Whether there was a marker: without one, nothing was ever saved."""
+        """Whether there is a marker; without it no checkpoint was ever completed."""
         return MARKER in self._parts
 
     def rows(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
-        """Take over records of users, in log order.
+        """Take over records of `user-state`, in log order; None = tombstone.
 
         Raises
         ------
         StateError
-            One is of another layout.
+            A record has another layout.
         """
         latest = dict(zip(keys, values, strict=True))
         present = {key: value for key, value in latest.items() if value is not None}
@@ -57,7 +57,7 @@ class Restoring:
         state.sent.restore(slots, users.owners[slots], *sent.T)
 
     def parts(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
-        """Take over parts, in log order."""
+        """Take over records of `counters`, in log order; None = tombstone."""
         for key, value in zip(keys, values, strict=True):
             if value is None:
                 self._parts.pop(key.decode(), None)
@@ -65,12 +65,12 @@ class Restoring:
                 self._parts[key.decode()] = value
 
     def finish(self) -> int:
-        """Make the state what it was at the marker -> the next offset to apply.
+        """Complete the state as of the marker -> the next offset to apply.
 
         Raises
         ------
         StateError
-            The records are incomplete or of another layout: start from an empty state.
+            The records are incomplete or have another layout: start from an empty state.
         """
         state, users = self._state, self._users
         marker = self._marker()
@@ -102,18 +102,18 @@ class Restoring:
         return marker.offset
 
     def _incidents(self) -> set[str]:
-        """Fill the books -> the keys of what is in them.
+        """Fill the alert books -> the keys of the restored incidents.
 
-        Incidents of a kind that is off now are left out: the next capture says they are no more.
+        Incidents of a disabled kind are left out; the next capture writes tombstones for them.
         """
-        taken = set()
+        restored = set()
         for key, value in self._parts.items():
             if key.startswith(INCIDENTS):
                 kind, user, incident = decode_incident(key, value)
                 if kind in self._state.books:
                     self._state.books[kind].restore(user, incident)
-                    taken.add(key)
-        return taken
+                    restored.add(key)
+        return restored
 
     def _marker(self) -> Marker:
         if not self.found:

@@ -1,6 +1,7 @@
-"""Restore: a partition's state comes from its checkpoint, then from its own log.
+"""Restores a partition's state from its checkpoint, and then from its log.
 
-Both are read without joining a group, up to where the group goes on, before the first new batch.
+Both are read without joining a group, up to the group's committed offset, before the first new
+batch.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from streams.partition import PartitionState
 from streams.pipeline import Pipeline
 from streams.transport.record_batch import RecordBatch, fold
 
-TELL_EVERY_S = 5.0
+LOG_EVERY_S = 5.0
 
 
 class RestoreProgress:
@@ -41,27 +42,27 @@ class RestoreProgress:
 
     def __init__(self, metrics: CheckpointMetrics) -> None:
         self._metrics = metrics
-        self._began_s = self._told_s = time.monotonic()
+        self._began_s = self._logged_s = time.monotonic()
         self._total = self._done = 0
         self.alerts = self.letters = 0  # records read back of what was published
 
     def expect(self, offsets: int) -> None:
-        """So many more have to be read."""
+        """Add `offsets` to the number of records to read."""
         self._total += max(0, offsets)
         self._show()
 
     def advance(self, offsets: int) -> None:
-        """So many more were read."""
+        """Add `offsets` to the number of records read."""
         self._done += offsets
         self._show()
 
     def read_back(self, alerts: int, letters: int) -> None:
-        """So many records of published alerts and dead letters were read."""
+        """Count published alerts and dead letters that were read back."""
         self.alerts += alerts
         self.letters += letters
 
     def finish(self) -> float:
-        """All is there -> how long it took, seconds."""
+        """Note the end of the restore -> its duration in seconds."""
         seconds = time.monotonic() - self._began_s
         self._metrics.restored(seconds)
         return seconds
@@ -70,8 +71,8 @@ class RestoreProgress:
         ratio = min(1.0, self._done / self._total) if self._total else 1.0
         self._metrics.restoring(ratio)
         now_s = time.monotonic()
-        if now_s - self._told_s >= TELL_EVERY_S:
-            self._told_s = now_s
+        if now_s - self._logged_s >= LOG_EVERY_S:
+            self._logged_s = now_s
             log.info("state.restoring", done=f"{ratio:.0%}", seconds=round(now_s - self._began_s))
 
 
@@ -81,7 +82,7 @@ log = structlog.get_logger(__name__)
 async def committed_offsets(
     client: dict[str, Any], group: str, partitions: list[TopicPartition] | None = None
 ) -> dict[TopicPartition, int]:
-    """Where `group` would go on reading, of all partitions or these; those without are left out."""
+    """The group's committed offsets of these (or all) partitions; uncommitted ones are left out."""
     admin = AIOKafkaAdminClient(**client)
     try:
         await admin.start()
@@ -99,12 +100,12 @@ async def restore_checkpoint(
     pipeline: Pipeline,
     progress: RestoreProgress,
 ) -> None:
-    """Fill an empty state from the checkpoint of this head.
+    """Fill an empty state from the checkpoint of `head`.
 
     Raises
     ------
     StateError
-        The checkpoint is incomplete or of another layout; the state is of no use then.
+        The checkpoint is incomplete or has another layout; the state is unusable then.
     """
     restoring = Restoring(state)
 
@@ -125,7 +126,7 @@ async def restore_checkpoint(
 
 
 def accept(value: bytes, group: str, committed: int) -> Head:
-    """The head of a checkpoint that `group` can go on from; raises `StateError` if it can't."""
+    """The head of a checkpoint that `group` can continue from; raises `StateError` if it can't."""
     head = Head.decode(value)
     if head.group != group:
         raise StateError(f"it is of group {head.group!r}: give every group a prefix of its own")
@@ -142,12 +143,18 @@ async def replay(
     apply: Callable[[RecordBatch], Awaitable[int]],
     progress: RestoreProgress | None = None,
 ) -> int:
-    """Apply the log of one partition from `begin` (None: its start) to `end`, without output.
+    """Apply the log of a partition from `begin` (None: its start) to `end`, without output.
 
     Parameters
     ----------
+    client
+        Keyword arguments of the aiokafka client.
+    partition, begin, end
+        Offsets of a partition of `events`, `end` not included.
     apply
-        Takes a record batch, returns how many events it applied.
+        Applies a record batch, and returns the number of events applied.
+    progress
+        Counts the records read.
 
     Returns
     -------
@@ -184,16 +191,21 @@ async def replay(
 async def read_alerts(
     client: dict[str, Any], partition: TopicPartition, begin: int, since: int, until: int
 ) -> tuple[list[Alert], int]:
-    """What one partition of the alerts topic, from offset `begin` on, says about some events.
+    """Read the published alerts of some events.
 
     Parameters
     ----------
+    client
+        Keyword arguments of the aiokafka client.
+    partition, begin
+        A partition of `alerts`, and the offset to begin at.
     since, until
         Offsets of the events, `until` not included.
 
     Returns
     -------
-    The alerts in the order of their events, and how many records were read.
+    tuple
+        The alerts in the order of their events, and how many records were read.
     """
     if until <= since:
         return [], 0
@@ -206,10 +218,11 @@ async def read_alerts(
 
 
 def alerts_until(until: int, records: Sequence[Record]) -> list[Alert]:
-    """The alerts of the events below `until`, in the order of their events.
+    """The alerts of the events below offset `until`, in the order of their events.
 
-    A worker that died had published more than it committed: those events come again, and find the
-    book as it was before them. A zombie's repeat comes late, and says nothing new.
+    A worker that died may have published alerts of uncommitted events. These events are scored
+    again, so the book must be as it was before them. Late repeats from a worker that was replaced
+    change nothing.
     """
     decode = msgspec.json.Decoder(Alert).decode
     found: list[tuple[int, Alert]] = []
@@ -221,4 +234,4 @@ def alerts_until(until: int, records: Sequence[Record]) -> list[Alert]:
             found.append((event, decode(record.value or b"")))
         except msgspec.DecodeError:
             log.warning("alerts.unreadable", offset=record.offset)
-    return [alert for _, alert in sorted(found, key=lambda one: one[0])]
+    return [alert for _, alert in sorted(found, key=lambda pair: pair[0])]

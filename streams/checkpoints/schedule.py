@@ -1,8 +1,8 @@
 """When the states of a worker's partitions are checkpointed, and by which writer.
 
-A state is captured between two batches, encoded in another thread, and written once the group
-has committed everything it was made of: nothing in a checkpoint is ever scored again. What
-couldn't be written is part of the next one.
+A state is captured between two batches, encoded in another thread, and written after the group has
+committed all its events, so that no event in a checkpoint is ever scored again. Changes that
+couldn't be written are part of the next checkpoint.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 COMMIT_S = 30.0
 """How long a captured state waits for the group's commit."""
 FINAL_S = 10.0
-"""How long a revoke or a stop waits for the last checkpoint."""
+"""How long a revoke or a stop waits for the last checkpoints."""
 _POLL_S = 0.05
 
 
@@ -42,14 +42,14 @@ class _Owned:
     Attributes
     ----------
     rows_from, parts_from
-        Of the state's head; None until its state is there.
+        Of the state's head; None until the state is restored.
     saved
         The offset of the newest checkpoint.
     alerts_from, letters_from
-        Of the newest checkpoint's head (`Head`), -1 where there is none.
+        Of the newest checkpoint's head (`Head`), -1 if there is none.
     known, tried
-        The value of the newest head as it was found or written, and of the latest one of which
-        nobody knows whether it was written.
+        The value of the newest head that was found or written, and of the latest head that may or
+        may not have been written.
     leaving
         The partition is about to be given up: no further commit will come.
     """
@@ -66,7 +66,7 @@ class _Owned:
     leaving: bool = False
 
     def note(self, head: Head) -> None:
-        """A checkpoint with this head is the newest."""
+        """Note that the newest checkpoint has this head."""
         self.saved, self.known = head.offset, head.encode()
         self.alerts_from, self.letters_from = head.alerts_from, head.letters_from
 
@@ -79,19 +79,19 @@ class Checkpoints:
     client
         Keyword arguments of the aiokafka client.
     prefix, group
-        Of the topics' names; the consumer group.
+        Prefix of the topic names, and the consumer group.
     interval_s
-        Between two checkpoints of a partition; 0 = none are written or read.
+        Seconds between two checkpoints of a partition; 0 = none are written or read.
     pipeline
-        Holds the states and the thread that may touch them.
+        Holds the states, and the thread that may touch them.
     committed
-        The offset that the group has committed of a partition of `events`, None if not known.
+        Returns the group's committed offset of a partition of `events`, None if not known.
     owns
-        Asks the group whether a partition of `events` is this worker's at this moment.
+        Asks the group whether this worker owns a partition of `events` now.
     ends
-        Where the outputs of a partition end.
+        The ends of a partition's output topics.
     metrics
-        Told what was written.
+        Counts the checkpoints.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Checkpoints:
 
     @property
     def on(self) -> bool:
-        """Whether there are any."""
+        """Whether checkpoints are written and read."""
         return self._interval_s > 0
 
     @property
@@ -131,7 +131,7 @@ class Checkpoints:
         return set(self._owned)
 
     def writes(self, partition: int) -> bool:
-        """Whether this worker can still write the state of a partition it has had until now."""
+        """Whether this worker can still write the state of a partition that it has."""
         owned = self._owned.get(partition)
         return not self.on or (owned is not None and not owned.writer.fenced)
 
@@ -151,7 +151,7 @@ class Checkpoints:
         await self.ends.stop()
 
     async def own(self, partition: int) -> None:
-        """Become the one writer of a partition: what others have in the air is void from now on."""
+        """Become the only writer of a partition; unfinished writes of other workers are void."""
         await self.disown(partition)
         writer = self._writer(partition)
         await writer.start()
@@ -184,33 +184,40 @@ class Checkpoints:
             self._metrics.forget(partition)
 
     def begin(self, partition: int, head: bytes | None, rows_from: int, parts_from: int) -> None:
-        """Let a new state of a partition be checkpointed.
+        """Start the checkpoints of a new state of a partition.
 
         Parameters
         ----------
         head
-            The value of the newest head that was found, which the state did not come from.
+            The value of the newest head found, None without one; the state didn't come from it.
         rows_from, parts_from
-            Where the state begins.
+            Offsets of `user-state` and `counters` at which the state begins.
         """
         owned = self._owned[partition]
         owned.known, owned.rows_from, owned.parts_from = head, rows_from, parts_from
         self._metrics.as_of(partition, time.time())
 
     def go_on(self, partition: int, value: bytes, head: Head) -> None:
-        """Let a restored state be checkpointed, after the checkpoint of this head."""
+        """Continue the checkpoints of a state that was restored from the checkpoint of `head`."""
         owned = self._owned[partition]
         owned.note(head)
         owned.known, owned.rows_from, owned.parts_from = value, head.rows_from, head.parts_from
         self._metrics.as_of(partition, time.time())
 
     def outputs_from(self, partition: int) -> tuple[int, int]:
-        """`alerts_from`, `letters_from` of the partition's newest checkpoint, -1 without one."""
+        """`alerts_from` and `letters_from` of the newest checkpoint, -1 if there is none."""
         owned = self._owned.get(partition)
         return (owned.alerts_from, owned.letters_from) if owned is not None else (-1, -1)
 
     async def finish(self, deadline_s: float = FINAL_S) -> None:
-        """The last checkpoints before the partitions are given up, after the last commit."""
+        """Write the last checkpoints, after the last commit and before partitions are given up.
+
+        Parameters
+        ----------
+        deadline_s
+            Seconds for all partitions together. What isn't written by then is only logged: the
+            next owner replays the log from the checkpoint before.
+        """
         if not self.on:
             return
         states = dict(self._pipeline.states)
@@ -234,7 +241,7 @@ class Checkpoints:
     async def _rounds(self) -> None:
         while True:
             states: Mapping[int, PartitionState] = dict(self._pipeline.states)
-            # Spread over the interval: the brokers and the scoring thread get small portions.
+            # Spread over the interval, to spare the brokers and the scoring thread.
             pause_s = self._interval_s / max(1, len(states))
             if not states:
                 await asyncio.sleep(min(1.0, pause_s))
@@ -247,13 +254,13 @@ class Checkpoints:
     async def _checkpoint(
         self, number: int, state: PartitionState, *, commit_s: float, last: bool = False
     ) -> None:
-        """Checkpoint one partition; an error is logged, counted, and the next round tries again."""
+        """Checkpoint a partition; an error is logged and counted, and the next round retries."""
         owned = self._owned.get(number)
         if owned is None or owned.rows_from is None:
             return
         async with owned.lock:
             if owned.saved == state.next_offset and not owned.writer.fenced:
-                self._metrics.as_of(number, time.time())  # it still is the newest
+                self._metrics.as_of(number, time.time())  # nothing has changed since
                 return
             try:
                 if owned.writer.fenced and (
@@ -280,7 +287,7 @@ class Checkpoints:
             except (FencedError, TransientError) as error:
                 self._failed(number, error)
             except Exception:
-                owned.writer.fenced = True  # rather an old checkpoint than a wrong one
+                owned.writer.fenced = True  # an old checkpoint is better than a wrong checkpoint
                 log.exception("checkpoint.broken", partition=number)
                 self._metrics.failed("failed")
             finally:
@@ -293,10 +300,10 @@ class Checkpoints:
         self._metrics.failed(outcome)
 
     async def _own_again(self, number: int, owned: _Owned, state: PartitionState) -> bool:
-        """Replace a writer that was fenced, if the group says that the partition is ours still.
+        """Replace a fenced writer if this worker still owns the partition -> whether it does.
 
-        The group is asked before and after the new writer fences all others: whoever got the
-        partition in between is not fenced for long, because nothing is written then.
+        The group is asked before and after the new writer fences all others. If another worker got
+        the partition in between, nothing is written, and that worker owns the state again soon.
         """
         if not await self._owns(number) or await self._of_another_group(number):
             return False
@@ -331,7 +338,7 @@ class Checkpoints:
             raise TransientError(f"reading the head: {type(error).__name__}: {error}") from error
 
     async def _of_another_group(self, number: int) -> bool:
-        """Whether another group, which has the same prefix, writes the checkpoints now."""
+        """Whether another group with the same prefix writes the checkpoints now."""
         value = (await self._find(number)).head
         try:
             return value is not None and Head.decode(value).group != self.group

@@ -1,14 +1,14 @@
-"""A user's row as bytes, for a checkpoint: as it lies in memory, without the places not in use.
+"""A user's row as bytes, for a checkpoint: as in memory, without unused places for events.
 
 Version 1, little-endian::
 
     1   version
     4   `list_hashes` of the last list sent to the user, 0 = none
-    4   event time of it, epoch seconds
-    .   the fields of `user_rows.row_type` that are not per event, in its order
-    .   the fields per event, in its order, n values each
+    4   event time of that list, epoch seconds
+    .   the fields `user_rows.PER_USER`, in the order of `row_type`
+    .   the fields `user_rows.PER_EVENT`, in the order of `row_type`, n values each
 
-Items are the partition's numbers. Two kernels copy all rows of a checkpoint at once.
+Items are the partition's numbers. Compiled loops copy all rows of a checkpoint at once.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ Words = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class PackedRows:
-    """Rows one after another.
+    """The bytes of n rows, one after another.
 
     Attributes
     ----------
     data
-        uint8.
+        uint8 (bytes,): all rows.
     bounds
-        int64 (n + 1,): where each begins, and where the last ends.
+        int64 (n + 1,): where each row begins in `data`, and where the last row ends.
     """
 
     data: Bytes
@@ -55,7 +55,18 @@ class PackedRows:
 
 
 def pack(rows: Rows, slots: Ints, sent: Words) -> PackedRows:
-    """The bytes of the rows at `slots` (n,), with what was sent to each user, uint32 (n, 2)."""
+    """Pack the rows at `slots`.
+
+    Parameters
+    ----------
+    rows
+        `user_rows.row_type` (users,).
+    slots
+        int64 (n,).
+    sent
+        uint32 (n, 2): hash and event time of the last list sent to each user
+        (`SentLists.of`).
+    """
     widths, length = _widths(rows.dtype)
     lengths = rows["length"][slots].astype(np.int64)
     fixed = rows.dtype.itemsize - int(widths.sum()) * length
@@ -68,12 +79,24 @@ def pack(rows: Rows, slots: Ints, sent: Words) -> PackedRows:
 
 
 def unpack(values: Sequence[bytes], length: int) -> tuple[Rows, Words]:
-    """Rows (n,) of `length` events at most from their bytes, with what was sent as `pack` has it.
+    """Unpack n rows.
+
+    Parameters
+    ----------
+    values
+        The bytes of each row.
+    length
+        L, most events per row.
+
+    Returns
+    -------
+    tuple
+        The rows, `row_type(length)` (n,), and `sent` as for `pack`, uint32 (n, 2).
 
     Raises
     ------
     StateError
-        A value is no such row.
+        A value isn't a row of this version with up to `length` events.
     """
     rows: Rows = np.zeros(len(values), row_type(length))
     widths, _ = _widths(rows.dtype)
@@ -89,18 +112,18 @@ def unpack(values: Sequence[bytes], length: int) -> tuple[Rows, Words]:
     sent = np.empty((len(values), _SENT), np.uint8)
     _unpack(data, bounds, lengths, widths, length, sent, _as_bytes(rows))
     if (rows["length"] != lengths).any():
-        raise StateError("user-state: a row's length is not what it says")
+        raise StateError("user-state: a row's length field contradicts its size")
     return rows, sent.view("<u4")
 
 
 def _widths(row: np.dtype[np.void]) -> tuple[Ints, int]:
-    """Bytes per event of each field per event, and how many events a row has room for."""
+    """Bytes per event of each `PER_EVENT` field, int64 (fields,), and L, a row's most events."""
     fields = [row[name] for name in PER_EVENT]
     return np.array([field.base.itemsize for field in fields], np.int64), fields[0].shape[0]
 
 
 def _as_bytes(rows: Rows) -> Bytes:
-    """The same memory as uint8 (n, bytes of a row)."""
+    """A view of the same memory as uint8 (n, bytes of a row)."""
     return rows.view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
 
 
@@ -115,9 +138,26 @@ def _pack(
     bounds: Ints,
     data: Bytes,
 ) -> None:
-    per_event = 0
-    for width in widths:
-        per_event += width
+    """Write the bytes of n rows to `data`, in the layout of this module.
+
+    Parameters
+    ----------
+    rows
+        uint8 (users, bytes of a row).
+    slots, lengths
+        int64 (n,): which rows, and the number of events of each.
+    sent
+        uint8 (n, 8): hash and event time of the last list.
+    widths
+        int64 (fields,): bytes per event of each `PER_EVENT` field.
+    length
+        L, the events that a row has room for.
+    bounds
+        int64 (n + 1,): where each row begins in `data`.
+    data
+        uint8 (bytes,): filled in place.
+    """
+    per_event = widths.sum()
     for i in range(len(slots)):
         row, at = rows[slots[i]], bounds[i]
         data[at] = VERSION
@@ -145,9 +185,8 @@ def _unpack(
     sent: Bytes,
     rows: Bytes,
 ) -> None:
-    per_event = 0
-    for width in widths:
-        per_event += width
+    """The reverse of `_pack`: fill `sent`, uint8 (n, 8), and `rows`, uint8 (n, bytes of a row)."""
+    per_event = widths.sum()
     fixed = rows.shape[1] - per_event * length
     for i in range(len(lengths)):
         row, at = rows[i], bounds[i] + 1

@@ -1,7 +1,7 @@
-"""Writes the checkpoints of one partition, each in one transaction.
+"""Writes the checkpoints of a partition, each in a transaction.
 
-The transactional id belongs to the partition, so whoever starts a writer fences all before it:
-what a worker that was taken for dead still has in the air is aborted, and it can write no more.
+The transactional id belongs to the partition, so a new writer fences all earlier writers. If a
+worker was wrongly considered dead, its unfinished transaction is aborted, and it can write no more.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BATCH_BYTES = 1 << 20
 COMPRESSION = "zstd"  # a fifth of the time of lz4 here, and a quarter smaller
 STOP_S = 5.0
 TRANSACTION_MS = 120_000
-"""Longest a transaction may take; another owner ends it at once."""
+"""Longest duration of a transaction; another owner ends it at once."""
 _FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping, OutOfOrderSequenceNumber)
 
 Record: TypeAlias = "tuple[bytes, bytes | None]"
@@ -40,18 +40,18 @@ Records: TypeAlias = "Sequence[Record]"
 
 @dataclass(frozen=True, slots=True)
 class StateTopics:
-    """Names on the wire: rows of users, and everything else."""
+    """Names on the wire of `user-state` (rows of users) and `counters` (all other parts)."""
 
     rows: str
     parts: str
 
     def of(self, partition: int) -> tuple[TopicPartition, TopicPartition]:
-        """Where the state of a partition is."""
+        """The partitions with the state of a partition of `events`."""
         return TopicPartition(self.rows, partition), TopicPartition(self.parts, partition)
 
 
 class CheckpointWriter:
-    """The one writer of a partition's state.
+    """The only writer of a partition's state.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class CheckpointWriter:
         self._producer = producer
 
     async def stop(self) -> None:
-        """Close, also while the brokers are away."""
+        """Close; doesn't wait for brokers that are down."""
         producer, self._producer = self._producer, None
         if producer is None:
             return
@@ -113,14 +113,14 @@ class CheckpointWriter:
                 await producer.stop()
 
     async def write(self, rows: Records, parts: Records) -> int:
-        """Write all of it or nothing, in this order -> bytes written.
+        """Write all records or none, in this order -> bytes written.
 
         Raises
         ------
         FencedError
-            The partition has another owner: this writer is done for.
+            The partition has another writer; this writer can't be used any more.
         TransientError
-            It wasn't written, or nobody knows whether it was.
+            The records weren't written, or it is unknown whether they were.
         """
         producer = self._producer
         if producer is None or self.fenced:
@@ -167,7 +167,7 @@ class CheckpointWriter:
 def _fill(
     producer: AIOKafkaProducer, first: Record, rest: Iterator[Record]
 ) -> tuple[BatchBuilder, Record | None]:
-    """A batch of the log from `first` on, and the record that found no room in it."""
+    """A batch of records from `first` on, and the first record that didn't fit, None if all did."""
     batch = producer.create_batch()
     append, now_ms = batch.append, time.time_ns() // 1_000_000
     record: Record | None = first

@@ -1,12 +1,9 @@
-"""Live counters that cross users, advanced in blocks of the log.
+"""Live counters over all users of a partition, advanced in blocks of the log.
 
-A block ends where ``(offset // 2048, broker_ms // 1000)`` changes from one record to the next of
-the partition. Decisions of a block see the counters as of its start, and its events wait until
-the first record of the next block is seen. So decisions are a function of the log, and however a
-partition's log is cut into batches they are the same.
-
-One `Counters` is the part of one partition. Other partitions' parts may be read as well, but then
-what a decision sees depends on how far those have come.
+A block ends where ``(offset // 2048, broker_ms // 1000)`` changes from a record of the partition to
+the next. Decisions in a block see the counters as of the block's start, and its events wait until
+the first record of the next block. So decisions are a function of the log, and don't depend on how
+the log is cut into batches.
 """
 
 from __future__ import annotations
@@ -44,14 +41,14 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the counters say at each of D decision points.
+    """The counters' answers at D decision points.
 
     Attributes
     ----------
     context
         float64 (D, C): `Windows.context`.
     suggestions
-        Candidates; rows whose point does not ask for RECOMMEND are empty.
+        Candidates; empty at decision points that don't ask for RECOMMEND.
     """
 
     context: npt.NDArray[np.float64]
@@ -64,34 +61,35 @@ class Counters:
     Parameters
     ----------
     policy
-        Its watched kinds are what the entity counters count.
+        The entity counters count events of its watched kinds.
     entities
         E, risk entities per event.
     candidates
-        Suggestions per decision; `suggest.LEADERS` more places are for what is popular.
+        Suggestions per decision; `suggest.LEADERS` more places are for popular items.
     max_items, max_entities, max_payments
-        Bounds; `Covisits`, `Entities` and `LabelQueue` say who goes beyond them.
+        Bounds; `Covisits`, `Entities` and `LabelQueue` document what is evicted beyond them.
     label_delay_s
-        When an unlabelled payment counts as good.
+        Event time after which an unlabelled payment counts as good.
     covisit_tau_s
-        Decay of co-visitation.
+        Time constant of co-visitation.
     covisit_neighbours
         Most neighbours kept per item.
     max_labelled
         Most users whose confirmed frauds are remembered.
     undo
-        Told of every change.
+        Records every change.
     capacity
         Rows that every table has room for at first.
 
     Attributes
     ----------
     clock_s
-        Newest event time of the finished blocks.
+        Newest event time of the finished blocks, epoch seconds.
     labelled
-        By user: confirmed frauds and the last one's time, whose label is the oldest news first.
+        User -> number of confirmed frauds and time of the last; the user with the latest label
+        is last.
     block, pending
-        The block that is not over yet, and its events.
+        The present block, which isn't over yet, and its events.
     """
 
     def __init__(
@@ -136,7 +134,7 @@ class Counters:
 
     @property
     def bytes(self) -> int:
-        """Memory held, about."""
+        """Bytes held, about."""
         return self.covisits.nbytes + self.entities.nbytes + self.queue.nbytes
 
     def advance(
@@ -147,21 +145,21 @@ class Counters:
         answer: bool = True,
         context: bool = True,
     ) -> Live:
-        """What the counters say at the batch's decision points; then take its events in.
+        """Answer at the batch's decision points, and count the batch's events.
 
         Parameters
         ----------
         columns, applied
-            The batch and what the histories made of it.
+            The batch and the histories' results.
         answer
-            False leaves the suggestions empty, where nobody reads them (a restore).
+            False leaves the suggestions empty, if nobody reads them.
         context
-            False leaves the context 0: only a model reads it.
+            False leaves the context 0, if there is no model to read it.
         """
         self._undo.attributes(self, "clock_s", "labelled", "block", "pending")
         self.pending = list(self.pending)
         points, windows = applied.points, applied.windows
-        asking = points.asking(Task.RECOMMEND) & answer
+        recommend = points.asking(Task.RECOMMEND) & answer
         contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
         suggestions = Suggestions.none(len(points), self.candidates + LEADERS)
         starts, opens = self._blocks(columns)
@@ -176,9 +174,9 @@ class Counters:
             if here.start < here.stop:
                 if context:
                     contexts[here] = self._context(columns, points.rows[here])
-                asked = here.start + np.flatnonzero(asking[here])
-                if len(asked):
-                    self._suggest(windows, asked, applied.numbering, suggestions)
+                rows = here.start + np.flatnonzero(recommend[here])
+                if len(rows):
+                    self._suggest(windows, rows, applied.numbering, suggestions)
             if pending is not None:
                 self.pending.append(pending)
         return Live(contexts, suggestions)
@@ -186,22 +184,22 @@ class Counters:
     def _suggest(
         self,
         windows: Windows,
-        asked: Ints,
+        rows: Ints,
         numbering: ItemNumbers,
         out: Suggestions,
     ) -> None:
-        """Fill `out` at the decision points `asked`."""
+        """Fill `out` at the decision points `rows`."""
         part = self.covisits.part()
-        suggest(replace(windows, items=numbering.of(windows.items)), asked, part, out)
-        out.items[asked] = numbering.indices(out.items[asked])
+        suggest(replace(windows, items=numbering.of(windows.items)), rows, part, out)
+        out.items[rows] = numbering.indices(out.items[rows])
 
     def forget(self, user_id: str) -> None:
-        """Keep nothing that names this user; what crosses users stays."""
+        """Drop everything that names this user; counts over all users stay."""
         self.labelled.pop(user_id, None)
         self.pending = [pending.without(user_id) for pending in self.pending]
 
     def _blocks(self, columns: EventColumns) -> tuple[Ints, bool]:
-        """Rows at which the batch's blocks begin, and whether the first of them is a new one."""
+        """Rows at which the batch's blocks begin, and whether the first block is a new block."""
         if not len(columns):
             return np.zeros(0, np.int64), False
         offsets, seconds = columns.offsets // BLOCK_OFFSETS, columns.broker_ms // BLOCK_MS
@@ -211,7 +209,7 @@ class Counters:
         return np.append(0, np.flatnonzero(changed) + 1), opens
 
     def finish_block(self) -> None:
-        """Take the pending events in, as the next block's first record does."""
+        """Count the pending events; the next block's first record calls this."""
         block, self.pending = self.pending, []
         if not block:
             return
@@ -240,7 +238,7 @@ class Counters:
             self.labelled = dict(self.labelled)
         for label in labels.tolist():
             user, time_s = users[label], int(times_s[label])
-            if not user:  # forgotten meanwhile
+            if not user:  # forgotten since the label came
                 continue
             count, last_s = self.labelled.pop(user, (0, 0))
             self.labelled[user] = (count + 1, max(last_s, time_s))
@@ -258,7 +256,7 @@ class Counters:
             return context
         found = np.full(hashes.shape, NONE, np.int64)
         found[hashes != 0] = self.entities.rows(hashes[hashes != 0])
-        # An event older than the counters sees them as they are, not grown back.
+        # An event older than the counters sees their present values: decay isn't reversed.
         times_s = np.maximum(columns.time_ms[rows] // 1000, self.clock_s)
         for name, column in _PRIMARY.items():
             context[:, column] = self.entities.read(found[:, 0], name, times_s)
@@ -279,5 +277,5 @@ _USER_LABELS = [C_NAMES.index("user_labels"), C_NAMES.index("user_label_s")]
 
 
 def _joined(parts: list[npt.NDArray[T]]) -> npt.NDArray[T]:
-    """One array of all `parts`; mostly there is just one."""
+    """The concatenation of `parts`; usually there is a single part."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

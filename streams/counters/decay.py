@@ -1,9 +1,9 @@
-"""Forward decay: one number ages a whole table of counters.
+"""Forward decay: a single factor ages a whole table of counters.
 
-Cormode et al. (2009): instead of shrinking every stored value as time passes, what is added grows,
-``exp((t - landmark) / tau)``, and a value as of `now` is the stored one times `scale(now)`. Values
-keep their order among each other while nothing is added, and once in a while the landmark moves
-and the table is multiplied by one factor.
+Cormode et al. (2009): stored values don't shrink as time passes; instead the added weights grow,
+``exp((t - landmark) / tau)``. A value as of `now` is the stored value times `scale(now)`. Values
+keep their order while nothing is added. Once in a while the landmark moves, and the table is
+multiplied by a factor.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Decay:
         self.landmark_s: int | None = None
 
     def renew(self, newest_s: int) -> float:
-        """Make ready for events up to `newest_s` -> the factor for the whole table, often 1."""
+        """Prepare for events up to `newest_s` -> the factor for the whole table, usually 1."""
         if self.landmark_s is None:
             self.landmark_s = newest_s
             return 1.0
@@ -53,13 +53,13 @@ class Decay:
         return math.exp(-exponent)
 
     def weights(self, times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """What one event at each time (n,) adds -> float64 (n,)."""
+        """The weight of an event at each time (n,), epoch seconds -> float64 (n,)."""
         return exp((times_s - (self.landmark_s or 0)) / self.tau_s)
 
     def scale(self, now_s: int) -> float:
-        """What stored values are multiplied by to be as of `now_s`."""
+        """The factor that turns stored values into values as of `now_s`."""
         return math.exp(((self.landmark_s or 0) - now_s) / self.tau_s)
 
     def scales(self, times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """The same for a time per value (n,) -> float64 (n,)."""
+        """The factor for each value (n,) as of a time of its own (n,) -> float64 (n,)."""
         return exp(((self.landmark_s or 0) - times_s) / self.tau_s)

@@ -1,9 +1,9 @@
 """Live counters per risk entity (terminal, device, address, payment method), over all its users.
 
-Decayed counts and amounts say how busy an entity is; confirmed frauds say whether it is bad. What
-tells most (measured on card payments): the entity's run of confirmed frauds, its age and length,
-the payments since that are old enough to be known good, and frauds whose amount was usual for
-their user, because then the entity is to blame and not the card.
+Decayed counts and amounts show how busy an entity is; confirmed frauds show whether it is bad. The
+most informative numbers (measured on card payments) are the age and length of the entity's run of
+confirmed frauds, the number of payments since then that are old enough to be known good, and frauds
+with an amount that was usual for the user: these point at the entity and not at the card.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streams.undo import Undo
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 MIN_CAPACITY = 1024
-EVICTED_SHARE = 8  # one in so many entities goes at a time
+EVICTED_SHARE = 8  # evict an eighth of the entities at a time
 NONE = -1
 
 DECAYED = {
@@ -30,7 +30,7 @@ DECAYED = {
     "labels_30d": 30 * DAY_S,
     "unexplained_30d": 30 * DAY_S,
 }
-"""Decayed columns and their time constant."""
+"""Decayed columns and their time constants, seconds."""
 
 ROW = np.dtype(
     [
@@ -55,9 +55,9 @@ class Entities:
     Parameters
     ----------
     max_entities
-        Bound; beyond it the least recently seen go, and are counted in `evicted`.
+        Bound; beyond it the least recently seen entities are evicted and counted in `evicted`.
     undo
-        Told of every change.
+        Records every change.
     capacity
         Entities that there is room for at first.
     """
@@ -85,28 +85,28 @@ class Entities:
         return int(self._table.nbytes + 150 * len(self._slots))
 
     def make_rows(self, used: int) -> None:
-        """Have room for `used` rows, to be filled and then to `index`."""
+        """Make room for `used` rows; the caller fills the rows, then calls `index`."""
         self._undo.attributes(self, "_table")
         while used > len(self._table):
             self._table = np.concatenate([self._table, np.zeros_like(self._table)])
 
     def index(self, used: int) -> None:
-        """Find the entities of the first `used` rows again."""
+        """Rebuild the index from the first `used` rows."""
         self._slots = {key: row for row, key in enumerate(self._table["hash"][:used].tolist())}
 
     def see(
         self, entities: Hashes, times_s: Ints, amounts: npt.NDArray[np.float32], clock_s: int
     ) -> None:
-        """Take in the watched events of one block.
+        """Count the watched events of a block.
 
         Parameters
         ----------
         entities
             uint64 (n, E): hashes, 0 = none.
         times_s, amounts
-            int64, float32 (n,).
+            int64, float32 (n,): event time in epoch seconds, money.
         clock_s
-            Newest event time of the partition.
+            Newest event time of the partition, epoch seconds.
         """
         self._renew(clock_s)
         event, place = np.nonzero(entities)
@@ -124,7 +124,7 @@ class Entities:
         np.maximum.at(self._table["last_s"], rows, times_s[event])
 
     def label(self, payments: Payments, times_s: Ints) -> None:
-        """Count frauds confirmed at `times_s` (n,), the labels' own event times."""
+        """Count n payments as confirmed frauds; `times_s` (n,) are the labels' event times."""
         event, place = np.nonzero(payments.entities)
         rows = self.rows(payments.entities[event, place])
         event, rows = event[rows != NONE], rows[rows != NONE]
@@ -135,29 +135,29 @@ class Entities:
             np.add.at(self._table[name], rows, weights[event])
 
     def settle(self, payments: Payments) -> None:
-        """Go on with the runs: payments in order, each by now known as fraud or good."""
+        """Advance the runs of frauds by payments in order, each now known as fraud or good."""
         event, place = np.nonzero(payments.entities)
         rows = self.rows(payments.entities[event, place])
         event, rows = event[rows != NONE], rows[rows != NONE]
         self._undo.rows(self._table, rows)
         fraud = payments.labelled[event]
-        stained = np.isin(rows, rows[fraud])  # only where a fraud is among them order matters
-        np.add.at(self._table["legit_since"], rows[~stained], 1)
+        with_fraud = np.isin(rows, rows[fraud])  # the order matters only in rows with a fraud
+        np.add.at(self._table["legit_since"], rows[~with_fraud], 1)
         times_s = payments.times_s[event]
-        for i in np.flatnonzero(stained).tolist():
-            self._go_on(int(rows[i]), bool(fraud[i]), int(times_s[i]))
+        for i in np.flatnonzero(with_fraud).tolist():
+            self._advance_run(int(rows[i]), bool(fraud[i]), int(times_s[i]))
 
     def rows(self, hashes: Hashes) -> Ints:
-        """Row of each hash (n,), `NONE` if not known."""
+        """Row of each hash -> int64 (n,), `NONE` if not known."""
         get = self._slots.get
         return np.array([get(key, NONE) for key in hashes.tolist()], np.int64)
 
     def read(self, rows: Ints, name: str, times_s: Ints) -> npt.NDArray[np.float64]:
-        """One counter of each of `rows` (n,) as of `times_s` (n,), 0 where a row is `NONE`."""
+        """The counter `name` of each of `rows` (n,) as of `times_s` (n,), 0 if a row is `NONE`."""
         values = np.where(rows != NONE, self._table[name][rows], 0).astype(np.float64)
         return values * self._decays[name].scales(times_s) if name in DECAYED else values
 
-    def _go_on(self, row: int, fraud: bool, time_s: int) -> None:
+    def _advance_run(self, row: int, fraud: bool, time_s: int) -> None:
         table = self._table
         if not fraud:
             table["legit_since"][row] += 1
@@ -176,7 +176,7 @@ class Entities:
                 self._table[name] *= np.float32(factor)
 
     def _assign(self, hashes: Hashes) -> Ints:
-        """Rows of the hashes, new entities included while there is room."""
+        """Rows of the hashes; new entities get rows while there is room."""
         rows = self.rows(hashes)
         if not (missing := np.flatnonzero(rows == NONE)).size:
             return rows

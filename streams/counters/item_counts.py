@@ -1,9 +1,9 @@
-"""Live counters per item: how popular it is, and what is looked at around it.
+"""Live counters per item: its popularity, and the items that users visit around it.
 
-Co-visitation: an event's item pairs with the items of the user's events just before it, with
-weight 1 / distance, both ways, decayed in event time; how much of a weight is the neighbour's
-coming after the item, and not before it, is kept beside it. An item keeps its strongest
-`neighbours`: `streams.counters.item_kernels`.
+Co-visitation: an event's item pairs with the items of the user's preceding events, with the weight
+1 / distance, both ways, decayed in event time. The part of a weight from events in which the
+neighbour came after the item is kept beside the weight. An item keeps its strongest neighbours
+(`streams.counters.item_kernels`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streams.undo import Undo
 
 DAY_S = 86_400.0
 MIN_CAPACITY = 1024
-EVICTED_SHARE = 8  # one in so many items goes at a time
+EVICTED_SHARE = 8  # evict an eighth of the items at a time
 
 Ints = npt.NDArray[np.int64]
 Items = npt.NDArray[np.int32]
@@ -34,18 +34,18 @@ class Covisits:
     Parameters
     ----------
     max_items
-        Bound; beyond it the least popular go, and are counted in `evicted`.
+        Bound; beyond it the least popular items are evicted and counted in `evicted`.
     neighbours
-        Most neighbours kept per item.
+        K, most neighbours kept per item.
     window
-        Items before an event that it pairs with.
+        Number of preceding items that an event's item pairs with.
     leaders
-        How many of the most popular items are kept ready.
+        Length of the lists of the most popular and of the hottest items.
     popularity_tau_s, hot_tau_s, covisit_tau_s
-        Decay of popularity, of what is hot, and of co-visitation and the visits that normalise
-        it.
+        Time constants of `popularity`, of `hot`, and of co-visitation with the visits that
+        normalise it.
     undo
-        Told of every change.
+        Records every change.
     capacity
         Items that there is room for at first.
     """
@@ -67,7 +67,7 @@ class Covisits:
         self.max_items = max_items
         self.window = window
         self.evicted = 0
-        self.clock_s = 0  # newest event time taken in
+        self.clock_s = 0  # newest event time counted
         self.leaders: Items = np.empty(0, np.int32)  # most popular first
         self.hottest: Items = np.empty(0, np.int32)
         self._n_leaders = leaders
@@ -98,7 +98,7 @@ class Covisits:
         return self._row_of.nbytes + sum(column.nbytes for column in self.columns())
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """What is kept of every item: number, counts, neighbours, weights both ways, forward."""
+        """The columns by row: number, three counts, neighbours, weights both ways, forward."""
         counts = self._popularity, self._hot, self._visits
         used = (self._items, *counts, self._neighbours, self._weights, self._forward)
         return tuple(column[: self._used] for column in used)
@@ -108,7 +108,7 @@ class Covisits:
         return self._items[: self._used], self._neighbours[: self._used]
 
     def part(self) -> Part:
-        """All of it as of `clock_s`, for a kernel; valid until the next `add`."""
+        """All counters as of `clock_s`, for a kernel; valid until the next `add`."""
         return Part(
             self._row_of,
             self._popularity,
@@ -125,21 +125,21 @@ class Covisits:
         )
 
     def add(self, items: Items, before: Items, times_s: Ints) -> None:
-        """Take in events in log order.
+        """Count n events in log order.
 
         Parameters
         ----------
         items, times_s
-            int32, int64 (n,): item (never `NO_ITEM`) and time of each event.
+            int32, int64 (n,): item (never `NO_ITEM`) and time (epoch seconds) of each event.
         before
-            int32 (n, B): items of the user's events just before, newest first.
+            int32 (n, B): items of the user's preceding events, newest first, -1 = none.
         """
         if not len(items):
             return
         self._undo.attributes(self, "clock_s", "leaders", "hottest")
         self._advance_clock(times_s)
         self._make_room(items, before)
-        self._keep(items, before)
+        self._record_rows(items, before)
         popularity, hot, visits = (
             decay.weights(times_s).astype(np.float32)
             for decay in (self._popularity_decay, self._hot_decay, self._visit_decay)
@@ -150,15 +150,15 @@ class Covisits:
         self.hottest = lead(self.hottest, most, items, rows, self._hot)
 
     def popularity(self, items: Items) -> Floats:
-        """Decayed events of each item, any shape, as of `clock_s`; 0 = unknown here."""
+        """Decayed events of each item, any shape, as of `clock_s`; 0 for items without a row."""
         return self._column(self._popularity, items, self._popularity_decay)
 
     def visits(self, items: Items) -> Floats:
-        """The same with the slower decay of co-visitation."""
+        """As `popularity`, with the slower decay of co-visitation."""
         return self._column(self._visits, items, self._visit_decay)
 
     def neighbours(self, items: Items) -> tuple[Items, Floats]:
-        """Neighbours of each of `items` (...,), their weights both ways -> (..., K), 0 = none."""
+        """Neighbours (..., K) of items (...,), and their weights (..., K), 0 = no neighbour."""
         rows = self._known(items)
         weights: Floats = np.where((rows >= 0)[..., None], self._weights[rows], np.float32(0))
         weights *= np.float32(self._visit_decay.scale(self.clock_s))
@@ -183,11 +183,11 @@ class Covisits:
                     np.multiply(table, np.float32(factor), out=table)
 
     def _known(self, items: Items) -> Items:
-        """Rows of items of any shape, -1 = none: so says the last entry, which is no item's."""
+        """Rows of items of any shape, -1 = none; the last entry belongs to no item and is -1."""
         return self._row_of[np.minimum(items, len(self._row_of) - 1)]
 
     def _make_room(self, items: Items, before: Items) -> None:
-        """Give rows to the new items, forgetting the least popular beyond the bound."""
+        """Give rows to the new items; evict the least popular items beyond the bound."""
         mentioned = np.concatenate([items, before.reshape(-1)])
         self._undo.attributes(self, "_row_of", "_used")
         while len(self._row_of) <= mentioned.max() + 1:
@@ -197,7 +197,7 @@ class Covisits:
             return
         if self._used + len(new) > self.max_items:
             over = max(self._used + len(new) - self.max_items, self._used // EVICTED_SHARE)
-            self._evict(min(over, max(1, self._used // 2)))  # a flood leaves the popular half
+            self._evict(min(over, max(1, self._used // 2)))  # a flood can't evict the popular half
             new = self._unknown(mentioned)[: self.max_items - self._used]
         while self._used + len(new) > len(self._items):
             self._grow()
@@ -213,11 +213,11 @@ class Covisits:
         new = items[(self._row_of[items] < 0) & (items >= 0)]
         return np.unique(new) if len(new) else new
 
-    def _keep(self, items: Items, before: Items) -> None:
-        """Say which rows `count` may change."""
+    def _record_rows(self, items: Items, before: Items) -> None:
+        """Record the rows that `count` may change, for undo."""
         if not self._undo.recording:
             return
-        touched = np.zeros(self._used + 1, np.bool_)  # the last one stands for "no row"
+        touched = np.zeros(self._used + 1, np.bool_)  # the last entry stands for "no row"
         touched[self._known(items)] = True
         touched[self._known(before)] = True
         rows = np.flatnonzero(touched[: self._used])

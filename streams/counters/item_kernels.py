@@ -1,7 +1,7 @@
-"""Pairs of items that a user went through one soon after the other, counted in place.
+"""Compiled loops of the item counters: leaders, and pairs of items that users visit in sequence.
 
-An item has room for a few neighbours. A newcomer weaker than the weakest wears that one down
-instead (Misra-Gries), so that what keeps coming back gets in.
+An item has room for K neighbours. A new neighbour that is weaker than the weakest is not added, but
+its weight is subtracted from the weakest (Misra-Gries), so that a recurring neighbour gets in.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from streams.counters.item_view import Part
 
 @kernel
 def lead(leaders: Items, most: int, touched: Items, row_of: Items, counts: Floats) -> Items:
-    """The `most` items with the highest counts, best first, after those `touched` have grown.
+    """The `most` items with the highest counts, best first, after the counts of `touched` grew.
 
-    Untouched items keep their order, so only leaders and touched ones can lead now. Equal counts
-    go by index.
+    Untouched items keep their order, so only leaders and touched items can lead now. Items with
+    equal counts are in the order of their numbers.
     """
     best, n = np.empty(most, np.int32), 0
     for item in leaders:
@@ -64,21 +64,20 @@ def count(
     window: int,
     part: Part,
 ) -> None:
-    """Add events of these weights to the items that have a row.
+    """Count n events; items without a row are skipped.
 
     Parameters
     ----------
     items
         int32 (n,): in log order.
     before
-        int32 (n, B): items of the user's events just before, newest first, -1 = none.
+        int32 (n, B): items of the user's preceding events, newest first, -1 = none.
     counted
-        float32 (n,) each: what an event adds to popularity, to what is hot, and to visits and
-        pairs.
+        float32 (n,) each: an event's weight for `popularity`, for `hot`, and for visits and pairs.
     window
-        Items before an event that it pairs with.
+        Number of preceding items that an event's item pairs with.
     part
-        Is changed.
+        The counters; changed in place.
     """
     popularity, hot, visits = counted
     row_of, item_popularity, item_hot, item_visits = part[0], part[1], part[2], part[3]
@@ -116,7 +115,7 @@ def _pair(
     weight: np.float32,
     after: np.float32,
 ) -> None:
-    """Add a weighted pair, `after` of it forward, to one item's neighbours (K,)."""
+    """Add a pair to an item's neighbours (K,): `weight` both ways, of which `after` is forward."""
     for j in range(len(neighbours)):
         if neighbours[j] == item:
             weights[j] += weight
@@ -128,7 +127,7 @@ def _pair(
             weakest = j
     if weight > weights[weakest]:
         neighbours[weakest], weights[weakest], forward[weakest] = item, weight, after
-    else:  # who stays out wears the weakest down
+    else:  # not added: reduces the weakest neighbour instead
         left = weights[weakest] - weight
         forward[weakest] *= left / weights[weakest]
         weights[weakest] = left

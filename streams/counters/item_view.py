@@ -1,4 +1,4 @@
-"""Item counters as a kernel reads them, of one partition or of several together."""
+"""Item counters as a kernel reads them, of one partition or of several partitions together."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ class Part(NamedTuple):
     Attributes
     ----------
     row_of
-        int32 (items,): item's number in the partition -> row, -1 = none; a number beyond it has
-        none either.
+        int32 (items,): item's number in the partition -> row, -1 = none; a number beyond the end
+        has no row either.
     popularity, hot, visits
-        float32 (R,): decayed events of the item, faster and slower decayed ones; times their
-        scale.
+        float32 (R,): the item's events, decayed over days, hours and months; unscaled.
     neighbours
-        int32 (R, K).
+        int32 (R, K): numbers of the co-visited items.
     weights
-        float32 (R, K): of the neighbours, times `visit_scale`; 0 = no neighbour.
+        float32 (R, K): weights of the neighbours, unscaled; 0 = no neighbour.
     forward
-        float32 (R, K): the part of `weights` where the neighbour came after the item.
+        float32 (R, K): the part of `weights` from events in which the neighbour came after the
+        item.
     leaders, hottest
-        int32 (m,): items with the most popularity and the most hot ones, best first.
+        int32 (m,): items with the highest `popularity`, and with the highest `hot`, best first.
     popularity_scale, hot_scale, visit_scale
-        float32: what brings the numbers to the present.
+        float32: factors that decay the unscaled numbers to the present; `visit_scale` is for
+        `visits`, `weights` and `forward`.
     """
 
     row_of: Items
@@ -51,17 +52,17 @@ class Part(NamedTuple):
     visit_scale: np.float32
 
     def by_index(self, indices: Items) -> Part:
-        """The same counters by index in the worker's item table, where many partitions meet.
+        """The same counters by index in the worker's item table, which partitions share.
 
         Parameters
         ----------
         indices
-            int32: index by number, the last of them -1 (`ItemNumbers.all_indices`).
+            int32: index by number, -1 at the end (`ItemNumbers.all_indices`).
         """
         known = np.flatnonzero(self.row_of >= 0)
         row_of = np.full(max(int(indices.max(initial=0)) + 2, 1), -1, np.int32)
         row_of[indices[known]] = self.row_of[known]
-        row_of[-1] = -1  # of items for which the table has no room
+        row_of[-1] = -1  # items for which the table has no room
         return self._replace(
             row_of=row_of,
             neighbours=indices[self.neighbours],
@@ -71,7 +72,7 @@ class Part(NamedTuple):
 
 
 def merged(parts: Sequence[Part]) -> Part:
-    """The part of everybody's events together: counters add up, neighbours lie side by side.
+    """Merge parts: counters are added, neighbours are put side by side.
 
     Parts of several partitions must be `by_index`.
     """
@@ -85,8 +86,8 @@ def merged(parts: Sequence[Part]) -> Part:
     width = parts[0].weights.shape[1]
     neighbours = np.full((len(items), width * len(parts)), NO_ITEM, np.int32)
     weights, forward = np.zeros((2, *neighbours.shape), np.float32)
-    for number, (part, mine) in enumerate(zip(parts, known, strict=True)):
-        to, at = row_of[mine], part.row_of[mine]
+    for number, (part, part_items) in enumerate(zip(parts, known, strict=True)):
+        to, at = row_of[part_items], part.row_of[part_items]
         popularity[to] += part.popularity[at] * part.popularity_scale
         hot[to] += part.hot[at] * part.hot_scale
         visits[to] += part.visits[at] * part.visit_scale
@@ -101,6 +102,6 @@ def merged(parts: Sequence[Part]) -> Part:
             (hot, np.unique(np.concatenate([part.hottest for part in parts]))),
         )
     )
-    one = np.float32(1)
-    counted = popularity, hot, visits, neighbours, weights, forward
-    return Part(row_of, *counted, leaders, hottest, one, one, one)
+    scale = np.float32(1)
+    columns = popularity, hot, visits, neighbours, weights, forward
+    return Part(row_of, *columns, leaders, hottest, scale, scale, scale)

@@ -1,9 +1,9 @@
 """Payments awaiting their label.
 
-A fraud is confirmed days after its payment, by a record of its own that names the payment's
-message. Until then the payment waits here with what its label will need: its entities, and
-whether its amount was usual for its user at the time. It leaves after `delay_s`: labelled or, by
-then, known to be good. A second label of the same payment changes nothing.
+A fraud is confirmed days after its payment, by a label record that names the payment's message.
+Until then the payment waits here with the facts that its label will need: its entities, and whether
+its amount was usual for its user. It leaves after `delay_s`, labelled as fraud or else known to be
+good. A second label of the same payment changes nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """Some payments, oldest record first.
+    """n payments, oldest record first.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Payments:
         return len(self.messages)
 
     def part(self, begin: int, end: int) -> Payments:
-        """The payments from `begin` up to, not including, `end`."""
+        """The payments from `begin` to `end` (exclusive)."""
         rows = slice(begin, end)
         return Payments(
             self.messages[rows],
@@ -86,7 +86,7 @@ def payment_type(entities: int) -> np.dtype[Any]:
 
 
 def with_width(entities: Hashes, width: int) -> Hashes:
-    """Hashes (n, E) of the first `width` entities; 0 where there are not so many."""
+    """Hashes (n, E) cut or padded with 0 to the first `width` entities."""
     n, e = entities.shape
     found = np.zeros((n, width), np.uint64)
     found[:, : min(e, width)] = entities[:, :width]
@@ -101,13 +101,13 @@ class LabelQueue:
     entities
         E, entities per payment.
     max_payments
-        Bound; beyond it the oldest leave early, and are counted in `hurried`.
+        Bound; beyond it the oldest payments leave early and are counted in `hurried`.
     delay_s
         Event time after which an unlabelled payment counts as good.
     undo
-        Told of every change.
+        Records every change.
     capacity
-        Payments that there is room for at least.
+        Payments that there is always room for.
     """
 
     def __init__(
@@ -141,17 +141,17 @@ class LabelQueue:
         return int(self._rows.nbytes + 150 * len(self._numbers))
 
     def make_rows(self, waiting: int, gone: int) -> None:
-        """Have `waiting` rows after `gone` that left, to be filled and then to `index`."""
+        """Make `waiting` rows, after `gone` payments that left; fill them, then call `index`."""
         self._rows = np.zeros(max(self._capacity, waiting), self._row_type)
         self._head, self._tail, self._gone = 0, waiting, gone
 
     def index(self) -> None:
-        """Find all waiting payments again; of several with one message, the newest."""
+        """Rebuild the index; of several payments with the same message, the newest is found."""
         messages = self._rows["message"][self._head : self._tail].tolist()
         self._numbers = {message: number for number, message in enumerate(messages, self._gone)}
 
     def add(self, payments: Payments) -> None:
-        """Let payments wait; their `labelled` is ignored."""
+        """Add payments to the queue; their `labelled` is ignored."""
         n = len(payments.messages)
         self._undo.attributes(self, "_head", "_tail", "_rows")
         self._make_room(n)
@@ -164,11 +164,13 @@ class LabelQueue:
         self._tail += n
 
     def confirm(self, references: Hashes) -> tuple[Payments, Ints]:
-        """Label the payments that `references` (n,) name.
+        """Label the payments that `references`, uint64 (n,), name.
 
         Returns
         -------
-        The payments labelled just now, in order of the labels, and which labels (m,) did it.
+        tuple
+            The m payments that weren't labelled before, in the order of their labels; and the
+            indices of these labels, int64 (m,).
         """
         found, labels = [], []
         self._undo.attributes(self, "unmatched")
@@ -186,7 +188,7 @@ class LabelQueue:
         return self._payments(np.array(found, np.int64)), np.array(labels, np.int64)
 
     def settle(self, clock_s: int) -> Payments:
-        """Take out, oldest first, the payments old enough at `clock_s` or beyond the bound."""
+        """Remove and return the payments old enough at `clock_s` or beyond the bound, in order."""
         ripe = self._ripe(clock_s)
         hurried = max(0, len(self) - self.max_payments - ripe)
         self._undo.attributes(self, "hurried", "_head", "_gone")
@@ -202,7 +204,7 @@ class LabelQueue:
         return left
 
     def _ripe(self, clock_s: int) -> int:
-        """Payments before the first that is still young; a block adds few, so few are looked at."""
+        """Number of payments before the first young one; it is small, so the search is short."""
         waiting = self._rows["time_s"][self._head : self._tail]
         look = 64
         while True:

@@ -1,4 +1,4 @@
-"""Tables in pages, a few rows each, and which pages changed since they were written."""
+"""Tables in pages of a few rows, and which pages changed since they were last written."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from schemas.errors import StateError
 PAGE_ROWS = 256
 
 Columns = Sequence[npt.NDArray[Any]]
-"""Arrays (n, ...) whose row i is about the same thing."""
+"""Arrays (n, ...); row i of each belongs to the same entry."""
 
 
 def pages(name: str, columns: Columns, first: int = 0) -> list[tuple[str, bytes]]:
-    """Every page of a table under its key, `name/number`.
+    """All pages of a table, each with its key, `name/number`.
 
     Parameters
     ----------
+    name, columns
+        The table.
     first
-        Number of the first row, in a table whose rows leave at the front: a row never changes
-        its page.
+        Number of the first row; a table that loses rows at the front keeps their numbers, so that
+        a row stays on its page.
     """
     return [
         (f"{name}/{number}", b"".join(column[rows].tobytes() for column in columns))
@@ -33,7 +35,7 @@ def pages(name: str, columns: Columns, first: int = 0) -> list[tuple[str, bytes]
 
 
 def fill(name: str, columns: Columns, parts: Mapping[str, bytes], first: int = 0) -> None:
-    """Write what `pages` made of a table of the same size into `columns`.
+    """Fill `columns` from the pages that `pages` made of a table of the same size.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def fill(name: str, columns: Columns, parts: Mapping[str, bytes], first: int = 0
 
 
 def _cut(rows: int, first: int) -> list[tuple[int, slice]]:
-    """Numbers of the pages, and which rows lie on each."""
+    """Number and rows of each page."""
     numbers = range(first // PAGE_ROWS, -(-(first + rows) // PAGE_ROWS) if rows else 0)
     begins = [number * PAGE_ROWS - first for number in numbers]
     return [
@@ -63,9 +65,9 @@ def _cut(rows: int, first: int) -> list[tuple[int, slice]]:
 
 
 class Written:
-    """Which pages were written and what was in them, so that only what changed is written again.
+    """Hashes of the written pages, so that only changed pages are written again.
 
-    A page is known by its hash: whatever changes a table, nothing needs to say so.
+    Code that changes a table doesn't have to mark pages: their hashes show the change.
 
     Examples
     --------
@@ -80,7 +82,7 @@ class Written:
         self._hashes: dict[str, int] = {}
 
     def changes(self, tables: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes | None]]:
-        """The pages that are new or other than they were; None = a page that is no more."""
+        """The pages that are new or changed; None = a page that no longer exists."""
         before = self._hashes
         self._hashes = {name: xxhash.xxh3_64_intdigest(data) for name, data in tables}
         changed: list[tuple[str, bytes | None]] = [
@@ -89,9 +91,9 @@ class Written:
         return changed + [(name, None) for name in before if name not in self._hashes]
 
     def retain(self, names: Iterable[str]) -> None:
-        """These pages weren't written after all."""
+        """Treat these pages as changed: they weren't written after all."""
         self._hashes.update(dict.fromkeys(names, -1))
 
     def clear(self) -> None:
-        """Nothing is written yet."""
+        """Treat all pages as not written."""
         self._hashes = {}

@@ -1,4 +1,4 @@
-"""What the counters need of events whose block is not over yet."""
+"""Events of the block that isn't over yet, reduced to what the counters need."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What the counters need of some events of one block, in log order.
+    """What the counters need of some events of a block, in log order.
 
     Attributes
     ----------
     clock_s
-        Newest event time among them.
+        Newest time of these events, epoch seconds.
     items, before, item_times_s
-        int32 (a,), int32 (a, B), int64 (a,): events that show interest in an item, by number.
+        int32 (a,), int32 (a, B), int64 (a,): the events that show interest in an item; items by
+        number, the items of the user's preceding events, event times.
     payments, amounts
-        Watched events (w,) that name an entity, float32 (w,).
+        The watched events (w,) that name an entity, and their amounts, float32 (w,).
     references, label_times_s, label_users
-        uint64 (l,), int64 (l,), l user ids ("" = forgotten): label events.
+        uint64 (l,), int64 (l,), l user ids ("" = forgotten): the label events.
     """
 
     clock_s: int
@@ -48,12 +49,12 @@ class Pending:
     label_users: list[str]
 
     def without(self, user_id: str) -> Pending:
-        """The same events, none of which names this user."""
+        """The same events without the user's id."""
         users = ["" if user == user_id else user for user in self.label_users]
         return replace(self, label_users=users)
 
     def with_entities(self, width: int) -> Pending:
-        """The same events, whose payments name the first `width` entities."""
+        """The same events, with the first `width` entities of each payment."""
         if self.payments.entities.shape[1] == width:
             return self
         entities = with_width(self.payments.entities, width)
@@ -63,9 +64,21 @@ class Pending:
     def split(
         columns: EventColumns, applied: Applied, starts: Ints, watched: Bools
     ) -> list[Pending | None]:
-        """What is needed of a batch's accepted events, by the blocks that begin at rows `starts`.
+        """Split a batch's accepted events by block.
 
-        A block without any is None.
+        Parameters
+        ----------
+        columns, applied
+            The batch and the histories' results.
+        starts
+            int64 (b,): rows at which blocks begin.
+        watched
+            bool (kinds,): kinds whose events the entity counters count.
+
+        Returns
+        -------
+        list
+            b entries, None for a block without accepted events.
         """
         ends = np.append(starts[1:], len(columns))
         accepted, kinds = applied.accepted, columns.kinds

@@ -1,14 +1,14 @@
-"""Candidates without a model: own recent items, what is co-visited with them, what is popular.
+"""Candidates without a model: the user's recent items, items co-visited with them, popular items.
 
-Co-visitation at query time follows RECIPES: the last 10 distinct items, newest first, weigh
-``.7 ** rank``; a neighbour's weight is divided by the source's visits to the .5 and its own to
-the .25, so that neither busy sources nor busy neighbours drown the rest.
+Co-visitation at query time follows RECIPES: the last 10 distinct items, newest first, have the
+weight ``.7 ** rank``. A neighbour's weight is divided by (the source's visits) ** .5 and by (the
+neighbour's visits) ** .25, so that neither busy sources nor busy neighbours dominate.
 
-The last `LEADERS` places of a list are kept for what is popular and hot and not among the best.
-Of the user's own items only the `OWN` newest are candidates.
+The last `LEADERS` places of a list are reserved for popular and hot items that are not among the
+best candidates. Of the user's own items only the `OWN` newest are candidates.
 
-The counters lag by a block, but what the user did before is known exactly: the pairs of the
-user's own window count like one more block that is always there.
+The counters lag by a block, but the user's own window is exact: its pairs of items are added to the
+counters' pairs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from streams.histories.item_table import NO_ITEM
 RECENT = 10
 OWN, LEADERS = 24, 32
 PAIR_WINDOW = 5  # as `Covisits.window`
-FEW_VISITS = np.float32(1.0)  # an item seen less often is not lifted any further
+FEW_VISITS = np.float32(1.0)  # least number of visits to divide by
 COVISITED_WEIGHT, OWN_WEIGHT, POPULAR_WEIGHT = np.float32(1.0), np.float32(1.5), np.float32(0.05)
 
 _RANK = np.array([0.7**rank for rank in range(RECENT)], np.float32)
@@ -43,7 +43,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @kernel
-def vote(
+def _suggest(
     rows: Ints,
     windows: tuple[Items, Bytes, Items],
     part: Part,
@@ -51,8 +51,33 @@ def vote(
     nearness: tuple[Floats, Floats, Floats, Floats],
     events: tuple[Floats, Floats, Floats],
 ) -> None:
-    """`suggest`, on the arrays of its arguments."""
-    # Arrays, not tuples, go into the inner loops: whole tuples there cost more than the work.
+    """Suggest candidates for some decision points; L is the window's length, K the list's.
+
+    For each of `rows`:
+
+    1. list the candidates with their weights: neighbours of the recent items, pairs of the user's
+       own window, the user's recent items, leaders;
+    2. add up each item's weights in a hash table;
+    3. score: co-visitation as a share of its maximum, plus the own and the popular weight;
+    4. keep the best K - LEADERS items and append popular and hot ones;
+    5. write the list, and clear the hash table.
+
+    Parameters
+    ----------
+    rows
+        int64 (n,): the decision points to fill.
+    windows
+        Items int32 (D, L), kinds uint8 (D, L) and lengths int32 (D,).
+    part
+        The item counters; not changed.
+    out
+        Items int32, scores float32, sources uint8 and actions uint8, (D, K) each: filled in place.
+    nearness
+        `near`, `next_to`, `ahead` and `next_ahead` of `Suggestions`, float32 (D, K): filled.
+    events
+        `popular`, `hot` and `usual` of `Suggestions`, float32 (D, K): filled.
+    """
+    # The inner loops get arrays: passing whole tuples to them costs more than their work.
     items, kinds, lengths = windows
     row_of, popularity, hot, visits = part[0], part[1], part[2], part[3]
     neighbours, weights, forward, leaders, hottest = part[4], part[5], part[6], part[7], part[8]
@@ -66,9 +91,10 @@ def vote(
     places = 16
     while places < 2 * most:
         places *= 2
-    # Candidates as they are found; then a hash table: where an item is, there are its weights.
-    listed, votes = np.empty(most, np.int32), np.empty((2, most), np.float32)
-    weight, after = votes[0], votes[1]
+    # The listed candidates with their weights, both ways and forward.
+    listed, list_weights = np.empty(most, np.int32), np.empty((2, most), np.float32)
+    weight, after = list_weights[0], list_weights[1]
+    # The hash table: an item's place in `keys` is also its place in the weights that follow.
     keys, found = np.full(places, NO_ITEM, np.int32), np.empty(most, np.int64)
     near, next_to = np.zeros(places, np.float32), np.zeros(places, np.float32)
     ahead, next_ahead = np.zeros(places, np.float32), np.zeros(places, np.float32)
@@ -78,20 +104,20 @@ def vote(
     best, scores = np.empty(k, np.int64), np.empty(places, np.float32)
     top_leader = popularity[row_of[leaders[0]]] if len(leaders) else np.float32(1)
     for row in rows:
-        seen = items[row, : lengths[row]]
+        seen = items[row, : lengths[row]]  # step 1
         current = seen[-1]  # may be NO_ITEM
         owned = recent[: _recent(seen, kinds[row], recent, actions)]
-        mine = owned[:RECENT]
+        origins = owned[:RECENT]  # items whose neighbours count
         newest, near_end = _neighbours(
-            mine, row_of, visits, scale, neighbours, weights, forward, listed, votes
+            origins, row_of, visits, scale, neighbours, weights, forward, listed, list_weights
         )
-        near_end = _own_pairs(seen, mine, row_of, visits, scale, listed, votes, near_end)
-        own_end = near_end + len(mine)
-        listed[near_end:own_end] = mine
+        near_end = _own_pairs(seen, origins, row_of, visits, scale, listed, list_weights, near_end)
+        own_end = near_end + len(origins)
+        listed[near_end:own_end] = origins
         end = own_end + len(leaders)
         listed[own_end:end] = leaders
         n, top = 0, np.float32(0)
-        for j in range(end):
+        for j in range(end):  # step 2
             item = listed[j]
             if item == current:
                 continue
@@ -112,14 +138,15 @@ def vote(
                 own[at] = OWN_WEIGHT * _RANK[j - near_end] * _ACTION_WEIGHT[did[at]]
             else:
                 popular[at] = POPULAR_WEIGHT * popularity[row_of[item]] / top_leader
-        share = COVISITED_WEIGHT / top if top > 0 else np.float32(0)
+        share = COVISITED_WEIGHT / top if top > 0 else np.float32(0)  # step 3
         for at in found[:n]:
             scores[at] = (near[at] + ahead[at]) * share + own[at] + popular[at]
-        _forget(seen, owned, keys, scores)
-        n_best = _best(keys, found[:n], scores, best)
+        _drop_older(seen, owned, keys, scores)
+        n_best = _best(keys, found[:n], scores, best)  # step 4
         for j in range(n_best):
             out_items[row, j] = _LAST - (best[j] & _LAST)
-        for j in range(_lead(leaders, hottest, current, out_items[row], n_best)):
+        n_listed = _append_leaders(leaders, hottest, current, out_items[row], n_best)
+        for j in range(n_listed):  # step 5
             item = out_items[row, j]
             at, known = _find(keys, item), _row(row_of, item)
             out_scores[row, j] = scores[at] if keys[at] == item else 0
@@ -151,14 +178,14 @@ def _neighbours(
     weights: Floats,
     forward: Floats,
     listed: Items,
-    votes: Floats,
+    list_weights: Floats,
 ) -> tuple[int, int]:
-    """List the neighbours of the recent items, and their weights both ways and forward.
+    """List the neighbours of the recent items, with their weights both ways and forward.
 
     Returns
     -------
     tuple
-        How many of the newest item, and of all.
+        Number of neighbours of the newest item, and of all recent items.
     """
     n, newest = 0, 0
     for rank in range(len(recent)):
@@ -173,15 +200,15 @@ def _neighbours(
                 listed[n] = neighbours[source, j]
                 target = _visits(visits, scale, row_of[listed[n]])
                 lifted = share / np.sqrt(np.sqrt(target))
-                votes[0, n] = weights[source, j] * lifted
-                votes[1, n] = forward[source, j] * lifted
+                list_weights[0, n] = weights[source, j] * lifted
+                list_weights[1, n] = forward[source, j] * lifted
                 n += 1
     return (n if len(recent) == 1 else newest), n
 
 
 @kernel
 def _recent(seen: Items, kinds: Bytes, recent: Items, actions: Bytes) -> int:
-    """The last distinct items of a row, newest first, and the last action on each -> how many."""
+    """Fill in the last distinct items of a row, newest first, with the last action on each -> n."""
     n = 0
     for place in range(len(seen) - 1, -1, -1):
         item = seen[place]
@@ -204,11 +231,11 @@ def _own_pairs(
     visits: Floats,
     scale: np.float32,
     listed: Items,
-    votes: Floats,
+    list_weights: Floats,
     n: int,
 ) -> int:
-    """List, after `n` others, what the user saw next to the recent items -> how many by then."""
-    near, ahead = votes[0, n : n + len(seen)], votes[1, n : n + len(seen)]
+    """List the items that the user saw next to recent items, after `n` others -> the new `n`."""
+    near, ahead = list_weights[0, n : n + len(seen)], list_weights[1, n : n + len(seen)]
     near[:], ahead[:] = 0, 0
     for place in range(len(seen)):
         for rank in range(len(recent)):
@@ -225,17 +252,17 @@ def _own_pairs(
         if seen[place] >= 0 and near[place] > 0:
             target = _visits(visits, scale, _row(row_of, seen[place]))
             listed[n], lifted = seen[place], np.float32(1) / np.sqrt(np.sqrt(target))
-            votes[0, n], votes[1, n] = near[place] * lifted, ahead[place] * lifted
+            list_weights[0, n], list_weights[1, n] = near[place] * lifted, ahead[place] * lifted
             n += 1
     return n
 
 
 @kernel
 def _best(keys: Items, found: Ints, scores: Floats, best: Ints) -> int:
-    """The places `found` with the best scores above 0, in order -> how many.
+    """Fill `best` with the candidates at `found` whose scores are the best above 0, in order -> n.
 
-    `best` holds one number for each: the score's bits, which sort as floats from 0 up do, then
-    the item, the lower index first.
+    Each entry packs two numbers: the score's bits, which sort like the (non-negative) score, and
+    then the item, where the lower index sorts higher.
     """
     bits = scores.view(np.int32)
     n = 0
@@ -253,26 +280,26 @@ def _best(keys: Items, found: Ints, scores: Floats, best: Ints) -> int:
 
 
 @kernel
-def _forget(seen: Items, owned: Items, keys: Items, scores: Floats) -> None:
-    """Take the user's older items, those not among the `owned`, out of the candidates."""
+def _drop_older(seen: Items, owned: Items, keys: Items, scores: Floats) -> None:
+    """Set the score of the user's older items, those that aren't among `owned`, to 0."""
     if len(owned) < OWN:
         return
     for item in seen:
         known = False
-        for one in owned:
-            known |= one == item
+        for recent in owned:
+            known |= recent == item
         if not known and item >= 0:
             scores[_find(keys, item)] = 0
 
 
 @kernel
-def _lead(leaders: Items, hottest: Items, current: int, row: Items, n: int) -> int:
-    """Add leaders in turn, popular and hot, to the `n` candidates of a row -> how many by then."""
+def _append_leaders(leaders: Items, hottest: Items, current: int, row: Items, n: int) -> int:
+    """Append popular and hot items by turns to the `n` candidates of a row -> the new `n`."""
     end = min(n + LEADERS, len(row))
     for place in range(2 * LEADERS):
-        several = hottest if place % 2 else leaders
-        if n < end and place // 2 < len(several):
-            item = several[place // 2]
+        ranking = hottest if place % 2 else leaders
+        if n < end and place // 2 < len(ranking):
+            item = ranking[place // 2]
             known = item == current
             for j in range(n):
                 known |= row[j] == item
@@ -296,7 +323,7 @@ def _row(row_of: Items, item: int | np.int32) -> int:
 
 @kernel
 def _find(keys: Items, item: int | np.int32) -> int:
-    """Where an item is in the hash table, or would be."""
+    """The place of an item in the hash table, or the free place where it would go."""
     mask = len(keys) - 1
     at = ((int(item) * 0x9E3779B1) >> 15) & mask
     while keys[at] != item and keys[at] != NO_ITEM:
@@ -310,15 +337,19 @@ __all__ = ["LEADERS", "OWN", "suggest"]
 def suggest(windows: Windows, rows: npt.NDArray[np.int64], part: Part, out: Suggestions) -> None:
     """Fill `out` at `rows` with the best candidates that the counters of `part` know.
 
-    The item of the triggering event itself is not suggested: the user is looking at it. Among
-    equal scores the item known longer comes first.
+    The item of the triggering event isn't suggested, because the user is looking at it. Items with
+    equal scores are in the order in which the partition's log first named them.
 
     Parameters
     ----------
     windows, out
-        Of the same D decision points; `out` is empty at `rows`.
+        Of the same D decision points; `out` is empty at `rows`, and filled in place.
+    rows
+        int64 (n,): the decision points to fill.
+    part
+        The item counters.
     """
-    vote(
+    _suggest(
         rows,
         (windows.items, windows.kinds, windows.lengths),
         part,

@@ -1,4 +1,4 @@
-"""Candidates that the counters suggest: what is known about each, and where it came from."""
+"""Candidates that the counters suggest, with the facts about each and its source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Source(IntEnum):
-    """Where a candidate came from; the strongest of them where there are several."""
+    """Where a candidate came from; its strongest source if there are several."""
 
     NONE = 0
     COVISITED = 1
@@ -28,7 +28,7 @@ class Source(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suggestions(Columns):
-    """Candidates of D decision points: the best first, then popular items not among them.
+    """Candidates of D decision points: the best first, then further popular items.
 
     Attributes
     ----------
@@ -41,12 +41,13 @@ class Suggestions(Columns):
     actions
         uint8 (D, K): what the user did to the item last (`Kind`), 0 = nothing in the window.
     near, next_to
-        float32 (D, K): co-visitation with the recent items, and with the newest of them alone,
-        as of now and not as a share of the row's.
+        float32 (D, K): co-visitation with the recent items, and with the newest item alone; as
+        weights, not as shares of the row's maximum.
     ahead, next_ahead
-        float32 (D, K): the part of either where the candidate came after the item, not before.
+        float32 (D, K): the part of `near` and `next_to` from events in which the candidate came
+        after the other item.
     popular, hot, usual
-        float32 (D, K): decayed events of the item, as of the last days, hours and months.
+        float32 (D, K): events of the item, decayed over days, hours and months.
     """
 
     items: Items

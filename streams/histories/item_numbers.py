@@ -1,10 +1,9 @@
-"""A partition's own numbers for items, in the order in which its log named them.
+"""A partition's item numbers, in the order in which its log first named the items.
 
-An index into the worker's item table means something in one process only: it depends on the
-catalogue and on the other partitions. Numbers depend on the partition's log alone. So rows and
-counters hold numbers, what is written to a checkpoint means the same in any worker, and so does
-the order in which equals are taken. A number that was given up (`streams.item_sweep`) is given
-again, the lowest first.
+An index into the worker's item table is valid in a single process: it depends on the catalogue and
+on other partitions. Numbers depend on the partition's log alone. So histories and counters hold
+numbers; then checkpoints, and the order of items with equal scores, mean the same in every worker.
+Freed numbers (`streams.item_sweep`) are reused, the lowest first.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ class ItemNumbers:
     items
         The worker's table.
     undo
-        Told of every change.
+        Records every change.
     max_items
-        Bound; an item that finds no number is counted in the table's `refused`.
+        Bound; events whose item gets no number are counted in the table's `refused`.
     capacity
         Items that there is room for at first.
 
@@ -59,12 +58,12 @@ class ItemNumbers:
     ) -> None:
         self._undo = undo or Undo()
         self.max_items = max_items
-        self._capacity = capacity  # at least
+        self._capacity = capacity  # least number of rows
         self._items = items
         self._used = 0
         self._free: Items = np.empty(0, np.int32)  # numbers below `_used`, ascending
         self._changed: frozenset[int] = frozenset()  # pages since the last capture
-        # The last entry of both is nobody's: it is where -1 points, and stays -1.
+        # The last entry of both arrays belongs to no item: -1 points at it, and it stays -1.
         self._numbers: Items = np.full(capacity, NO_ITEM, np.int32)
         self._indices: Items = np.full(capacity, NO_ITEM, np.int32)
         items.hold(self)
@@ -88,7 +87,7 @@ class ItemNumbers:
         return self._indices
 
     def give(self, indices: Items) -> Items:
-        """The numbers of items (n,), new ones as far as there are any; -1 for `NO_ITEM`."""
+        """The numbers of items (n,), new numbers while there are any; -1 for `NO_ITEM`."""
         if len(self._numbers) <= len(self._items):
             self._undo.attributes(self, "_numbers")
             self._numbers = _longer(self._numbers, len(self._items) + 1)
@@ -105,7 +104,7 @@ class ItemNumbers:
         return numbers
 
     def of(self, indices: Items) -> Items:
-        """The numbers of items, any shape; -1 where there is no item or it has none."""
+        """The numbers of items, any shape; -1 for `NO_ITEM` and for items without a number."""
         return self._numbers[np.minimum(indices, len(self._numbers) - 1)]
 
     def indices(self, numbers: Items) -> Items:
@@ -117,7 +116,7 @@ class ItemNumbers:
         return np.flatnonzero(self._numbers >= 0).astype(np.int32)
 
     def keep(self, held: npt.NDArray[np.bool_]) -> None:
-        """Take the numbers back that aren't held, bool (numbers or more,)."""
+        """Free the numbers that aren't held; `held` is bool (numbers or more,)."""
         free = np.flatnonzero(~held[: self._used]).astype(np.int32)
         gone = free[self._indices[free] >= 0]
         self._undo.attributes(self, "_free")
@@ -129,9 +128,9 @@ class ItemNumbers:
         self._change(gone)
 
     def capture(self) -> list[tuple[int, list[str]]]:
-        """Pages that changed since the last capture: number, ids of its `PAGE` items.
+        """Pages that changed since the last capture: page number, and ids of its `PAGE` items.
 
-        The id of a number that no item has is empty.
+        A number without an item has the id "".
         """
         pages, self._changed = sorted(self._changed), frozenset()
         return [
@@ -140,11 +139,11 @@ class ItemNumbers:
         ]
 
     def touch(self, page: int) -> None:
-        """The next capture holds this page again."""
+        """Mark a page for the next capture."""
         self._changed |= {page}
 
     def touch_all(self) -> None:
-        """The next capture holds every page."""
+        """Mark all pages for the next capture."""
         self._changed = frozenset(range(-(-self._used // PAGE)))
 
     def _id(self, number: int) -> str:
@@ -152,7 +151,7 @@ class ItemNumbers:
         return self._items.ids[index] if index >= 0 else ""
 
     def restore(self, ids: Sequence[str]) -> None:
-        """Number items anew, from 0; "" leaves a number out. The worker's table learns the ids."""
+        """Give the n ids the numbers 0 to n - 1, except ""; adds the ids to the worker's table."""
         indices = self._items.indices(ids)
         there = np.flatnonzero(indices >= 0)
         self._used = len(ids)

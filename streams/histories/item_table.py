@@ -1,4 +1,4 @@
-"""The worker's items: id to dense index, with what the catalogue says about each."""
+"""The worker's items: id to dense index, with each item's catalogue entry."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ MIN_SWEEP = 65_536
 
 
 class Holder(Protocol):
-    """What keeps indices, so that the table keeps their items."""
+    """An object that refers to items by index, so that the table must keep these items."""
 
     def held_items(self) -> npt.NDArray[np.int32]:
-        """The indices, some of them `NO_ITEM` maybe."""
+        """The indices in use, int32 (n,); `NO_ITEM` is allowed."""
 
 
 class ItemTable:
     """Item id -> dense int32 index, fed by events and by the `items` topic.
 
-    An item keeps its index for as long as the catalogue lists it or a holder names it; then the
-    index may be given to another item, between two batches. Partitions have bounds of their own
-    (`ItemNumbers`), so what they hold depends on no other partition, and the catalogue has its own
-    room: a flood of ids in events takes none of it.
+    An item keeps its index while the catalogue lists it or a holder refers to it. Afterwards the
+    index may be reused for another item, between two batches. Partitions have separate bounds
+    (`ItemNumbers`), so a partition's state doesn't depend on other partitions. The catalogue has a
+    separate bound, too, so a flood of ids in events can't take its room.
 
     Parameters
     ----------
     max_items
         Bound on the items that the catalogue lists.
     min_sweep
-        With fewer items it isn't asked who holds them.
+        With fewer items than this, a sweep does nothing.
 
     Attributes
     ----------
     refused
-        Events and catalogue entries whose item found no room: the event stays, only its item is not
-        remembered.
+        Number of events and catalogue entries whose item found no room; such an event is kept
+        without its item.
     sweeps
         How often indices were freed.
 
@@ -69,7 +69,7 @@ class ItemTable:
         self._prices = np.full(MIN_CAPACITY, np.nan, np.float32)
         self._available = np.ones(MIN_CAPACITY, np.bool_)
         self._hashes = np.zeros(MIN_CAPACITY, np.uint64)
-        # Hashes of ids that the catalogue took out, known or not: an event may name them later.
+        # Hashes of ids that the catalogue removed, known or not: a later event may name them.
         self._removed: dict[int, None] = {}
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class ItemTable:
 
     @property
     def known_items(self) -> int:
-        """How many items have an index."""
+        """Number of items with an index."""
         return len(self._index)
 
     @property
@@ -92,7 +92,7 @@ class ItemTable:
 
     @property
     def available(self) -> npt.NDArray[np.bool_]:
-        """Bool (items,): may be recommended; True until the catalogue says otherwise."""
+        """Bool (items,): whether the item may be recommended; True unless the catalogue says no."""
         return self._available[: len(self.ids)]
 
     @property
@@ -101,7 +101,7 @@ class ItemTable:
         return self._hashes[: len(self.ids)]
 
     def index(self, item_id: str | None) -> int:
-        """The item's index, given now if it is new; `NO_ITEM` for none."""
+        """The item's index, a new index for a new item; `NO_ITEM` for None or ""."""
         if not item_id:
             return NO_ITEM
         known = self._index.get(item_id)
@@ -117,11 +117,11 @@ class ItemTable:
         return out
 
     def known(self, item_ids: Sequence[str]) -> npt.NDArray[np.int32]:
-        """The index of each id without giving new ones -> int32 (n,), `NO_ITEM` = unknown."""
+        """The index of each id -> int32 (n,), `NO_ITEM` = unknown; adds no items."""
         return np.array([self._index.get(item_id, NO_ITEM) for item_id in item_ids], np.int32)
 
     def category_of(self, indices: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """Categories of item indices of any shape; -1 where there is no item or no category."""
+        """Categories of item indices of any shape, -1 = no item or no category."""
         if not self.ids:
             return np.full(indices.shape, -1, np.int32)
         return np.where(indices >= 0, self._categories[indices], np.int32(-1))
@@ -134,7 +134,7 @@ class ItemTable:
         price: float | None = None,
         available: bool = True,
     ) -> int:
-        """Take over a catalogue entry whole -> the item's index (`NO_ITEM` beyond the bound)."""
+        """Replace an item's catalogue entry -> the item's index (`NO_ITEM` beyond the bound)."""
         self._removed.pop(_hash(item_id), None)
         index = self._index.get(item_id, NO_ITEM)
         if self._n_listed >= self.max_items and not (index >= 0 and self._listed[index]):
@@ -158,9 +158,9 @@ class ItemTable:
         return index
 
     def remove(self, item_id: str) -> None:
-        """Take the item out of the catalogue (a tombstone): never recommended, nothing known.
+        """Remove an item from the catalogue (a tombstone), so that it isn't recommended.
 
-        Whether an event names the item before or after makes no difference.
+        It makes no difference whether events name the item before or after its removal.
         """
         self._keep_out(item_id)
         index = self._index.get(item_id)
@@ -172,14 +172,14 @@ class ItemTable:
             self._listed[index] = False
 
     def hold(self, holder: Holder) -> None:
-        """Keep the items that `holder` names from now on, for as long as it lives."""
+        """Keep the items that `holder` refers to, as long as the holder exists."""
         self._holders.add(holder)
 
     def sweep(self) -> None:
-        """Free indices that nobody holds, if many came since the last time; between two batches."""
+        """Free unused indices if there are many new items; must be called between two batches."""
         if len(self._index) < self._sweep_at:
             return
-        held = np.append(self._listed[: len(self.ids)], False)  # the last entry is `NO_ITEM`'s
+        held = np.append(self._listed[: len(self.ids)], False)  # the last entry is for `NO_ITEM`
         for holder in self._holders:
             held[holder.held_items()] = True
         gone = [index for index in np.flatnonzero(~held[:-1]).tolist() if self.ids[index]]

@@ -99,7 +99,7 @@ class _Some:
 
 
 class BatchDecoder:
-    """Decodes record batches for one contract: what is usual whole, the rest record by record.
+    """Decodes record batches for one contract: usual records at once, odd records one by one.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class BatchDecoder:
         broker_ms: npt.NDArray[np.int64],
         time_ms: npt.NDArray[np.int64],
     ) -> Decoded:
-        """The records at `rows`, none of which is odd."""
+        """The decoded records at `rows`, none of which is odd."""
         future = time_ms > broker_ms + self._decoder.contract.future_ms
         columns = EventColumns(
             offsets=np.array(batch.offsets, np.int64),
@@ -171,20 +171,20 @@ class BatchDecoder:
 
 
 def _named_by_headers(headers: Sequence[Sequence[tuple[str, bytes]]]) -> list[int]:
-    """The records that have headers which say something of the event."""
+    """The records with headers that describe the event."""
     if not any(headers):
         return []
     return [i for i, pairs in enumerate(headers) if any(name in _TELLING for name, _ in pairs)]
 
 
 def _merged(usual: Decoded, odd: Decoded, rows: npt.NDArray[np.intp]) -> Decoded:
-    """A batch in log order; `rows` are the positions in it of the records decoded as `odd`."""
+    """Merge both in log order; `rows` are the positions of the odd records in the batch."""
     index = np.concatenate([usual.index, rows[odd.index].astype(np.int32)])
     order = np.argsort(index, kind="stable")
     return Decoded(
         EventColumns.concat([usual.columns, odd.columns]).take(order),
         index[order],
-        [replace(one, index=int(rows[one.index])) for one in odd.rejected],
+        [replace(rejection, index=int(rows[rejection.index])) for rejection in odd.rejected],
         usual.unknown_names + odd.unknown_names,
         usual.future + odd.future,
         usual.unkeyed + odd.unkeyed,

@@ -1,8 +1,8 @@
-"""Decoding what is usual about a batch at once, column by column.
+"""Decodes the usual records of a batch at once, column by column.
 
-The same result as record by record (`tests/streams/ingest/test_decode_whole.py` says so), in a
-third of the time: one call decodes all lines, and each column is one pass. Records that are
-missing something, wrong or unusual are marked as odd: `streams.ingest.decode` reads those alone.
+The result is the same as record by record (`tests/streams/ingest/test_decode_whole.py`), in a third
+of the time: a single call decodes all lines, and each column is a single pass. A record is odd if
+anything in it is missing, wrong or unusual; `streams.ingest.decode` decodes odd records alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from schemas.events.kinds import Kind
 from schemas.times import parse_time_ms
 
 NO_TIME_MS = -(2**63)
-"""Of an event without a timestamp."""
+"""The time of an event without a timestamp."""
 _LARGEST = 1e30
 _STAMP = len("2026-11-22T12:00:00.000Z")
 _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 22]
@@ -35,16 +35,18 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The columns of n records, as in `EventColumns`; an odd record's are of no meaning.
+    """The columns of n records, as in `EventColumns`; rows of odd records mean nothing.
 
     Attributes
     ----------
     odd
-        bool (n,): must be read alone.
+        bool (n,): whether the record must be decoded alone.
+    known_names
+        bool (n,): whether the event's name is mapped to a kind.
     time_ms
-        `NO_TIME_MS` where an event has no timestamp.
+        int64 (n,): epoch ms; `NO_TIME_MS` if an event has no timestamp.
     left_out
-        Row and part (`codec.PARTS`) of each field that was left out.
+        Row and part (`codec.PARTS`) of each unreadable field.
     """
 
     odd: Bools
@@ -62,7 +64,7 @@ class Whole:
 
 
 class WholeDecoder:
-    """Decodes batches whole for one contract."""
+    """Decodes whole batches for one contract."""
 
     def __init__(self, decoder: EventDecoder) -> None:
         self._decoder = decoder
@@ -112,13 +114,13 @@ class WholeDecoder:
         empty = self._decoder.no_properties
         properties = [event.properties for event in events]
         if None in properties:
-            odd |= [one is None for one in properties]
-            properties = [empty if one is None else one for one in properties]
-        item_ids = [one.product_id for one in properties]
-        price = _numbers([one.price for one in properties])
-        quantity, counted = _quantities([one.quantity for one in properties])
+            odd |= [found is None for found in properties]
+            properties = [empty if found is None else found for found in properties]
+        item_ids = [found.product_id for found in properties]
+        price = _numbers([found.price for found in properties])
+        quantity, counted = _quantities([found.quantity for found in properties])
         amounts = np.where(counted, price * quantity, price)
-        alone = ~(np.abs(amounts) <= _LARGEST)  # NaN: no price, or none that is a plain number
+        alone = ~(np.abs(amounts) <= _LARGEST)  # NaN: the price is missing or not a plain number
         alone |= np.array([not item for item in item_ids], np.bool_)
         if not _TEXT_OR_NONE.issuperset(map(type, item_ids)):
             alone |= [type(item) is not str for item in item_ids]
@@ -168,7 +170,7 @@ def _name(event: Any) -> Any:
 
 
 def _numbers(values: list[Any]) -> npt.NDArray[np.float64]:
-    """float64 (n,); NaN for what is no plain number."""
+    """float64 (n,); NaN for values that aren't plain numbers."""
     if values.count(None) == len(values):
         return np.full(len(values), np.nan)
     if _NUMBER_OR_NONE.issuperset(map(type, values)):
@@ -187,34 +189,34 @@ def _number(value: Any) -> float:
 
 
 def _quantities(values: list[Any]) -> tuple[npt.NDArray[np.float64], Bools]:
-    """As `_numbers`, and where there is a quantity at all."""
+    """As `_numbers`; and bool (n,), whether there is a quantity at all."""
     counted = np.array([value is not None for value in values], np.bool_)
     return _numbers(values), counted
 
 
 def _users(events: list[Any]) -> list[Any]:
-    """The ids of the users; the anonymous one where an event has no other."""
+    """The users' ids; the anonymous id of an event without a user id."""
     ids = [event.user_id for event in events]
     if None in ids or "" in ids:
         ids = [
-            event.anonymous_id if one is None or one == "" else one
-            for one, event in zip(ids, events, strict=True)
+            event.anonymous_id if user_id is None or user_id == "" else user_id
+            for user_id, event in zip(ids, events, strict=True)
         ]
     return ids
 
 
 def _texts(ids: list[Any], odd: Bools) -> list[str]:
-    """Ids as texts; one that is missing, empty or too long is odd."""
+    """Ids as texts; a record with a missing, empty or too long id is odd."""
     if set(map(type, ids)) != {str}:
-        ids = [str(one) if type(one) is int else one or "" for one in ids]
-        odd |= [len(one) > MAX_ID for one in ids]
+        ids = [str(value) if type(value) is int else value or "" for value in ids]
+        odd |= [len(text) > MAX_ID for text in ids]
     if "" in ids:
-        odd |= [one == "" for one in ids]
+        odd |= [text == "" for text in ids]
     return ids
 
 
 def _times(stamps: list[Any], odd: Bools) -> npt.NDArray[np.int64]:
-    """Epoch ms of timestamps, `NO_TIME_MS` where there is none; one that can't be read is odd."""
+    """Epoch ms, int64 (n,); `NO_TIME_MS` for None; a record with an unreadable time is odd."""
     if set(map(type, stamps)) == {str} and set(map(len, stamps)) == {_STAMP}:
         times = parse_stamps(stamps)
         if times is not None:

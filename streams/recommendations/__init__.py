@@ -1,5 +1,5 @@
 """From scored candidates to the list that goes out.
 
-In: candidates with scores. Out: what may be shown, whether it is news, and the message. Begin at
-`pool.py`; `sent_lists.py` knows what each user was last sent.
+In: candidates with scores. Out: the allowed items, whether the list is new, and the message. Begin
+at `pool.py`; `sent_lists.py` remembers the list that each user was last sent.
 """

@@ -1,4 +1,4 @@
-"""Which candidates may be shown: those in the catalogue that the user hasn't bought yet."""
+"""Which candidates may be shown: available items that the user hasn't bought yet."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Items = npt.NDArray[np.int32]
 def top_allowed(
     candidates: Candidates, windows: Windows, items: ItemTable, policy: Policy
 ) -> npt.NDArray[np.int64]:
-    """Columns of the `top_k` best candidates that may be shown, -1 where there are fewer.
+    """Columns of the `top_k` best candidates that may be shown, -1 if there are fewer.
 
     Parameters
     ----------
     candidates, windows
         Of the same D decision points.
     items
-        Knows what is available.
+        The worker's item table, with each item's availability.
     policy
-        Whether items the user already bought are left out.
+        `top_k`, and whether items that the user bought are left out.
 
     Returns
     -------
     int64 (D, top_k)
-        Best first; ties keep the candidates' order. A score that isn't finite has no place.
+        Best first; ties keep the candidates' order. Scores that aren't finite are left out.
     """
     order = np.full((len(candidates.items), policy.top_k), -1, np.int64)
     _top_allowed(

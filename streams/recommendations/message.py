@@ -1,8 +1,8 @@
-"""Recommendations as JSON, written from pieces.
+"""Recommendations as JSON, joined from cached pieces.
 
-Nine tenths of a message are the same text in every other: what an item or a reason looks like in
-JSON is encoded once and kept. The result is byte for byte what `encode(Recommendation(...))`
-gives (`tests/streams/recommendations/test_message.py` says so), for a quarter of the price.
+Nine tenths of a message are the same text in all messages, so the JSON of items and reasons is
+encoded once and kept. The result equals `encode(Recommendation(...))` byte for byte
+(`tests/streams/recommendations/test_message.py`), in a quarter of the time.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ REASONS: dict[int, list[ItemReason]] = {
 }
 _RANKS = [b',"rank":%d,"score":' % rank for rank in range(1, 101)]
 _REASONS = {source: b',"reasons":%b}' % encode(reasons) for source, reasons in REASONS.items()}
-_PIECES = 4  # of a place: item, rank, score, reasons
+_PIECES = 4  # pieces per place: item, rank, score, reasons
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """Ranked lists of several messages, one after the other, best first.
+    """The concatenated lists of several messages, each list best first.
 
     Attributes
     ----------
     sizes
-        Places of each list; they add up to the length of the others.
+        Number of places of each list; the sum is the length of the other columns.
     items
-        Index into the worker's item table.
+        Indices into the worker's item table.
     scores, sources
-        Score and `Source` of each.
+        Score and `Source` of each place.
     """
 
     sizes: Sequence[int]
@@ -51,14 +51,14 @@ class Lists:
 
 
 class RecommendationWriter:
-    """Writes recommendations.
+    """Writes recommendations as JSON.
 
     Parameters
     ----------
     items
         The worker's item table.
     ttl_s
-        How long a list is good for.
+        Seconds after which a list expires.
     """
 
     def __init__(self, items: ItemTable, ttl_s: int) -> None:
@@ -66,7 +66,7 @@ class RecommendationWriter:
         self._ttl_ms = ttl_s * 1000
 
     def write(self, triggers: Sequence[Trigger], lists: Lists, model_version: str) -> list[bytes]:
-        """The message of each trigger, with the list of the same number."""
+        """The messages of n triggers and their n lists."""
         self._items.renew()
         pieces = list(
             chain.from_iterable(
@@ -80,7 +80,7 @@ class RecommendationWriter:
             )
         )
         variant = "model" if model_version != COUNTERS else COUNTERS
-        who = b'],"variant":%b,"model_version":%b' % (encode(variant), encode(model_version))
+        model = b'],"variant":%b,"model_version":%b' % (encode(variant), encode(model_version))
         join, ttl_ms = b"".join, self._ttl_ms
         messages = []
         begin = 0
@@ -98,8 +98,8 @@ class RecommendationWriter:
                         b',"trigger_message_id":',
                         encode(trigger.message_id),
                         b',"items":[',
-                        places[1:],  # without the comma before the first
-                        who,
+                        places[1:],  # without the leading comma
+                        model,
                         _moments(trigger.broker_ms, ttl_ms),
                     )
                 )
@@ -108,7 +108,7 @@ class RecommendationWriter:
 
 
 class _ItemPieces(dict[int, bytes]):
-    """How each item recommended so far begins its place on a list."""
+    """The cached JSON that begins the place of an item, by item index."""
 
     def __init__(self, items: ItemTable) -> None:
         self._table = items
@@ -119,7 +119,7 @@ class _ItemPieces(dict[int, bytes]):
         return piece
 
     def renew(self) -> None:
-        """Drop what an index meant before it was given to another item."""
+        """Drop all pieces if item indices were reused for other items."""
         if self._sweeps != self._table.sweeps:
             self._sweeps = self._table.sweeps
             self.clear()

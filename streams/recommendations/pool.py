@@ -1,4 +1,4 @@
-"""The candidates of a decision, from every source, in the ranker's terms."""
+"""The pool: a decision's candidates from all sources, with the numbers that the ranker needs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from streams.counters.suggestions import Source, Suggestions
 
 ENGINE_CANDIDATES = 50
 OWN_CANDIDATES = 40
-TOLD = "near", "next_to", "ahead", "next_ahead", "popular", "hot", "usual"
-"""What the counters tell of what they offer."""
+COUNTED = "near", "next_to", "ahead", "next_ahead", "popular", "hot", "usual"
+"""The columns that come from the counters."""
 
 _OWN, _MODEL = int(Source.OWN_RECENT), int(Source.MODEL)
 
@@ -34,20 +34,22 @@ def gather(
     item_table: Floats,
     item_bias: Floats,
 ) -> Pool:
-    """Candidates of D decisions: the counters', the user's own, the engine's.
+    """Candidates of D decisions: from the counters, the user's own items, and the engine.
 
-    The item of the triggering event is left out: the user is looking at it. A candidate of two
-    sources stands where the first of them has it.
+    The item of the triggering event is left out, because the user is looking at it. A candidate of
+    several sources appears once, with the first source.
 
     Parameters
     ----------
+    windows, suggestions, scores
+        Of the same D decision points.
     indices
         int32 (N + 1,): model row -> the worker's item index, -1 for row 0.
     rows
-        int64 (n,): the worker's item index -> model row, 0 = unknown to the model; shorter
-        than the worker's table where items came after the model.
+        int64 (n,): the worker's item index -> model row, 0 = unknown to the model; shorter than
+        the worker's table if items were added after the model was loaded.
     item_table, item_bias
-        The model's.
+        The model's item vectors, float32 (N + 1, H), and biases, float32 (N + 1,).
     """
     d, k = suggestions.items.shape
     listed = indices[scores.candidates[:, :ENGINE_CANDIDATES]]  # (D, E)
@@ -68,7 +70,7 @@ def gather(
         bias=np.zeros(shape, np.float32),
         sources=np.full(shape, _MODEL, np.uint8),
     )
-    for name in (*TOLD, "sources"):
+    for name in (*COUNTED, "sources"):
         getattr(pool, name)[:, :k] = getattr(suggestions, name)
     pool.sources[:, k : k + OWN_CANDIDATES] = _OWN
     _choose(
@@ -117,7 +119,7 @@ def _choose(
 
 @kernel
 def _place(items: Items, item: int) -> int:
-    """Where the item is first, -1 = nowhere."""
+    """The item's first place, -1 if it isn't there."""
     for place in range(len(items)):
         if items[place] == item:
             return place
@@ -145,7 +147,7 @@ def _ask(
     out: tuple[Floats, Floats],
     known: npt.NDArray[np.bool_],
 ) -> None:
-    """Fill in what the network says about each candidate that it knows."""
+    """Fill in the network's log-probability and bias of each candidate that it knows."""
     engine, biases = out
     for d in range(rows.shape[0]):
         for c in range(rows.shape[1]):

@@ -1,4 +1,4 @@
-"""Recommendations: filter, cut to the top, send only what changed."""
+"""The list that each user was last sent, so that only changed lists go out."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
 AnyInts = npt.NDArray[np.integer[Any]]
 COUNTERS = "counters"
-"""`model_version` of answers that no model gave."""
+"""`model_version` of answers from the counters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Candidate items of D decision points, any order.
+    """Candidate items of D decision points, in any order.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Trigger(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What may be shown and how often (`streams.settings.Recommend`)."""
+    """What may be shown, and how often (`streams.settings.Recommend`)."""
 
     top_k: int
     min_interval_s: int
@@ -61,21 +61,22 @@ class Policy:
 
 
 class SentLists:
-    """What each user was last sent and when, so that only news goes out; by history slot.
+    """The last list sent to each user, by history slot.
 
     Attributes
     ----------
     owners
-        Whom the entry of a slot is about (`UserRows.owners`): not whose slot it is by now.
+        The owner number (`UserRows.owners`) of the user that an entry is about. If the slot has
+        another owner by now, the entry means nothing.
     lists
-        `list_hashes` of what was sent.
+        `list_hashes` of the list.
     sent_s
-        Event time, epoch seconds.
+        Event time of the list, epoch seconds.
     """
 
     def __init__(self, undo: Undo | None = None) -> None:
         self._undo = undo or Undo()
-        # Arrays of machine integers: read and written one by one, much faster than numpy's.
+        # `array` instead of numpy: single elements are read and written much faster.
         self.owners = array("I")
         self.lists = array("I")
         self.sent_s = array("I")
@@ -91,9 +92,13 @@ class SentLists:
         Parameters
         ----------
         slot, owner
-            Of the user's row at the event; another owner means that the slot was somebody else's.
+            Slot and owner number of the user's row at the event.
+        time_s
+            Event time, epoch seconds.
         shown
-            The list's hash, 0 = there is nothing on it.
+            The list's hash, 0 = an empty list.
+        policy
+            How often a list may be sent.
         """
         if not shown:
             return "empty"
@@ -113,11 +118,12 @@ class SentLists:
         self.owners[slot], self.lists[slot], self.sent_s[slot] = owner, shown, sent_s
 
     def of(self, slots: Ints, owners: Words) -> Words:
-        """What was sent to the users whose slots and owners (n,) these are.
+        """The last lists sent to n users, given by slot and owner number (n,).
 
         Returns
         -------
-        uint32 (n, 2): list and time, 0 = none.
+        uint32 (n, 2)
+            Hash of the list and its event time, 0 = none.
         """
         if not len(slots):
             return np.zeros((0, 2), np.uint32)
@@ -126,7 +132,7 @@ class SentLists:
         return np.where((entries[0] == owners)[:, None], np.stack(entries[1:], axis=1), 0)
 
     def restore(self, slots: Ints, owners: Words, lists: AnyInts, sent_s: AnyInts) -> None:
-        """Take over what `of` gave, column by column; 0 for a list = none."""
+        """Take over the columns of the result of `of`; a list of 0 = none."""
         if not len(slots):
             return
         self.make_room(int(slots.max()) + 1)
@@ -135,12 +141,12 @@ class SentLists:
             np.frombuffer(column, np.uint32)[slots] = values
 
     def clear(self, slot: int) -> None:
-        """Know nothing of a slot."""
+        """Drop the entry of a slot."""
         if slot < len(self.owners):
             self.owners[slot] = self.lists[slot] = self.sent_s[slot] = 0
 
     def make_room(self, slots: int) -> None:
-        """Have an entry for each of at least `slots` slots."""
+        """Make room for at least `slots` entries."""
         for column in self._columns():
             column.frombytes(bytes(column.itemsize * max(0, slots - len(column))))
 
@@ -149,14 +155,14 @@ class SentLists:
 
 
 def list_hashes(items: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64]) -> Words:
-    """One number for each list, the same in every worker -> uint32 (D,), 0 for an empty one.
+    """A hash of each list, the same in every worker -> uint32 (D,), 0 for an empty list.
 
     Parameters
     ----------
     items
         int32 (D, K): indices in the worker's item table, best first, -1 after the last.
     hashes
-        uint64 (items,): of the table.
+        uint64 (items,): hashes of the item ids (`ItemTable.hashes`).
 
     Examples
     --------

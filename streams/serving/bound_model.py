@@ -1,7 +1,7 @@
-"""One loaded model bound to a worker's item table: probabilities, ranked candidates, reasons.
+"""A loaded model bound to a worker's item table: probabilities, ranked candidates, reasons.
 
-Every call of the engine is in here, and so is every check of what it answers: a number that isn't
-finite is an `EngineError`, never a probability or a score.
+All calls of the engine are in this module, and it checks every answer: a number that isn't finite
+raises `EngineError`, and never becomes a probability or a score.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ Stage = Callable[[str], AbstractContextManager[None]]
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the model says about D decision points, and what it was asked.
+    """The model's answers at D decision points, and its inputs.
 
     Attributes
     ----------
     frame
         (D, F): the features.
     inputs, scores
-        What the engine was given and what it answered, D rows.
+        The engine's inputs and answers, D rows.
     points
-        By head: which decision points it was asked at, intp (n,).
+        By head: intp (n,), the decision points at which the head was asked.
     probabilities
-        By head: the calibrated probabilities at `points`, float64 (n,), finite.
+        By head: float64 (n,), the calibrated probabilities at `points`; finite.
     """
 
     frame: pl.DataFrame
@@ -64,7 +64,7 @@ class Answers:
 
 
 class BoundModel:
-    """A model version and the worker's items in its rows.
+    """A model version, with the mapping between its rows and the worker's items.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class BoundModel:
     items
         The worker's table; the model's items get an index in it.
     stage
-        Told which stage a batch is in.
+        Times the stages of a batch.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class BoundModel:
         return self._indices[1:]
 
     def answer(self, windows: Windows, points: Mapping[str, Ints]) -> Answers:
-        """Probabilities at D decision points, and what candidates are made of.
+        """Call the engine at D decision points -> probabilities, and scores for candidates.
 
         Parameters
         ----------
         windows
             Of the D decision points, with the live counters filled in.
         points
-            By head: which of them ask for it, intp (n,).
+            By head: intp (n,), the decision points that ask for the head.
 
         Raises
         ------
@@ -128,14 +128,16 @@ class BoundModel:
     def list_candidates(
         self, answers: Answers, points: Ints, suggestions: Suggestions, windows: Windows
     ) -> Candidates:
-        """The candidates of every source, scored, at the n decision points `points`.
+        """Scored candidates from all sources at n decision points.
 
         Parameters
         ----------
         answers
             Of all D decision points.
+        points
+            intp (n,): the decision points that ask for a list.
         suggestions, windows
-            Of the n.
+            Of these n decision points.
 
         Raises
         ------
@@ -152,7 +154,19 @@ class BoundModel:
     def explain(
         self, answers: Answers, heads: Sequence[str], points: Sequence[int]
     ) -> list[list[ReasonCode]]:
-        """What moved the answer of each of `heads` at the decision point of the same place.
+        """The reasons of n answers.
+
+        Parameters
+        ----------
+        answers
+            Of all D decision points.
+        heads, points
+            n head names, and the n decision points at which to explain them.
+
+        Returns
+        -------
+        list
+            n lists of reasons.
 
         Raises
         ------
@@ -175,7 +189,7 @@ class BoundModel:
         return scores
 
     def _logits(self, inputs: ModelInputs, heads: Ints) -> npt.NDArray[np.float64]:
-        """Log-odds (R,) of R rows, each by the head of that number."""
+        """Log-odds, float64 (R,), of R rows of inputs; `heads` (R,) is each row's head number."""
         scores = self._score(inputs)
         logits = np.zeros(len(inputs))
         for number in np.unique(heads).tolist():
@@ -189,7 +203,7 @@ class BoundModel:
         return model_inputs.build(windows, frame, self._rows)
 
     def pool(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Pool:
-        """The candidates of every source; all arguments are of the same D decision points."""
+        """Candidates from all sources; all arguments are of the same D decision points."""
         return gather(
             windows,
             suggestions,
@@ -201,7 +215,7 @@ class BoundModel:
         )
 
     def candidates(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Candidates:
-        """The candidates of every source, scored; arguments as of `pool`."""
+        """Scored candidates from all sources; arguments as for `pool`."""
         return self.rank(self.pool(scores, suggestions, windows), suggestions, windows)
 
     def rank(self, pool: Pool, suggestions: Suggestions, windows: Windows) -> Candidates:
@@ -222,7 +236,7 @@ class BoundModel:
 
 
 def _finite(numbers: npt.NDArray[np.floating[Any]], name: str) -> npt.NDArray[Any]:
-    """The numbers as they are; `name` says whose they are where they can't be used."""
+    """Return the numbers unchanged; raise `EngineError` with `name` if any isn't finite."""
     if not np.isfinite(numbers).all():
         wrong = int(numbers.size - np.isfinite(numbers).sum())
         raise EngineError(f"{name}: {wrong} of {numbers.size} numbers aren't finite")
@@ -230,12 +244,12 @@ def _finite(numbers: npt.NDArray[np.floating[Any]], name: str) -> npt.NDArray[An
 
 
 def _usual_features(model: Model) -> npt.NDArray[np.float64]:
-    """float64 (F,): the training median of each feature, its default where there is none."""
+    """float64 (F,): the training median of each feature; the feature's default without one."""
     medians = model.manifest.get("feature_medians", {})
     return np.array([medians.get(f.name, f.default) for f in FEATURES], np.float64)
 
 
 def head_quantiles(model: Model, kind: str) -> dict[str, float]:
-    """Calibrated probability by quantile of the model's validation; empty if not recorded."""
+    """Calibrated probability by quantile in the model's validation; empty if not recorded."""
     quantiles: dict[str, float] = model.manifest.get("heads", {}).get(kind, {}).get("quantiles", {})
     return quantiles

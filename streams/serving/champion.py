@@ -1,7 +1,7 @@
-"""Follows the champion alias: a new model is loaded beside the old one and takes over.
+"""Follows the champion alias: a new model is loaded beside the old model and then takes over.
 
-A model that fails while it answers is loaded again, later each time: it is never given up, since
-most failures are of the machine and pass.
+A model that fails while it answers is loaded again, after growing pauses. It is never given up,
+because most failures come from the machine and pass.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from streams.recommendations.sent_lists import COUNTERS
 
 log = structlog.get_logger(__name__)
 SAME_ENGINE = 2
-"""How often a version that failed is tried again on its engine before ONNX Runtime runs it."""
+"""How often a failed version is retried on its engine before ONNX Runtime runs it."""
 MOST_WAIT_S = 300.0
-"""Longest wait before a version is tried again."""
+"""Longest wait before a retry of a version."""
 Swap = Callable[[Model], Awaitable[None]]
 
 
 class Champion:
-    """Loads the version an alias names, and again whenever the alias changes.
+    """Loads the version that an alias names, and loads again whenever the alias changes.
 
-    All of it happens beside the model that answers: reading, checking, the golden answers, a
-    first run on every length of history. One that fails any of it is refused once, and tried
-    again only if its files or the alias change, or where the machine was to blame.
+    The present model goes on answering while a version is read, checked, compared with its golden
+    answers and run on every length of history. A version that fails a step is refused. It is tried
+    again only if its files or the alias change, or if the machine was to blame.
 
     Parameters
     ----------
     root, alias
-        Of the registry.
+        Folder of the registry, and the alias to follow.
     swap
-        Called with each verified model; it answers from the next batch on.
+        Called with each verified model, which answers from the next batch on.
     answering
-        Which version answers now; "counters" after an engine failed.
+        Returns the version that answers now; "counters" after an engine failed.
     metrics
-        Told of refusals and failures.
+        Counts refusals and failures.
     engine, plans
-        What runs it, and where TensorRT's plans are kept.
+        The engine to run models with, and the folder of TensorRT's plans.
     poll_s
-        How often to look at the alias; the first wait after a failure is twice that.
+        Seconds between two looks at the alias; the first wait after a failure is twice as long.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Champion:
         self.task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Load what is there now, then follow in the background."""
+        """Load the present version, then follow the alias in the background."""
         await self._look(self._alias)
         if self._failures:
             await self._look(aliases.PREVIOUS)
@@ -94,7 +94,7 @@ class Champion:
             await asyncio.gather(self.task, return_exceptions=True)
 
     def failed(self, version: str) -> None:
-        """The engine failed while `version` answered: the counters do until it is tried again."""
+        """Note that `version` failed: the counters answer until a retry loads it again."""
         swapped, self._swapped = self._swapped, _Swapped(COUNTERS, None, 0.0)
         self._metrics.count_failed_model()
         self._metrics.set_model(COUNTERS, "none", loaded_at_s=time.time())
@@ -145,7 +145,7 @@ class Champion:
         )
 
     def _refuse(self, name: str, files: object, error: Exception) -> None:
-        """Go on with the version before; say so once for the same files."""
+        """Keep the present version; log and count a refusal once for the same files."""
         self._metrics.set_champion_named()
         before = self._failures.get(name)
         if before is None or before.files != files:
@@ -165,7 +165,7 @@ class Champion:
         return failure
 
     def _is_refused(self) -> bool:
-        """Whether something was refused that won't work as it is."""
+        """Whether a version was refused that can't work unless its files change."""
         return any(failure.retry_at_s == math.inf for failure in self._failures.values())
 
     def _engine_for(self, version: str) -> EngineFactory:
@@ -175,7 +175,7 @@ class Champion:
 
 @dataclass(frozen=True, slots=True)
 class _Swapped:
-    """The version that was told to answer last, its files, and when (monotonic)."""
+    """The version that was swapped in last, its files, and when (monotonic time)."""
 
     version: str
     files: object
@@ -184,9 +184,9 @@ class _Swapped:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """How often in a row a version with these files failed, and when it is tried again.
+    """How often in a row a version with these files failed, and when it is retried.
 
-    `retry_at_s` is infinite where only other files help.
+    `retry_at_s` (monotonic) is infinite if only other files can help.
     """
 
     files: object
@@ -199,7 +199,7 @@ def _now_s() -> float:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether the machine is to blame, not the version: no memory, no file handle, no GPU."""
+    """Whether the machine is to blame and not the version: out of memory, file handles, GPU."""
     causes = error, error.__cause__
     return any(isinstance(cause, EngineError | OSError | MemoryError) for cause in causes)
 
@@ -211,7 +211,7 @@ def _load(root: Path, version: str, engine: EngineFactory) -> Model:
 
 
 def _fingerprint(directory: Path) -> object:
-    """Changes when a file of the version does: a copy that was under way has gone on."""
+    """A value that changes whenever a file of the version changes, as during a copy."""
     try:
         files = [(directory / name).stat() for name in (*artefact.FILES, artefact.MANIFEST)]
     except OSError:
@@ -220,6 +220,6 @@ def _fingerprint(directory: Path) -> object:
 
 
 def _fell_back(why: str, wanted: Choice) -> None:
-    """Whoever asked for the GPU is warned; where it is only hoped for, its absence is no news."""
+    """Log that ONNX Runtime runs the model: a warning only if the settings demand the GPU."""
     level = log.warning if wanted == "tensorrt" else log.info
     level("model.engine", engine="onnx", why=why)

@@ -9,7 +9,7 @@ import pytest
 
 from ops.kafka_admin.topics import create_topics
 from schemas.topics import topics
-from tests.end_to_end.snippets import Reader, kafkajs
+from tests.end_to_end.documentation.snippets import Reader, kafkajs
 
 
 @pytest.fixture(scope="session")

@@ -119,9 +119,9 @@ async def test_topics_that_change_under_a_worker(kafka_bootstrap: str, topic_pre
             await admin.create_partitions({events: NewPartitions(6)})
             await until(lambda: there(6), "events is wider")
             with pytest.raises(ConfigError, match=r"has 4 partitions and .*events has 6: it needs"):
-                await worker._look_again()
+                await worker._recount_partitions()
             await create_topics(client, specs, 1)
-            assert await worker._look_again() == ""
+            assert await worker._recount_partitions() == ""
             assert worker.partitions[f"{topic_prefix}user-state"] == 6
 
             await admin.delete_topics([events])

@@ -22,7 +22,7 @@ from schemas.documents import examples
 from schemas.documents.json_schema import schema_files
 from schemas.errors import Reason
 from tests.end_to_end.conftest import make_reader
-from tests.end_to_end.snippets import KCAT_LACKS, snippets
+from tests.end_to_end.documentation.snippets import KCAT_LACKS, snippets
 from tests.end_to_end.worker import RunningWorker, worker
 
 pytestmark = pytest.mark.kafka
@@ -160,7 +160,7 @@ def test_dead_letters_hold_the_original_bytes_and_say_why(sent: Sent) -> None:
     assert reasons == sent.rejected
 
 
-STAND_IN = [sys.executable, "-m", "tests.end_to_end.kcat_stand_in"]
+STAND_IN = [sys.executable, "-m", "tests.end_to_end.documentation.kcat_stand_in"]
 
 
 @pytest.mark.parametrize("kcat", [["kcat"], STAND_IN], ids=["kcat", "stand-in"])

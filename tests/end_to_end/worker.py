@@ -35,7 +35,7 @@ class RunningWorker:
         finally:
             connection.close()
 
-    def wait_until_ready(self, timeout_s: float = 60) -> None:
+    def wait_until_ready(self, timeout_s: float = 180) -> None:
         deadline = time.monotonic() + timeout_s
         while self.get("/readyz")[0] != 200:
             assert self.process.poll() is None, self.log()

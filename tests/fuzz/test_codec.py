@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.documents import examples
+from tests.example_count import example_count
 from tests.fuzz import codec
 from tests.fuzz.codec_inputs import NOW_MS, Batch, make_batch
 from tests.fuzz.isolated import hunt
@@ -27,13 +28,15 @@ def one(value: bytes | None, broker_ms: int = NOW_MS) -> Batch:
     return Batch([value], [()], [b"u"], [broker_ms])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=example_count(150), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
 def test_whatever_comes_in_is_read_as_the_contract_says(rng: random.Random, n: int) -> None:
     assert codec.check(make_batch(rng, n)) == ""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=example_count(150), deadline=None)
 @given(st.binary(max_size=60), st.integers(-(2**63), 2**63 - 1))
 def test_any_bytes_at_any_time_are_read_as_the_contract_says(value: bytes, ms: int) -> None:
     assert codec.check(one(value, ms)) == ""

@@ -14,6 +14,7 @@ from schemas.documents.json_schema import schema_files
 from schemas.errors import Reason, RejectedRecord
 from schemas.events.codec import EventDecoder
 from schemas.events.contract import Contract
+from tests.example_count import example_count
 
 CHECK = Draft202012Validator(json.loads(schema_files()["events.v1.schema.json"]))
 DECODER = EventDecoder(Contract())
@@ -58,7 +59,7 @@ def valid(**changed: Any) -> dict[str, Any]:
     return {"messageId": "m", "userId": "u", "event": "Product Viewed", **changed}
 
 
-@settings(max_examples=400)
+@settings(max_examples=example_count(400))
 @given(changes)
 def test_an_event_that_is_valid_against_the_schema_is_accepted(
     changes: list[tuple[str, Any]],

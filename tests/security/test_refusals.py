@@ -109,7 +109,7 @@ async def test_a_port_without_tls_is_told_from_one_where_nobody_is(roles: Roles)
         ("publisher", "tail alerts", "role reader: Read Topic {0}alerts"),
         ("reader", "tail dead-letters", "role operator: Read Topic {0}dead-letters"),
         ("reader", "train --archive a", "role trainer: Read Topic {0}items"),
-        ("worker", "topics check", "role operator: DescribeConfigs Topic {0}"),
+        ("reader", "topics check", "role operator: DescribeConfigs Topic {0}"),
         ("worker", "topics acls --apply", "log in as the role admin"),
     ],
 )

@@ -19,6 +19,7 @@ from streams.plan import Plan
 from streams.scoring import Scorer
 from streams.settings import Settings
 from streams.transport.record_batch import RecordBatch
+from tests.example_count import example_count
 
 SIZE = 1_200
 NOW_MS = 1_790_000_000_000
@@ -91,13 +92,13 @@ def test_batches_of_one_give_the_same_outputs(log: Log, whole: list[Output]) -> 
     assert run(log, [1] * SIZE) == whole
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=example_count(10), deadline=None)
 @given(sizes=st.lists(st.integers(1, 400), max_size=30))
 def test_any_cut_gives_the_same_outputs(log: Log, whole: list[Output], sizes: list[int]) -> None:
     assert run(log, sizes) == whole
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=example_count(10), deadline=None)
 @given(restored=st.integers(1, SIZE - 1))
 def test_a_restored_worker_goes_on_as_the_one_before_would_have(log: Log, restored: int) -> None:
     scorer = new_scorer()

@@ -26,6 +26,7 @@ from streams.recommendations.message import RecommendationWriter
 from streams.scoring import Scorer
 from streams.settings import Settings
 from streams.transport.record_batch import RecordBatch
+from tests.example_count import example_count
 from tests.streams.checkpoints.workers import Topics
 
 NOW_MS = 1_790_000_000_000
@@ -160,14 +161,14 @@ def test_what_somebody_holds_keeps_its_place() -> None:
     assert not shop.items.available[shop.items.index("listed")]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=example_count(8), deadline=None)
 @given(cuts=st.lists(st.integers(1, FLOOD + 119), max_size=12))
 def test_any_cut_gives_the_same(whole: Any, cuts: list[int]) -> None:
     found = Shop().run(after_flood(), cuts)
     assert sorted(found) == sorted(whole)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=example_count(8), deadline=None)
 @given(at=st.integers(1, FLOOD + 100), since=st.integers(0, 100), data=st.data())
 def test_a_restored_worker_goes_on_the_same(
     whole: Any, at: int, since: int, data: st.DataObject

@@ -89,7 +89,7 @@ def _loop(file: Path) -> None:
         (lambda file: file.write_bytes(b"\xef\xbb\xbf[http]\nport = 0\n"), "byte order mark"),
         (lambda file: file.mkdir(), "a folder"),
         (_loop, "can't be read"),
-        (os.mkfifo, "no regular file"),
+        (os.mkfifo, "not a regular file"),
         (lambda file: file.symlink_to("nowhere"), "no such file"),
         (lambda file: file.write_text("[http\n"), "line 1"),
     ],

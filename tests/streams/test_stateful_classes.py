@@ -28,6 +28,7 @@ from streams.histories.user_rows import UserRows
 from streams.partition import PartitionState
 from streams.recommendations.sent_lists import SentLists
 from streams.undo import Undo
+from tests.example_count import example_count
 from tests.streams.checkpoints.workers import Topics
 from tests.streams.event_logs import START_S, Record, logs, numbered
 from tests.streams.snapshot import plain
@@ -136,7 +137,7 @@ def test_a_class_that_tells_undo_nothing_would_be_noticed(
     assert plain(holder.of(state)) != before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=example_count(60), deadline=None)
 @given(log=logs(users=7, max_records=60), data=st.data())
 def test_no_log_shows_a_hole(log: list[Record], data: st.DataObject) -> None:
     begin, middle, end = sorted(data.draw(st.integers(0, len(log))) for _ in range(3))

@@ -16,6 +16,7 @@ from streams.histories.item_table import ItemTable
 from streams.partition import PartitionState
 from streams.recommendations.sent_lists import Policy
 from streams.undo import Undo
+from tests.example_count import example_count
 from tests.streams.event_logs import E, Record, columns, logs
 from tests.streams.snapshot import snapshot
 
@@ -68,7 +69,7 @@ def fail_after(state: PartitionState, records: list[Record]) -> None:
         raise BrokenError
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=example_count(200), deadline=None)
 @given(log=logs(users=6, max_records=60), data=st.data())
 def test_a_batch_that_failed_leaves_no_trace(log: list[Record], data: st.DataObject) -> None:
     begin = data.draw(st.integers(0, len(log) - 1))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.engines.best_items import BestItems
 from models.sums import BLOCK, item_logits
+from tests.example_count import example_count
 
 
 @given(
@@ -17,7 +18,7 @@ from models.sums import BLOCK, item_logits
     rows=st.integers(1, 9),
     levels=st.sampled_from([2, 7, 10_000]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=example_count(60), deadline=None)
 def test_the_best_come_first_and_the_lower_row_among_equals(
     seed: int, n_items: int, rows: int, levels: int
 ) -> None:

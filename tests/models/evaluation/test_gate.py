@@ -23,6 +23,7 @@ from models.evaluation.gate import (
 )
 from ops.training.run import limits_of
 from streams.settings import Gate
+from tests.example_count import example_count
 
 Ints = npt.NDArray[np.int64]
 
@@ -144,7 +145,7 @@ def test_a_log_with_one_class_only_is_not_measured() -> None:
     assert [check.passed for check in found.checks if check.name.startswith("risk")] == [None]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=example_count(8), deadline=None)
 @given(st.floats(0.05, 0.9), st.integers(0, 10_000), st.floats(0.0, 0.5))
 def test_a_version_that_is_never_behind_is_never_worse(
     share: float, seed: int, margin: float

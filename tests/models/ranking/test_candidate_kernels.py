@@ -21,7 +21,8 @@ from models.ranking.candidates import (
 from models.ranking.own_items import NOW_S, REPEAT_PRIOR
 from schemas.events.kinds import N_KINDS, Kind
 from streams.counters.suggestions import Source, Suggestions
-from streams.recommendations.pool import ENGINE_CANDIDATES, OWN_CANDIDATES, TOLD, gather
+from streams.recommendations.pool import COUNTED, ENGINE_CANDIDATES, OWN_CANDIDATES, gather
+from tests.example_count import example_count
 
 LENGTH, K, WORKER_ITEMS, MODEL_ITEMS, WIDTH = 12, 6, 30, 20, 8
 
@@ -68,7 +69,7 @@ def answers(rng: np.random.Generator, d: int, table: np.ndarray, bias: np.ndarra
 
 
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(1, 5), most=st.sampled_from([1, 4, 40]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=example_count(60), deadline=None)
 def test_the_pool_holds_each_source_once(seed: int, d: int, most: int) -> None:
     rng = np.random.default_rng(seed)
     windows, offered = histories(rng, d, min(most, WORKER_ITEMS)), suggestions(rng, d)
@@ -110,12 +111,12 @@ def test_the_pool_holds_each_source_once(seed: int, d: int, most: int) -> None:
             assert pool.engine_place[at, c] == place
         real = [item >= 0 for item, _ in wanted]
         assert pool.offered[at].tolist() == real[:K] + [False] * (len(real) - K)
-        for name in TOLD:
+        for name in COUNTED:
             assert np.array_equal(getattr(pool, name)[at, :K], getattr(offered, name)[at])
 
 
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(1, 4), most=st.sampled_from([1, 4, 40]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=example_count(60), deadline=None)
 def test_features_are_what_they_say(seed: int, d: int, most: int) -> None:
     rng = np.random.default_rng(seed)
     windows = histories(rng, d, most)

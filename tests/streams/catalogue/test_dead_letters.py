@@ -13,7 +13,7 @@ from schemas.roles import catalogue_group
 from schemas.topics import topics
 from streams.catalogue.dead_letters import CatalogueDeadLetters, judge
 from streams.checkpoints.restore import committed_offsets
-from streams.group_settings import fingerprint, settings_assignor, tell_differences
+from streams.group_settings import fingerprint, log_differences, settings_assignor
 from streams.kafka.producer import OutputProducer
 from streams.monitoring.metrics import Metrics
 from streams.settings import Model, Recommend, Settings, State
@@ -188,4 +188,4 @@ def test_only_what_decides_counts_and_secrets_never_leave() -> None:
 
 
 def test_strangers_in_the_group_are_passed_over() -> None:
-    assert tell_differences([b"", b"\xff", b"{}"]) == []
+    assert log_differences([b"", b"\xff", b"{}"]) == []

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.checkpoints.capture import capture, retain
+from tests.example_count import example_count
 from tests.streams.checkpoints.workers import NOISE, Topics, Worker
 from tests.streams.event_logs import Record, cut_logs
 
@@ -41,7 +42,7 @@ def check(
     assert worker.state.last_broker_ms == whole.state.last_broker_ms
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=example_count(60), deadline=None)
 @given(
     cut=cut_logs(users=5, max_records=40),
     captures=st.sets(st.integers(0, 9)),
@@ -53,7 +54,7 @@ def test_a_restored_worker_goes_on_as_if_nothing_had_happened(
     check(cut[1], captures, moves, {})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=example_count(60), deadline=None)
 @given(
     cut=cut_logs(users=9, max_records=40),
     captures=st.sets(st.integers(0, 9)),

@@ -18,7 +18,7 @@ from tests.streams.checkpoints.workers import Topics, Worker
 from tests.streams.event_logs import E
 
 BOUNDS = {"max_items": 40, "max_entities": 55, "max_payments": 30}
-OLD = Path(__file__).with_name("checkpoint-0.1.0.msgpack")
+OLD = Path(__file__).parent / "released" / "checkpoint-0.1.0.msgpack"
 
 
 def saved() -> tuple[Worker, Topics]:

@@ -16,6 +16,7 @@ from streams.counters.counters import BLOCK_OFFSETS, Counters, Live
 from streams.histories.decision_points import PointPolicy
 from streams.histories.histories import Histories
 from streams.histories.item_table import ItemTable
+from tests.example_count import example_count
 from tests.streams.event_logs import START_S, E, Record, columns, cut_logs
 
 POLICY = PointPolicy(refresh_s=400)
@@ -97,7 +98,7 @@ def _assert_same(one: Run, other: Run) -> None:
     assert one.counters.queue._numbers == other.counters.queue._numbers
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=example_count(50), deadline=None)
 @given(cut=cut_logs(users=4, max_records=40), length=st.sampled_from([2, 4, 64]))
 def test_decisions_and_state_do_not_depend_on_the_cuts(
     cut: tuple[list[Record], list[list[Record]]], length: int
@@ -108,7 +109,7 @@ def test_decisions_and_state_do_not_depend_on_the_cuts(
     _assert_same(whole, Run([[record] for record in records], length=length))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=example_count(50), deadline=None)
 @given(cut=cut_logs(users=9, max_records=40), max_users=st.integers(1, 6))
 def test_nor_with_every_bound_reached(
     cut: tuple[list[Record], list[list[Record]]], max_users: int
@@ -124,7 +125,7 @@ def test_nor_with_every_bound_reached(
     _assert_same(whole, Run([[record] for record in records], **bounds))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=example_count(50), deadline=None)
 @given(cut=cut_logs(users=3, max_records=40))
 def test_features_are_the_same_bit_for_bit_one_by_one_and_together(
     cut: tuple[list[Record], list[list[Record]]],

@@ -10,13 +10,14 @@ from models.features.windows import A_NAMES, Windows
 from streams.histories.decision_points import PointPolicy
 from streams.histories.histories import BEFORE, Applied, Histories
 from streams.histories.item_table import ItemTable
+from tests.example_count import example_count
 from tests.streams.event_logs import Record, columns, cut_logs
 from tests.streams.histories.reference import Decision, Slow
 
 POLICY = PointPolicy(refresh_s=400)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=example_count(150), deadline=None)
 @given(cut=cut_logs(), length=st.sampled_from([1, 2, 3, 5, 64]))
 def test_histories_equal_the_slow_reference(
     cut: tuple[list[Record], list[list[Record]]], length: int
@@ -43,7 +44,7 @@ def test_histories_equal_the_slow_reference(
         _assert_window(windows.take(np.array([i])), decision, items)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=example_count(50), deadline=None)
 @given(cut=cut_logs(), length=st.sampled_from([3, 64]))
 def test_before_shows_the_items_just_before_each_accepted_event(
     cut: tuple[list[Record], list[list[Record]]], length: int

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.histories.user_index import UserIndex
+from tests.example_count import example_count
 
 
 class Clashing(str):
@@ -18,7 +19,7 @@ class Clashing(str):
         return len(self) % 3 - 1 << 11
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=example_count(100), deadline=None)
 @given(
     steps=st.lists(st.tuples(st.booleans(), st.sets(st.integers(1, 60), max_size=12))),
     clashing=st.booleans(),

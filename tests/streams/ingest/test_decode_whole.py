@@ -18,6 +18,7 @@ from schemas.events.contract import Contract
 from schemas.events.control import FORGET, HEADER
 from streams.ingest.decode import BatchDecoder, Decoded, Records, decode_batch
 from streams.ingest.decode_whole import WholeDecoder, parse_stamps
+from tests.example_count import example_count
 from tests.streams.ingest.test_decode import GOOD, NOW_MS, Batch
 
 DECODER = EventDecoder(Contract())
@@ -63,7 +64,9 @@ headers = st.sampled_from(
 broker_times = st.sampled_from([NOW_MS, NOW_MS, NOW_MS, -1, 10**12, 2**63 - 1])
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=example_count(600), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(raw, headers, broker_times), max_size=5))
 def test_whole_batches_decode_like_single_records(
     records: list[tuple[bytes | None, tuple[tuple[str, bytes], ...], int]],

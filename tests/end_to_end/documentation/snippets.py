@@ -13,7 +13,7 @@ from threading import Timer
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 KCAT_LACKS = "kcat is not installed (Debian: apt-get install kcat): the stand-in ran instead"
 KAFKAJS = "kafkajs@2.2.4"
 
@@ -58,7 +58,7 @@ class Reader:
         text = re.sub(r"-t (\w+)", rf"-t {self.prefix}\1", text)
         text = re.sub(r'"(events|recommendations|alerts)"', rf'"{self.prefix}\1"', text)
         if snippet.language == "stand-in":
-            here = f"exec {sys.executable} -m tests.end_to_end.kcat_stand_in"
+            here = f"exec {sys.executable} -m tests.end_to_end.documentation.kcat_stand_in"
             return ["bash", "-euo", "pipefail", "-c", f'kcat() {{ {here} "$@"; }}\n{text}']
         if snippet.language == "bash":
             if not self.can_run(snippet):

@@ -16,7 +16,7 @@ from schemas.events.contract import Contract
 from schemas.events.kinds import Kind
 from schemas.events.messages import ItemUpsert
 from streams.settings import load_settings
-from tests.end_to_end.snippets import DOCS, Reader, Snippet, snippets
+from tests.end_to_end.documentation.snippets import DOCS, Reader, Snippet, snippets
 
 
 def by_clients(page: str) -> list[Snippet]:
