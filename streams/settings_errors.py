@@ -97,12 +97,14 @@ def _quoted(text: str) -> str:
 
 def _variables(fields: Mapping[str, FieldInfo], prefix: str = "HARK") -> list[str]:
     """Every setting as its variable."""
-    names = []
+    names: list[str] = []
     for name, field in fields.items():
         variable = f"{prefix}{'_' if prefix == 'HARK' else '__'}{name.upper()}"
         kind = field.annotation
-        below = isinstance(kind, type) and issubclass(kind, BaseModel)
-        names += _variables(kind.model_fields, variable) if below else [variable]  # type: ignore[union-attr]
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += _variables(kind.model_fields, variable)
+        else:
+            names.append(variable)
     return names
 
 

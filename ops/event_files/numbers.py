@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.events.numbers import decimal_mark, is_open, read_number
+from schemas.events.numbers import Mark, decimal_mark, is_open, read_number
 
 LARGEST = 1e30
 """Of an amount in an event (`docs/publish.md`)."""
@@ -61,7 +61,7 @@ def read_numbers(column: pl.Series) -> Numbers:
     marks = {decimal_mark(text) for text in odd} - {""}
     if odd and texts.filter(simple).str.contains(_POINT).any():
         marks.add(".")
-    decimal = marks.pop() if len(marks) == 1 else ""
+    decimal: Mark = marks.pop() if len(marks) == 1 else ""
     if decimal == ",":
         simple &= ~texts.str.contains(".", literal=True).fill_null(value=False)
         odd = texts.filter(~simple).unique().to_list()
