@@ -13,6 +13,8 @@ _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _STATE_SEGMENT_BYTES = 64 * 1024 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+DEAD_LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
+"""A dead letter holds the largest record that a topic takes, and headers with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ DEAD_LETTERS = TopicSpec(
     "delete",
     ("worker",),
     ("operator", "trainer", "worker"),  # a replay of the log skips the refused records
+    max_message_bytes=DEAD_LETTER_BYTES,
 )
 
 USER_STATE = TopicSpec(

@@ -20,7 +20,7 @@ from models.registry.registry import Model, stored_at_s
 from schemas.errors import ConfigError, HarkError
 from schemas.events.codec import EventDecoder
 from schemas.roles import catalogue_group
-from schemas.topics import ALERTS, DEAD_LETTERS, EVENTS, ITEMS, MAX_MESSAGE_BYTES
+from schemas.topics import ALERTS, DEAD_LETTER_BYTES, DEAD_LETTERS, EVENTS, ITEMS
 from schemas.topics import topics as topic_specs
 from streams.catalogue.catalogue import Catalogue
 from streams.catalogue.dead_letters import CatalogueDeadLetters
@@ -76,7 +76,7 @@ class Worker:
         self.items = ItemTable()
         self._decoder = EventDecoder(settings.product_contract())
         self.plan = Plan.from_settings(settings)
-        self.producer = OutputProducer(self._client, max_message_bytes=MAX_MESSAGE_BYTES)
+        self.producer = OutputProducer(self._client, max_message_bytes=DEAD_LETTER_BYTES)
         self._make_pipeline(record)
         self._make_checkpoints()
         self._make_catalogue()
