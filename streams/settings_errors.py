@@ -45,7 +45,7 @@ def checked_file() -> Path:
             f"{shown}: a folder, not a file (Docker makes one where a bind mount's file is missing)"
         )
     if file.exists() and not file.is_file():
-        raise ConfigError(f"{shown}: no regular file")
+        raise ConfigError(f"{shown}: not a regular file")
     try:
         tomllib.loads(file.read_bytes().decode())
     except FileNotFoundError:

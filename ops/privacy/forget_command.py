@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,11 @@ def _clean(settings: Settings, topic: str, archive: Path) -> Erased | None:
     if not partitions(archive, topic):
         return None
     erased = Erased()
-    kept = window(archive, topic, settings.train) if settings.train.prune_archive else None
+    kept = None
+    if settings.train.prune_archive:
+        # A file that can't be read now keeps the archive from being pruned, not from being erased.
+        with suppress(TransientError):
+            kept = window(archive, topic, settings.train)
     client = settings.kafka.client()
     asyncio.run(
         archive_topic(

@@ -69,7 +69,7 @@ class Comparison:
     def _limits(self, old: Schema, new: Schema, at: str) -> Iterator[str]:
         """Any other rule: loosening is safe inbound, tightening is safe outbound."""
         for rule in sorted((old.keys() | new.keys()) - _NOTES - _WALKED):
-            before, after = old.get(rule), new.get(rule)
+            before, after = _without_texts(old.get(rule)), _without_texts(new.get(rule))
             if before == after:
                 continue
             looser = after is None or (before is not None and _looser(rule, before, after))
@@ -94,6 +94,19 @@ class Comparison:
             return {repr(value): {} for value in schema["enum"]}
         types = schema.get("type", "anything")
         return dict.fromkeys(types if isinstance(types, list) else [types], schema)
+
+
+def _without_texts(rule: Any) -> Any:
+    """A rule without the descriptions in it: a description is for people."""
+    if isinstance(rule, list):
+        return [_without_texts(part) for part in rule]
+    if not isinstance(rule, dict):
+        return rule
+    return {
+        name: _without_texts(part)
+        for name, part in rule.items()
+        if not (name == "description" and isinstance(part, str))
+    }
 
 
 def _uncovered(variants: dict[str, Schema], others: dict[str, Schema]) -> list[str]:

@@ -109,7 +109,7 @@ def test_a_list_of_refused_records_that_can_t_be_read_is_no_empty_one(archive: P
 def test_code_that_fails_on_every_record_stops_the_training(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(histories, "take", lambda *_: 1 / 0)
+    monkeypatch.setattr(histories, "apply_events", lambda *_: 1 / 0)
     few = Settings(limits=Limits(max_failures=3))
     with pytest.raises(TooManyFailuresError):
         collect(rerun(archive, few)[1], LabelRules())

@@ -241,6 +241,7 @@ def test_an_erasure_that_isn_t_complete_says_so_and_fails(
             [sys.executable, "-m", "ops.cli", "forget", "ann", "--archive", tmp_path, "--json"],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
+        assert done.stdout, done.stderr
         return done, json.loads(done.stdout)["archive"]
 
     done, archive = run()

@@ -105,16 +105,14 @@ def old() -> tuple[Head, Topics]:
 def test_a_checkpoint_of_version_0_1_is_gone_on_from() -> None:
     head, topics = old()
     assert (head.alerts_from, head.letters_from) == (-1, -1), "both topics are read whole"
-    rows, parts = dict(topics.rows), dict(topics.parts)
+    rows = dict(topics.rows)
     worker = Worker(**BOUNDS)
     assert topics.restore(worker) == head.offset
     users = worker.state.histories.user_rows
     users.touch_users(users.users())
     captured = capture(worker.state).encode()
     assert dict(captured.rows) == rows
-    found = dict(captured.parts)
-    assert found.pop(b"items/0") == parts[b"items/0"]  # its last page may still grow
-    assert list(found) == [b"counters", b"marker"], "no page of a table changed"
+    assert list(dict(captured.parts)) == [b"counters", b"marker"], "no page of a table changed"
 
 
 def test_a_checkpoint_of_version_0_1_fits_its_own_settings_only() -> None:

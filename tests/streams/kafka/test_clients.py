@@ -22,7 +22,7 @@ from streams.kafka.producer import OutputProducer
 from streams.transport.consumer import BatchConsumer
 from streams.transport.group import Group
 
-NOBODY = {"bootstrap_servers": f"127.0.0.1:{free_ports(1)[0]}"}
+Client = dict[str, str]
 TP, TOPICS = TopicPartition("events", 0), StateTopics("user-state", "counters")
 
 
@@ -35,30 +35,33 @@ async def all_of(parts: AsyncIterator[object]) -> None:
         pass
 
 
-async def read_checkpoint() -> None:
-    async with CheckpointReader(NOBODY, TOPICS, 0) as reader:
+async def read_checkpoint(nobody: Client) -> None:
+    async with CheckpointReader(nobody, TOPICS, 0) as reader:
         await reader.find()
 
 
-STARTS: dict[str, Callable[[], Awaitable[object]]] = {
-    "producer": lambda: OutputProducer(NOBODY, max_message_bytes=1_000).start(),
-    "offsets": lambda: committed_offsets(NOBODY, "group"),
-    "replay": lambda: replay(NOBODY, TP, 0, 1, nothing),
-    "log": lambda: all_of(read_from(NOBODY, TP, 0)),
+STARTS: dict[str, Callable[[Client], Awaitable[object]]] = {
+    "producer": lambda nobody: OutputProducer(nobody, max_message_bytes=1_000).start(),
+    "offsets": lambda nobody: committed_offsets(nobody, "group"),
+    "replay": lambda nobody: replay(nobody, TP, 0, 1, nothing),
+    "log": lambda nobody: all_of(read_from(nobody, TP, 0)),
     "checkpoint": read_checkpoint,
-    "writer": lambda: CheckpointWriter(NOBODY, "t", TOPICS, 0, max_message_bytes=1_000).start(),
-    "consumer": lambda: BatchConsumer("events", NOBODY, Group("g"), nothing).on_start(),
+    "writer": lambda nobody: CheckpointWriter(
+        nobody, "t", TOPICS, 0, max_message_bytes=1_000
+    ).start(),
+    "consumer": lambda nobody: BatchConsumer("events", nobody, Group("g"), nothing).on_start(),
 }
 
 
 @pytest.mark.parametrize("name", STARTS)
 async def test_a_client_that_cannot_start_is_closed(name: str) -> None:
+    nobody = {"bootstrap_servers": f"127.0.0.1:{free_ports(1)[0]}"}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         failed = False
         with suppress(KafkaConnectionError, TransientError):
             failed = True
-            await STARTS[name]()
+            await STARTS[name](nobody)
             failed = False
         await asyncio.sleep(0)
         gc.collect()
