@@ -149,22 +149,23 @@ def entries(metrics: Metrics) -> dict[str, float]:
 
 
 async def test_workers_of_a_group_with_other_settings_are_told(
-    kafka_bootstrap: str, topic_prefix: str, capsys: Any
+    kafka_bootstrap: str, topic_prefix: str, capsys: Any, caplog: Any
 ) -> None:
     await create_topics({"bootstrap_servers": kafka_bootstrap}, topics(topic_prefix), 1)
     workers = Workers(kafka_bootstrap, topic_prefix)
     try:
         await workers.add(Settings(), "ann")
         await workers.add(Settings(recommend=Recommend(top_k=3)), "bob")
-        said = ""
+        printed = ""
 
-        def differ() -> bool:
-            nonlocal said
-            said += capsys.readouterr().out
-            return "settings.differ" in said
+        def lines() -> list[str]:  # the log is printed, or handled where logging is configured
+            nonlocal printed
+            printed += capsys.readouterr().out
+            text = printed + "\n" + caplog.text
+            return [line for line in text.splitlines() if "settings.differ" in line]
 
-        await until(differ, "it is said")
-        line = next(line for line in said.splitlines() if "settings.differ" in line)
+        await until(lines, "the difference is logged")
+        line = lines()[0]
         assert "recommend" in line
         assert "ann" in line
         assert "bob" in line
