@@ -39,8 +39,10 @@ class Sample:
         shoppers = min(SHOPPERS, max(100, users // 10))
         shop = simulate_events(7, shoppers, ITEMS, 60.0, shoppers * EVENTS_PER_SHOPPER, 0.03)
         decode = BatchDecoder(decoder).decode
-        parts = [decode(batch).columns for batch in batches(shop.events)]
-        return cls(_joined(parts))
+        columns = _joined([decode(batch).columns for batch in batches(shop.events)])
+        # As if sent afterwards, two events per ms: a block of the counters then holds many.
+        arrived_ms = columns.broker_ms[-1] + np.arange(len(columns)) // 2
+        return cls(replace(columns, broker_ms=arrived_ms))
 
     def fill(self, state: PartitionState, users: int) -> None:
         """Give an empty state the counters of the log and `users` users with full histories."""
