@@ -38,6 +38,8 @@ class Columns:
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """The rows of all `parts`, in order; there must be at least one part."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(**{name: _join([getattr(part, name) for part in parts]) for name in _names(cls)})
 
 

@@ -36,6 +36,13 @@ def between_sweeps(state: PartitionState, batch: RecordBatch) -> Iterator[Record
         before, begin = batch.offsets[end - 1], end
 
 
+def sweeps(state: PartitionState, batch: RecordBatch) -> bool:
+    """Whether a sweep comes before the batch or inside it."""
+    return (
+        state.next_offset - 1
+    ) // state.sweep_offsets != batch.last_offset // state.sweep_offsets
+
+
 def sweep_items(state: PartitionState) -> None:
     """Free the numbers of items that no state refers to, if free numbers may run out."""
     numbers = state.histories.numbers

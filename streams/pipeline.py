@@ -1,18 +1,21 @@
-"""The pipeline of a record batch through a worker: score, publish, confirm, ack.
+"""The pipeline of record batches through a worker: score, publish, confirm, ack.
 
 Scoring is a synchronous function in a separate thread, so that the event loop stays free for
-heartbeats and fetching. While batch N is published and confirmed, batch N + 1 is scored: up to
-`MAX_SCORING` batches wait for the scorer, up to `MAX_CONFIRMING` for the broker.
+heartbeats and fetching. When the thread is free, it takes everything that waits, of all partitions,
+and scores it together: a small batch costs almost as much as a large one, so small batches must not
+queue. While some batches are published and confirmed, the next are scored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,9 +31,32 @@ from streams.transport.record_batch import RecordBatch
 
 log = structlog.get_logger(__name__)
 MAX_CONFIRMING = 4
-MAX_SCORING = 2
+"""Most groups of batches that wait for the broker to confirm their outputs."""
+MAX_BYTES = 2 << 20
+"""About as many bytes of records are scored together, and as many wait meanwhile."""
 T = TypeVar("T")
-Scoring: TypeAlias = "tuple[Delivery, asyncio.Future[Scored]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Consecutive batches of a partition, as one batch.
+
+    Attributes
+    ----------
+    state
+        Of the partition.
+    deliveries
+        To ack, in log order.
+    batch
+        Their records.
+    """
+
+    state: PartitionState
+    deliveries: list[Delivery]
+    batch: RecordBatch
+
+
+Group = list[tuple[Work, Scored]]
 
 
 class Pipeline:
@@ -53,6 +79,8 @@ class Pipeline:
         self.states: dict[int, PartitionState] = {}
         self._names = UnmappedNames(scorer.event_names)
         self._scoring_since_s: float | None = None
+        self._waiting: deque[tuple[PartitionState, Delivery]] = deque()
+        self._taken = asyncio.Event()
         self._unconfirmed = 0
         self._producer = producer
         self._metrics = metrics
@@ -67,26 +95,34 @@ class Pipeline:
     async def consume(self, events: AsyncIterator[Delivery]) -> None:
         """The body of the agent; any failure leaves the batch unacked and ends the agent."""
         async with asyncio.TaskGroup() as tasks:
-            scoring: asyncio.Queue[Scoring | None] = asyncio.Queue(MAX_SCORING)
+            scoring: asyncio.Queue[asyncio.Future[Group] | None] = asyncio.Queue()
             tasks.create_task(self._publish(scoring, tasks))
+            score = partial(self._score_waiting, asyncio.get_running_loop())
             async for event in events:
-                state = self.states[event.value.partition]
-                work = partial(self._score, state, event.value)
-                await scoring.put((event, self.in_scorer(work)))
-            await scoring.put(None)
+                self._waiting.append((self.states[event.value.partition], event))
+                # One call per batch; a call that finds no batch left does nothing.
+                scoring.put_nowait(self.in_scorer(score))
+                while sum(one.value.nbytes for _, one in tuple(self._waiting)) >= MAX_BYTES:
+                    self._taken.clear()
+                    await self._taken.wait()
+            scoring.put_nowait(None)
 
-    def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:
+    def _score_waiting(self, loop: asyncio.AbstractEventLoop) -> Group:
+        """Score what waits, in the scoring thread."""
+        works = take(self._waiting, MAX_BYTES)
+        loop.call_soon_threadsafe(self._taken.set)
         self._scoring_since_s = time.monotonic()
         try:
-            scored = self.scorer.score_batch(state, batch)
+            scored = self.scorer.score_together([(work.state, work.batch) for work in works])
         finally:
             self._scoring_since_s = None
-        if scored.counts.unknown_names:
-            self._names.see(batch.values)
-            if names := self._names.unreported():
-                remedy = "they count as `other`: map them in hark.toml, [events]"
-                log.warning("events.unmapped_names", names=names, remedy=remedy)
-        return scored
+        for work, one in zip(works, scored, strict=True):
+            if one.counts.unknown_names:
+                self._names.see(work.batch.values)
+                if names := self._names.unreported():
+                    remedy = "they count as `other`: map them in hark.toml, [events]"
+                    log.warning("events.unmapped_names", names=names, remedy=remedy)
+        return list(zip(works, scored, strict=True))
 
     def doing(self) -> str:
         """What the pipeline waits for, "" if it is idle; may be called from any thread."""
@@ -98,35 +134,41 @@ class Pipeline:
         return ""
 
     async def _publish(
-        self, scoring: asyncio.Queue[Scoring | None], tasks: asyncio.TaskGroup
+        self, scoring: asyncio.Queue[asyncio.Future[Group] | None], tasks: asyncio.TaskGroup
     ) -> None:
-        """Hand each scored batch to the producer, in order, while the scorer works on the next."""
+        """Hand scored batches to the producer, in order, while the scorer works on the next."""
         while (following := await scoring.get()) is not None:
-            event, future = following
-            scored = await future
-            self._log_engine_error(scored.engine_error)
-            self._brake.observe(event.value.partition, scored.dead)
+            group = await following
+            if not group:
+                continue
+            self._log_engine_error(group[0][1].engine_error)
+            for work, scored in group:
+                self._brake.observe(work.batch.partition, scored.dead)
             await self._confirming.acquire()
-            sent = await self._producer.send(scored.outputs, event.value.partition)
-            tasks.create_task(self._finish(event, scored, sent))
+            sent = [
+                await self._producer.send(scored.outputs, work.batch.partition)
+                for work, scored in group
+            ]
+            tasks.create_task(self._finish(group, sent))
 
-    async def _finish(
-        self, event: Delivery, scored: Scored, sent: list[asyncio.Future[Any]]
-    ) -> None:
+    async def _finish(self, group: Group, sent: list[list[asyncio.Future[Any]]]) -> None:
         started = time.perf_counter()
-        self._unconfirmed += 1
+        self._unconfirmed += len(group)
         try:
-            await self._producer.confirm(sent)
+            await self._producer.confirm([future for futures in sent for future in futures])
         finally:
-            self._unconfirmed -= 1
+            self._unconfirmed -= len(group)
             self._confirming.release()
-        event.ack()
         self._metrics.observe_stage("produce", time.perf_counter() - started)
-        self._metrics.observe_batch(scored.counts)
-        self._metrics.observe_latency(time.time_ns() // 1_000_000, scored.broker_ms, scored.time_ms)
-        for kind, severity, status in scored.alerts:
-            self._metrics.observe_alert(kind, severity, status)
-        log.debug("batch", partition=event.value.partition, records=scored.counts.records)
+        now_ms = time.time_ns() // 1_000_000
+        for work, scored in group:
+            for delivery in work.deliveries:
+                delivery.ack()
+            self._metrics.observe_batch(scored.counts)
+            self._metrics.observe_latency(now_ms, scored.broker_ms, scored.time_ms)
+            for kind, severity, status in scored.alerts:
+                self._metrics.observe_alert(kind, severity, status)
+            log.debug("batch", partition=work.batch.partition, records=scored.counts.records)
 
     async def apply(self, state: PartitionState, batch: RecordBatch) -> int:
         """Apply a batch without output (restore) -> number of accepted events."""
@@ -140,3 +182,18 @@ class Pipeline:
         if engine_error:
             # `Champion` notices that the model no longer answers, and loads it again.
             log.error("model.failed", why=engine_error, answers=COUNTERS)
+
+
+def take(waiting: deque[tuple[PartitionState, Delivery]], nbytes: int) -> list[Work]:
+    """Take deliveries from the left until they have `nbytes` -> one `Work` per partition."""
+    found: dict[int, tuple[PartitionState, list[Delivery]]] = {}
+    taken = 0
+    while waiting and taken < nbytes:
+        state, delivery = waiting.popleft()
+        _, deliveries = found.setdefault(id(state), (state, []))
+        deliveries.append(delivery)
+        taken += delivery.value.nbytes
+    return [
+        Work(state, deliveries, RecordBatch.joined([one.value for one in deliveries]))
+        for state, deliveries in found.values()
+    ]

@@ -7,8 +7,9 @@ steps 2 to 6 of docs/architecture.md.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,15 @@ from schemas.events.codec import EventDecoder
 from schemas.events.columns import EventColumns
 from schemas.events.kinds import Kind
 from streams import forgetting
-from streams.decisions import Decider, Decisions, Record
+from streams.decisions.answers import Undecided
+from streams.decisions.decider import Decider, Decisions, Record
 from streams.histories.decision_points import Task
 from streams.histories.histories import Applied
 from streams.histories.item_table import ItemTable
 from streams.ingest.dead_letters import dead_letter
 from streams.ingest.decode import BatchDecoder, Decoded, Rejection
 from streams.ingest.isolation import Isolation, place
-from streams.item_sweep import between_sweeps
+from streams.item_sweep import between_sweeps, sweeps
 from streams.kafka.producer import Output
 from streams.monitoring.batch_counts import BatchCounts
 from streams.monitoring.metrics import Metrics
@@ -148,7 +150,7 @@ class Scorer:
 
         def attempt(part: RecordBatch) -> Scored:
             with state.undo.trying():
-                return self._score(state, part)
+                return self._score([(state, part)])[0]
 
         def refuse(part: RecordBatch, error: Exception) -> Scored:
             return self._refuse(state, part, error)
@@ -163,13 +165,61 @@ class Scorer:
                     found.append(self._forget(state, part, user_id))
         return Scored.joined(found)
 
-    def _score(self, state: PartitionState, batch: RecordBatch) -> Scored:
-        with self._metrics.stage("decode"):
-            decoded = self._decoder.decode(batch)
-        columns = decoded.columns
-        with self._metrics.stage("histories"):
-            applied = state.with_orphans(columns, state.histories.apply(columns))
-        decisions, engine_error = self._decide(state, columns, applied)
+    def score_together(self, batches: Sequence[tuple[PartitionState, RecordBatch]]) -> list[Scored]:
+        """Do as `score_batch` does with each batch, but call the model only once if possible.
+
+        Parameters
+        ----------
+        batches
+            The next batches of different partitions.
+
+        Raises
+        ------
+        TooManyFailuresError
+            As `score_batch`.
+        """
+        if len(batches) > 1 and all(is_plain(state, batch) for state, batch in batches):
+            self._items.sweep()
+            try:
+                with ExitStack() as attempts:
+                    for state, _ in batches:
+                        attempts.enter_context(state.undo.trying())
+                    scored = self._score(batches)
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001, S110 - `score_batch` finds the record that is to blame
+                pass
+            else:
+                self._isolation.succeed()
+                return scored
+        return [self.score_batch(state, batch) for state, batch in batches]
+
+    def _score(self, batches: Sequence[tuple[PartitionState, RecordBatch]]) -> list[Scored]:
+        """Score plain batches of different partitions, with one call of the model."""
+        decoded: list[Decoded] = []
+        parts: list[Undecided] = []
+        for state, batch in batches:
+            with self._metrics.stage("decode"):
+                decoded.append(self._decoder.decode(batch))
+            columns = decoded[-1].columns
+            with self._metrics.stage("histories"):
+                applied = state.with_orphans(columns, state.histories.apply(columns))
+            parts.append(self._count(state, columns, applied))
+        decisions, engine_error = self._decide(parts)
+        return [
+            self._scored(batches[i][1], decoded[i], parts[i], decisions[i], engine_error)
+            for i in range(len(batches))
+        ]
+
+    def _scored(
+        self,
+        batch: RecordBatch,
+        decoded: Decoded,
+        part: Undecided,
+        decisions: Decisions,
+        engine_error: str,
+    ) -> Scored:
+        state, columns, applied = part.state, part.columns, part.applied
         outcomes = _outcomes(len(batch), decoded, applied)
         late = [
             Rejection(i, Reason.LATE, _LATE)
@@ -250,32 +300,26 @@ class Scorer:
     def _apply(self, state: PartitionState, batch: RecordBatch) -> tuple[int, str]:
         columns = self._decoder.decode(batch).columns
         applied = state.histories.apply(columns)
-        _, engine_error = self._decide(state, columns, applied, publish=False)
+        _, engine_error = self._decide([self._count(state, columns, applied)], publish=False)
         return int(applied.accepted.sum()), engine_error
 
-    def _decide(
-        self,
-        state: PartitionState,
-        columns: EventColumns,
-        applied: Applied,
-        *,
-        publish: bool = True,
-    ) -> tuple[Decisions, str]:
-        """The decisions, from the counters if the model fails; and why the model failed, or ""."""
+    def _count(self, state: PartitionState, columns: EventColumns, applied: Applied) -> Undecided:
+        """Advance the counters by a batch -> what the decisions need."""
         by_model = self._decider.model_version != COUNTERS
         with self._metrics.stage("histories"):
             live = state.counters.advance(columns, applied, context=by_model)
         windows = applied.windows.with_context(live.context)
-        decide = partial(
-            self._decider.decide,
-            *(state, columns, applied, windows, live.suggestions),
-            publish=publish,
-        )
+        return Undecided(state, columns, applied, windows, live.suggestions)
+
+    def _decide(
+        self, parts: Sequence[Undecided], *, publish: bool = True
+    ) -> tuple[list[Decisions], str]:
+        """The decisions, from the counters if the model fails; and why the model failed, or ""."""
         try:
-            return decide(), ""
+            return self._decider.decide(parts, publish=publish), ""
         except EngineError as error:
             self._decider.use(None)
-            return decide(), str(error)
+            return self._decider.decide(parts, publish=publish), str(error)
 
     def _advance(self, state: PartitionState, batch: RecordBatch) -> None:
         state.next_offset = batch.last_offset + 1
@@ -283,6 +327,12 @@ class Scorer:
 
     def _dead_letter(self, batch: RecordBatch, rejection: Rejection) -> Output:
         return dead_letter(self.plan.dead_letters, self.plan.code_version, batch, rejection)
+
+
+def is_plain(state: PartitionState, batch: RecordBatch) -> bool:
+    """Whether a batch can be scored in one piece: no sweep and no forget record cuts it."""
+    (whole, user_id), *_ = forgetting.pieces(batch)
+    return not sweeps(state, batch) and user_id is None and len(whole) == len(batch)
 
 
 def _outcomes(records: int, decoded: Decoded, applied: Applied) -> npt.NDArray[np.int8]:

@@ -27,7 +27,7 @@ from streams.catalogue.dead_letters import CatalogueDeadLetters
 from streams.checkpoints.output_ends import OutputEnds
 from streams.checkpoints.ownership import Ownership
 from streams.checkpoints.schedule import Checkpoints
-from streams.decisions import Record
+from streams.decisions.decider import Record
 from streams.group_settings import fingerprint, settings_assignor
 from streams.histories.item_table import ItemTable
 from streams.ingest.brake import Brake

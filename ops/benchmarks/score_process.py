@@ -26,7 +26,8 @@ from schemas.events.codec import EventDecoder
 from schemas.events.columns import EventColumns
 from streams.counters.suggest import suggest
 from streams.counters.suggestions import Suggestions
-from streams.decisions import Decider
+from streams.decisions.answers import Undecided
+from streams.decisions.decider import Decider
 from streams.histories.apply_events import Outcome
 from streams.histories.decision_points import Points, Task
 from streams.histories.histories import BEFORE, Applied
@@ -133,7 +134,7 @@ def _measure(
     """
     columns, applied = _batch(windows, shop.state.histories.numbers)
     counters, every = shop.state.counters, np.arange(len(windows))
-    part = counters.covisits.part().by_index(shop.state.histories.numbers.all_indices)
+    counted = counters.covisits.part().by_index(shop.state.histories.numbers.all_indices)
     rounds: list[dict[str, float]] = []
     begun = time.perf_counter()
     while len(rounds) <= LEAST_ROUNDS or time.perf_counter() - begun < LEAST_S:
@@ -141,9 +142,10 @@ def _measure(
         before = _spent(metrics)
         used, started = time.process_time(), time.perf_counter()
         suggestions = Suggestions.none(len(windows), counters.candidates)
-        suggest(windows, every, part, suggestions)
+        suggest(windows, every, counted, suggestions)
         suggested = time.perf_counter()
-        decided = decider.decide(shop.state, columns, applied, windows, suggestions)
+        part = Undecided(shop.state, columns, applied, windows, suggestions)
+        (decided,) = decider.decide([part])
         done, used = time.perf_counter(), time.process_time() - used
         assert decided.lists["sent"] + decided.lists["empty"] == len(windows)
         spent = _spent(metrics)

@@ -71,7 +71,7 @@ class Isolation:
             part = waiting.pop()
             try:
                 done.append(attempt(part))
-                self._run = 0
+                self.succeed()
             except MemoryError:
                 raise  # no record is to blame: the worker stops, and the batch is read again
             except Exception as error:  # noqa: BLE001 - a record is to blame for any other error
@@ -82,6 +82,10 @@ class Isolation:
                 self._count(part, error)
                 done.append(refuse(part, error))
         return done
+
+    def succeed(self) -> None:
+        """A record was processed: the run of failures ends."""
+        self._run = 0
 
     def _count(self, part: RecordBatch, error: Exception) -> None:
         self._run += 1

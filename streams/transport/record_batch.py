@@ -7,6 +7,8 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+_RECORD_BYTES = 100
+"""What a record takes without its value, about."""
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -39,6 +41,11 @@ class RecordBatch:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the records, about."""
+        return _RECORD_BYTES * len(self) + sum(len(value) for value in self.values if value)
+
     def since(self, offset: int) -> RecordBatch | None:
         """The records from `offset` on, None if there are none.
 
@@ -52,6 +59,23 @@ class RecordBatch:
         if row == 0:
             return self
         return None if row == len(self.offsets) else self.part(row, len(self))
+
+    @staticmethod
+    def joined(batches: Sequence[RecordBatch]) -> RecordBatch:
+        """Consecutive batches of a partition as one; there must be at least one."""
+        if len(batches) == 1:
+            return batches[0]
+        return RecordBatch(
+            batches[0].topic,
+            batches[0].partition,
+            batches[0].first_offset,
+            batches[-1].last_offset,
+            [offset for batch in batches for offset in batch.offsets],
+            [timestamp for batch in batches for timestamp in batch.timestamps],
+            [key for batch in batches for key in batch.keys],
+            [value for batch in batches for value in batch.values],
+            [headers for batch in batches for headers in batch.headers],
+        )
 
     def part(self, begin: int, end: int) -> RecordBatch:
         """The records of rows `begin` to `end` (exclusive), at least one."""

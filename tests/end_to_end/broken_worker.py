@@ -1,26 +1,29 @@
 """`hark worker` with a defect: an event whose id begins with `poison` breaks the decision, and one
-whose id begins with `hang` never gets one. With `slow` ones a batch takes a quarter of a second.
+whose id begins with `hang` never gets one. A `slow` event takes `SLOW_S`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ops.cli import main
-from streams.decisions import Decider
+from streams.decisions.answers import Undecided
+from streams.decisions.decider import Decider, Decisions
 
 decide = Decider.decide
+SLOW_S = 0.001
 
 
-def broken(self: Decider, state: Any, columns: Any, *rest: Any, **named: Any) -> Any:
-    decisions = decide(self, state, columns, *rest, **named)
-    if any(message.startswith("poison") for message in columns.message_ids):
+def broken(self: Decider, parts: Sequence[Undecided], **named: Any) -> list[Decisions]:
+    decisions = decide(self, parts, **named)
+    messages = [message for part in parts for message in part.columns.message_ids]
+    if any(message.startswith("poison") for message in messages):
         raise ValueError("secret")
-    if any(message.startswith("slow") for message in columns.message_ids):
-        time.sleep(0.25)
-    if any(message.startswith("hang") for message in columns.message_ids):
+    time.sleep(SLOW_S * sum(message.startswith("slow") for message in messages))
+    if any(message.startswith("hang") for message in messages):
         threading.Event().wait()
     return decisions
 

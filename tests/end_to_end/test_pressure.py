@@ -15,11 +15,11 @@ from schemas.topics import topics
 from tests.end_to_end.running import until
 from tests.end_to_end.test_worker_process import broken_worker
 
-EVENTS, NOTE = 40_000, b"x" * 2_000
+EVENTS, NOTE = 16_000, b"x" * 5_000
 EVENT = b'{"messageId":"slow%d","userId":"u%d","event":"Product Viewed","note":"%s"}'
 WATCHED_S = 6.0
 MAX_GROWTH_BYTES = 40 << 20
-"""Half of what is published: four batches of a fetch each and what is fetched ahead are 6 MiB."""
+"""Half of what is published: the batches that wait or are scored, and what is fetched ahead."""
 
 
 async def outrun(bootstrap: str, topic: str) -> None:

@@ -27,7 +27,8 @@ from ops.training.models_command import models
 from ops.training.train_command import train as train_command
 from schemas.outputs import Alert, Recommendation
 from schemas.topics import topics
-from streams.decisions import Decider, Decisions
+from streams.decisions.answers import Undecided
+from streams.decisions.decider import Decider, Decisions
 from streams.kafka.producer import Output
 from streams.monitoring.metrics import Metrics
 from streams.plan import Plan
@@ -35,7 +36,7 @@ from streams.settings import AlertRule, Alerts, Http, Kafka, Settings
 from streams.settings import Model as ModelSettings
 from streams.worker import Worker
 
-SIMULATED = 8_000
+SIMULATED = 5_000
 EXACT = 1e-5
 
 
@@ -125,12 +126,9 @@ def afterwards(chosen: Settings, archive: Path, model: Model) -> Heard:
     decider = Decider(Plan.from_settings(chosen), state.items, Metrics())
     decider.use(model)
     for step in steps:
-        decisions = decider.decide(
-            state.state(step.partition),
-            step.columns,
-            step.applied,
-            step.windows,
-            step.live.suggestions,
+        known = state.state(step.partition)
+        (decisions,) = decider.decide(
+            [Undecided(known, step.columns, step.applied, step.windows, step.live.suggestions)]
         )
         offsets = step.columns.offsets[step.applied.points.rows]
         heard.record(step.partition, offsets, decisions)

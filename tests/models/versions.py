@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,6 +20,11 @@ from tests.models import world
 
 def version_files(item_ids: Sequence[str], seed: int = 0) -> dict[str, bytes]:
     """Files of an untrained network on a catalogue; each seed is another network."""
+    return dict(_version_files(tuple(item_ids), seed))
+
+
+@cache
+def _version_files(item_ids: tuple[str, ...], seed: int) -> dict[str, bytes]:
     table, bias = world.catalogue(len(item_ids))
     network = world.network(seed)
     graph = export.to_onnx(network, table)

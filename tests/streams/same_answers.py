@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from ops.publish.feed import feed
 from ops.simulator.simulation import simulate_events
 from schemas.events.codec import EventDecoder
 from streams.counters.suggestions import Suggestions
-from streams.decisions import Decider, Decisions
+from streams.decisions.answers import Undecided
+from streams.decisions.decider import Decider, Decisions
 from streams.histories.item_table import ItemTable
 from streams.monitoring.metrics import Metrics
 from streams.plan import Plan
@@ -87,10 +88,9 @@ class Run:
     def _listen(self, decider: Decider) -> None:
         decide = decider.decide
 
-        def listening(*arguments: Any, **named: Any) -> Decisions:
-            *_, windows, suggestions = arguments
-            self.decided.append((windows, suggestions))
-            return decide(*arguments, **named)
+        def listening(parts: Sequence[Undecided], **named: Any) -> list[Decisions]:
+            self.decided += [(part.windows, part.suggestions) for part in parts]
+            return decide(parts, **named)
 
         decider.decide = listening  # type: ignore[method-assign]
 

@@ -12,7 +12,7 @@ from ops.benchmarks.command import bench
 
 @pytest.mark.slow
 def test_the_score_benchmark_measures_each_combination_and_where_its_time_goes() -> None:
-    sizes = ["--batch=1", "--batch=3", "--items=90", "--items=300", "--length=8", "--length=mixed"]
+    sizes = ["--batch=1", "--batch=3", "--items=90", "--length=8", "--length=mixed"]
     small = ["--events=4000", "--train-seconds=2"]
     done = CliRunner().invoke(bench, ["score", "--json", *sizes, *small])
     assert done.exit_code == 0, done.output
@@ -20,10 +20,7 @@ def test_the_score_benchmark_measures_each_combination_and_where_its_time_goes()
     assert {"cpu", "cores", "onnxruntime", "polars", "numpy"} <= answer["machine"].keys()
     rows = answer["results"]
     assert [(row["items"], row["length"], row["batch"]) for row in rows] == [
-        (items, length, batch)
-        for items in (90, 300)
-        for length in ("8", "mixed")
-        for batch in (1, 3)
+        (90, length, batch) for length in ("8", "mixed") for batch in (1, 3)
     ]
     for row in rows:
         assert row["decisions_per_s"] == pytest.approx(1000 * row["batch"] / row["ms"], rel=0.01)

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from models.registry import aliases, registry
 from models.storage import artefact, lock
 from ops.archive.files import PartitionArchive, Span, partitions
+from ops.training.train_command import train
+from schemas.errors import HarkError
 from tests.ops.training.shop_log import archive_shop
 
 ROOT = Path(__file__).parents[3]
@@ -51,6 +54,15 @@ class Night:
         assert process.returncode == 0, complaints
         found: dict[str, Any] = json.loads(said)
         return found
+
+    def refusal(self, *more: str) -> str:
+        """The one line that ends a run in this process."""
+        arguments = ["--archive", str(self.archive), "--registry", str(self.root), "--offline"]
+        done = CliRunner().invoke(train, [*arguments, "--json", *more])
+        assert isinstance(done.exception, HarkError), done.output
+        line = str(done.exception)
+        assert "\n" not in line
+        return line
 
     def kill_in(self, stage: str, *more: str) -> None:
         """SIGKILL as soon as the stage begins."""
@@ -155,17 +167,10 @@ def test_two_at_once_are_one_and_a_line_that_says_who(tmp_path: Path) -> None:
     made = Night(tmp_path)
     made.root.mkdir()
     with lock.held(made.root / registry.TRAINING_LOCK, "process 7 on elsewhere"):
-        process = made.start("--as-of", "2026-01-01")
-        _, complaints = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "held by process 7 on elsewhere" in complaints
-    process = made.start("--as-of", "2026-01-01")
-    _, complaints = process.communicate(timeout=60)
-    assert "no events of topic events" in complaints, "the lock went with its holder"
+        assert "held by process 7 on elsewhere" in made.refusal("--as-of", "2026-01-01")
+    left = made.refusal("--as-of", "2026-01-01")
+    assert "no events of topic events" in left, "the lock went with its holder"
 
 
 def test_a_date_before_the_log_is_one_line(tmp_path: Path) -> None:
-    process = night(tmp_path).start("--as-of", "1999-01-01")
-    _, complaints = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "no event that counts" in complaints
+    assert "no event that counts" in night(tmp_path).refusal("--as-of", "1999-01-01")

@@ -16,7 +16,7 @@ from ops.publish.feed import feed
 from ops.simulator.simulation import simulate_events
 from schemas.events.codec import EventDecoder
 from streams.counters.counters import Counters
-from streams.decisions import Decider
+from streams.decisions.decider import Decider
 from streams.histories.histories import Histories
 from streams.histories.item_table import ItemTable
 from streams.ingest.decode import BatchDecoder
@@ -32,7 +32,7 @@ from streams.transport.record_batch import RecordBatch
 from tests.models import versions
 from tests.streams.snapshot import snapshot
 
-SIZE = 400
+SIZE = 240
 NOW_MS = 1_790_000_000_000
 MALFORMED = b"not json"
 Log = tuple[list[bytes], list[bytes]]

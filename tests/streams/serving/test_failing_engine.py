@@ -19,6 +19,7 @@ from ops.publish.feed import feed
 from ops.simulator.simulation import simulate_events
 from schemas.errors import EngineError
 from schemas.events.codec import EventDecoder
+from streams.decisions.answers import Undecided
 from streams.histories.item_table import ItemTable
 from streams.monitoring.metrics import Metrics
 from streams.partition import PartitionState
@@ -165,7 +166,7 @@ def test_an_engine_error_leaves_the_state_where_it_was(model: Model, batch: Reco
     windows = applied.windows.with_context(live.context)
     before = snapshot(state)
     with pytest.raises(EngineError, match="fell out"):
-        scorer._decider.decide(state, columns, applied, windows, live.suggestions)
+        scorer._decider.decide([Undecided(state, columns, applied, windows, live.suggestions)])
     assert snapshot(state) == before
 
 

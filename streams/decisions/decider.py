@@ -1,0 +1,207 @@
+"""Decisions: turns the answers of the model or the counters into messages.
+
+There are two steps. `Answerer.answer` makes all calls of the engine and changes no state. `_commit`
+advances the sent lists and the incidents, and writes messages. So a model that fails leaves the
+states as they were before the batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from models.registry.registry import Model
+from schemas.events.codec import encode
+from schemas.outputs import Alert, ReasonCode
+from streams.alerts.book import Observation, in_order, source
+from streams.decisions.answers import Answer, Answerer, Undecided
+from streams.histories.item_table import NO_ITEM, ItemTable
+from streams.histories.user_rows import Departure
+from streams.kafka.producer import Output
+from streams.monitoring.metrics import Metrics
+from streams.plan import Plan
+from streams.recommendations.message import Lists, RecommendationWriter
+from streams.recommendations.sent_lists import Trigger, list_hashes
+
+
+@dataclass(slots=True)
+class Decisions:
+    """The messages of a batch, and the facts behind them.
+
+    Attributes
+    ----------
+    outputs
+        Recommendations, then alerts, each in the order of their triggers.
+    lists
+        Number of lists by outcome: sent, unchanged, held, empty.
+    alerts
+        (kind, severity, status) of each alert.
+    probabilities
+        "churn" and "risk", if scored -> the decision points, intp (n,), and the calibrated
+        probabilities, float64 (n,).
+    """
+
+    outputs: list[Output]
+    lists: Counter[str]
+    alerts: list[tuple[str, str, str]]
+    probabilities: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]] = field(
+        default_factory=dict
+    )
+
+    def scored(self, kind: str) -> int:
+        """Number of decision points at which `kind` ("churn" or "risk") was scored."""
+        return len(self.probabilities[kind][0]) if kind in self.probabilities else 0
+
+
+Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
+"""Called with the partition, the offsets (D,) of a batch's decision points, and the decisions."""
+
+
+class Decider:
+    """Turns decision points into messages.
+
+    Parameters
+    ----------
+    plan
+        Policies, rules and topic names.
+    items
+        The worker's item table.
+    metrics
+        Times the stages.
+    """
+
+    def __init__(self, plan: Plan, items: ItemTable, metrics: Metrics) -> None:
+        self._plan = plan
+        self._items = items
+        self._metrics = metrics
+        self._writer = RecommendationWriter(items, plan.recommend.ttl_s)
+        self._answerer = Answerer(plan, items, metrics)
+
+    @property
+    def model_version(self) -> str:
+        """The version that answers now, or "counters"."""
+        return self._answerer.model_version
+
+    def use(self, model: Model | None) -> None:
+        """Answer with `model` from now on; None: with the counters."""
+        self._answerer.use(model)
+
+    def decide(self, parts: Sequence[Undecided], *, publish: bool = True) -> list[Decisions]:
+        """Make all decisions of some batches, and advance their states by them.
+
+        Parameters
+        ----------
+        parts
+            Batches of different partitions; the sent lists and alert books of their states
+            advance.
+        publish
+            False makes no messages and only advances the sent lists, for a restore, which reads
+            alerts back from their topic.
+
+        Returns
+        -------
+        list
+            The decisions of each batch; empty if there is no decision point and no departure.
+
+        Raises
+        ------
+        EngineError
+            The model failed. The states are unchanged, so the batches can be decided again.
+        """
+        pointed = [part for part in parts if len(part.applied.points)]
+        answers = self._answerer.answer(pointed, alarms=publish) if pointed else []
+        following = iter(answers)
+        return [
+            self._commit(part, next(following), publish=publish)
+            if len(part.applied.points)
+            else self._departed(part, publish=publish)
+            for part in parts
+        ]
+
+    def _departed(self, part: Undecided, *, publish: bool) -> Decisions:
+        """The decisions of a batch without decision points."""
+        decisions = Decisions([], Counter(), [])
+        if publish and part.applied.departures:
+            self._publish(decisions, self._alerts(part, {}))
+        return decisions
+
+    def _commit(self, part: Undecided, answer: Answer, *, publish: bool) -> Decisions:
+        """Advance the state and write messages, without further calls of the model."""
+        decisions = Decisions([], Counter(), [])
+        with self._metrics.stage("decide"):
+            sent, lists = self._admit(decisions, part, answer)
+            if not publish:
+                return decisions
+            decisions.probabilities |= answer.probabilities
+            alerts = self._alerts(part, answer.alarms)
+        with self._metrics.stage("encode"):
+            messages = self._writer.write(sent, lists, self.model_version)
+            decisions.outputs += [
+                Output(self._plan.recommendations, trigger.user_id.encode(), message)
+                for trigger, message in zip(sent, messages, strict=True)
+            ]
+            self._publish(decisions, alerts)
+        return decisions
+
+    def _alerts(
+        self,
+        part: Undecided,
+        alarms: Mapping[str, Sequence[tuple[Observation, Sequence[ReasonCode]]]],
+    ) -> list[tuple[int, Alert]]:
+        """Advance the books, drop evicted users -> alerts with the offsets of their events."""
+        found: list[tuple[int, Alert]] = []
+        departures = part.applied.departures
+        for kind, book in part.state.books.items():
+            found_alarms = alarms.get(kind, ())
+            reasons = iter([why for _, why in found_alarms])
+            for turn in in_order([observation for observation, _ in found_alarms], departures):
+                if isinstance(turn, Departure):
+                    found += [(turn.offset, alert) for alert in book.depart(turn)]
+                    continue
+                at, why = self._answerer.thresholds[kind], next(reasons)
+                alert = book.observe(turn, at, self.model_version, why)
+                if alert is not None:
+                    found.append((turn.offset, alert))
+        return found
+
+    def _publish(self, decisions: Decisions, alerts: list[tuple[int, Alert]]) -> None:
+        decisions.outputs += [
+            Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
+            for offset, alert in alerts
+        ]
+        decisions.alerts += [(alert.kind, alert.severity, alert.status) for _, alert in alerts]
+
+    def _admit(
+        self, decisions: Decisions, part: Undecided, answer: Answer
+    ) -> tuple[list[Trigger], Lists]:
+        """Advance the sent lists by all triggers -> triggers and contents of lists to send."""
+        applied = part.applied
+        listing = answer.listing
+        triggers = [answer.triggers[point] for point in listing.tolist()]
+        slots = applied.slots[applied.points.rows[listing]].tolist()
+        owners = applied.owners[listing].tolist()
+        candidates, order = answer.candidates, answer.order
+        found = order >= 0  # (n, top_k), the places without an item last
+        items = np.where(found, np.take_along_axis(candidates.items, order, axis=1), NO_ITEM)
+        shown = list_hashes(items, self._items.hashes).tolist()
+        policy, admit = self._plan.recommend, part.state.sent.admit
+        outcomes = [
+            admit(slot, owner, trigger.time_ms // 1000, listed, policy)
+            for slot, owner, trigger, listed in zip(slots, owners, triggers, shown, strict=True)
+        ]
+        decisions.lists.update(outcomes)
+        sent = [i for i, outcome in enumerate(outcomes) if outcome == "sent"]
+        found, order = found[sent], order[sent]
+        scores = np.take_along_axis(candidates.scores[sent], order, axis=1)[found]
+        sources = np.take_along_axis(candidates.sources[sent], order, axis=1)[found]
+        lists = Lists(
+            sizes=found.sum(axis=1).tolist(),
+            items=items[sent][found].tolist(),
+            scores=scores.astype(np.float64).round(6).tolist(),
+            sources=sources.tolist(),
+        )
+        return [triggers[i] for i in sent], lists
