@@ -1,11 +1,12 @@
-"""Features: windows -> a Polars frame in the feature set's fixed order.
+"""Features: windows -> numbers in the feature set's fixed order.
 
 Features are a pure function of (window, now), for serving, training, replay and explanation alike.
 `aggregates` reduces the events; everything derived from its numbers is a line here, on whole
 columns. A row's values are bit for bit the same in any batch.
 
-The columns are numpy arrays until the end: as 115 Polars expressions the same lines took two
-thirds of the time of a batch of one or two decisions (ADR 0010).
+The columns are numpy arrays: as 115 Polars expressions, or as 115 Polars series, the same numbers
+took most of the time of a batch of one or two decisions (ADR 0010). `as_frame` makes a Polars frame
+where somebody wants names and types.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from models.features.table import (
 )
 from models.features.windows import Windows
 
-__all__ = ["FEATURES", "FEATURE_SET_HASH", "NAMES", "Feature", "compute"]
+__all__ = ["FEATURES", "FEATURE_SET_HASH", "NAMES", "Feature", "as_frame", "compute"]
 
 DAY_S = 86_400.0
 PER_DAY = 1.0 / DAY_S
@@ -44,11 +45,23 @@ _NUMPY: dict[type[pl.DataType], npt.DTypeLike] = {
 _TYPES = [(feature.name, _NUMPY[feature.dtype]) for feature in FEATURES]
 
 
-def compute(windows: Windows) -> pl.DataFrame:
-    """Features of D decision points -> frame (D, F), columns and types as in `FEATURES`."""
+def compute(windows: Windows) -> Floats:
+    """Features of D decision points, float64 (D, F), in the order of `FEATURES`.
+
+    A feature of an integer type is cut to that type's whole numbers.
+    """
     columns = aggregate(windows)
     columns |= _derived(columns)
-    return pl.DataFrame([pl.Series(name, columns[name].astype(kind)) for name, kind in _TYPES])
+    out = np.empty((len(windows), len(_TYPES)))
+    for at, (name, kind) in enumerate(_TYPES):
+        out[:, at] = columns[name].astype(kind, copy=False)
+    return out
+
+
+def as_frame(features: Floats) -> pl.DataFrame:
+    """Features (D, F) as a frame with the names and types of `FEATURES`."""
+    frame = pl.from_numpy(features, schema=list(NAMES))
+    return frame.select(pl.col(feature.name).cast(feature.dtype) for feature in FEATURES)
 
 
 def _over(part: Column, whole: Column, default: float) -> Floats:

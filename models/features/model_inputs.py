@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from models.elementwise import log1p
 from models.features.table import FEATURES
@@ -72,13 +71,15 @@ class ModelInputs(Columns):
         return len(self.lengths)
 
 
-def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) -> ModelInputs:
+def build(
+    windows: Windows, features: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
+) -> ModelInputs:
     """Build the inputs of D decision points.
 
     Parameters
     ----------
-    windows, frame
-        D decision points and their features (`features.compute`).
+    windows, features
+        D decision points and their features (D, F) (`features.compute`).
     rows
         int64 (n_items,): model row of each of the worker's items, 0 = unknown to the model.
         Items numbered after `rows` was made are unknown too.
@@ -93,15 +94,14 @@ def build(windows: Windows, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) ->
         gaps=np.where(inside, gap_buckets(_to_next(windows)), 0),
         hours=np.where(inside, hours_of_week(windows.times_s), 0),
         amounts=log_amounts(windows.amounts),
-        features=scale(frame),
+        features=scale(features),
         lengths=windows.lengths.astype(np.int64),
     )
 
 
-def scale(frame: pl.DataFrame) -> npt.NDArray[np.float32]:
+def scale(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Scale features (D, F) for the network: log(1 + |x|) where the unit has a long tail."""
-    raw = np.ascontiguousarray(frame.to_numpy(), dtype=np.float64)
-    bounded = np.minimum(np.nan_to_num(raw, nan=0.0), _TOP)
+    bounded = np.minimum(np.nan_to_num(features, nan=0.0), _TOP)
     logged = np.sign(bounded) * log1p(np.abs(bounded))
     scaled: npt.NDArray[np.float64] = np.where(_LOGGED, logged, bounded) * _SCALE
     return scaled.astype(np.float32)

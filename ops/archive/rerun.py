@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
 
 from models.features import features
 from models.features.windows import Windows
@@ -59,7 +60,7 @@ class Step:
     applied: Applied
     live: Live
     windows: Windows
-    features: pl.DataFrame
+    features: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Standing:
 
     users: list[str]
     windows: Windows
-    features: pl.DataFrame
+    features: npt.NDArray[np.float64]
 
 
 class Rerun:

@@ -189,7 +189,7 @@ def _standing(
         while waiting and waiting[0][0] == fed:
             _, now_s = waiting.pop(0)
             seen = state.standing(now_s)
-            since = seen.features["since_purchase_ever_s"].to_numpy()
+            since = seen.features[:, NAMES.index("since_purchase_ever_s")]
             users = np.array([numbers[user] for user in seen.users], np.int64)
             order = np.argsort(users)  # whichever partition they are in
             active = order[since[order] <= ACTIVE_DAYS * DAY_S]

@@ -82,7 +82,7 @@ class Judge:
 
     def _ask(self, asked: Asked, targets: Ints, places: Ints, partition: int) -> None:
         windows, model = asked.windows, self.bound.model
-        scores = model.engine.score(self.bound.inputs(windows, asked.frame))
+        scores = model.engine.score(self.bound.inputs(windows, asked.features))
         pool = self._rank(asked, asked.suggestions, scores, targets, places, "")
         found = (pool.items == targets[:, None]) & (targets >= 0)[:, None]
         self.proposed[places] = np.where(found, pool.sources, 0).max(axis=1, initial=0)

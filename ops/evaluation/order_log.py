@@ -46,14 +46,14 @@ class Moment:
 
     Attributes
     ----------
-    windows, frame
+    windows, features
         Their histories as the worker keeps them, and features.
     part
         What the counters knew.
     """
 
     windows: Windows
-    frame: pl.DataFrame
+    features: npt.NDArray[np.float64]
     part: Part
 
 
@@ -157,7 +157,7 @@ class Asker:
         for start in range(0, len(asked), USERS_AT_ONCE):
             users = asked[start : start + USERS_AT_ONCE]
             windows, seen = moment.windows.take(users), had.seen(users)
-            inputs = self._bound.inputs(windows, moment.frame[users])
+            inputs = self._bound.inputs(windows, moment.features[users])
             scores = self._model.engine.score(inputs)
             logits = scores.queries @ self._model.item_table.T + self._model.item_bias
             pool = self.pool(windows, scores, seen, moment.part)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from models.engines.engine import Engine, Scores
 from models.features import model_inputs
@@ -37,7 +36,7 @@ class Asked(Columns):
 
     points: Ints
     windows: Windows
-    frame: pl.DataFrame
+    features: npt.NDArray[np.float64]
     suggestions: Suggestions
 
     def known_to(self, samples: Samples) -> Asked:
@@ -140,7 +139,7 @@ def pools(
     parts = []
     for start in range(0, len(asked.points), BATCH):
         part = asked.take(np.arange(start, min(start + BATCH, len(asked.points))))
-        scores: Scores = engine.score(model_inputs.build(part.windows, part.frame, rows))
+        scores: Scores = engine.score(model_inputs.build(part.windows, part.features, rows))
         parts.append(
             gather(
                 part.windows,

@@ -219,7 +219,7 @@ def rank_questions(model: Model, items: ItemTable, asked: Asked, targets: Ints) 
     for start in range(0, len(targets), BATCH):
         rows = np.arange(start, min(start + BATCH, len(targets)))
         part = asked.take(rows)
-        scores = model.engine.score(bound.inputs(part.windows, part.frame))
+        scores = model.engine.score(bound.inputs(part.windows, part.features))
         pool = bound.pool(scores, part.suggestions, part.windows)
         found = bound.rank(pool, part.suggestions, part.windows)
         ranks.append(ranks_of(found.items, found.scores, targets[rows]))

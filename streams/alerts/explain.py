@@ -12,13 +12,12 @@ model inputs, and decision points share a call of the engine up to `MAX_ROWS` ro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from models.features.model_inputs import ModelInputs, scale
 from models.features.table import FEATURES, NEVER_S, Unit
@@ -34,6 +33,7 @@ LEAST = 0.01
 _SPANS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 
 Ints = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
 Logits = Callable[[ModelInputs, Ints], npt.NDArray[Any]]
 """Log-odds (R,) of R rows of model inputs; the second argument (R,) is each row's head number."""
 
@@ -51,15 +51,14 @@ class Explainer:
 
     def __init__(self, usual: npt.NDArray[np.float64], logits: Logits) -> None:
         self._usual = usual
-        frame = pl.DataFrame({f.name: np.array([v]) for f, v in zip(FEATURES, usual, strict=True)})
-        self._usual_scaled = scale(frame)[0]  # (F,)
+        self._usual_scaled = scale(usual[None])[0]  # (F,)
         self._logits = logits
 
     def explain(
         self,
         inputs: ModelInputs,
         heads: Ints,
-        values: Sequence[tuple[float, ...]],
+        values: Floats,
         top: int = 3,
     ) -> list[list[ReasonCode]]:
         """The features that raise the log-odds most, by decision point.
@@ -71,7 +70,7 @@ class Explainer:
         heads
             intp (n,): number of the head to explain at each decision point.
         values
-            The F raw feature values at each decision point.
+            float64 (n, F): the raw feature values at each decision point.
         top
             Most reasons per decision point.
 
@@ -121,7 +120,7 @@ class Explainer:
         for end, n in zip(ends.tolist(), tried.tolist(), strict=True):
             yield float(logits[end - 1]) - logits[end - 1 - n : end - 1]
 
-    def _reason(self, column: int, values: tuple[float, ...], contribution: float) -> ReasonCode:
+    def _reason(self, column: int, values: Floats, contribution: float) -> ReasonCode:
         feature, value, usual = FEATURES[column], float(values[column]), float(self._usual[column])
         return ReasonCode(
             code=feature.name,

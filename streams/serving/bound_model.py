@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from models.elementwise import log
 from models.engines.engine import Scores
@@ -46,8 +45,8 @@ class Answers:
 
     Attributes
     ----------
-    frame
-        (D, F): the features.
+    features
+        float64 (D, F): as `features.compute` gives them.
     inputs, scores
         The engine's inputs and answers, D rows.
     points
@@ -56,7 +55,7 @@ class Answers:
         By head: float64 (n,), the calibrated probabilities at `points`; finite.
     """
 
-    frame: pl.DataFrame
+    features: npt.NDArray[np.float64]
     inputs: ModelInputs
     scores: Scores
     points: Mapping[str, Ints]
@@ -111,9 +110,9 @@ class BoundModel:
             The engine fails, or answers with numbers that aren't finite.
         """
         with self._stage("features"):
-            frame = features.compute(windows)
+            found = features.compute(windows)
         with self._stage("sequences"):
-            inputs = self.inputs(windows, frame)
+            inputs = self.inputs(windows, found)
         with self._stage("engine"):
             scores = self._score(inputs)
         with self._stage("heads"):
@@ -123,7 +122,7 @@ class BoundModel:
                 )
                 for head, at in points.items()
             }
-        return Answers(frame, inputs, scores, points, probabilities)
+        return Answers(found, inputs, scores, points, probabilities)
 
     def list_candidates(
         self, answers: Answers, points: Ints, suggestions: Suggestions, windows: Windows
@@ -179,7 +178,7 @@ class BoundModel:
             return self._explainer.explain(
                 answers.inputs.take(np.array(points, np.intp)),
                 np.array([HEADS.index(head) for head in heads], np.intp),
-                [answers.frame.row(point) for point in points],
+                answers.features[list(points)],
             )
 
     def _score(self, inputs: ModelInputs) -> Scores:
@@ -198,9 +197,9 @@ class BoundModel:
             _finite(logits[rows], head)
         return logits
 
-    def inputs(self, windows: Windows, frame: pl.DataFrame) -> ModelInputs:
-        """The network's inputs of D decision points."""
-        return model_inputs.build(windows, frame, self._rows)
+    def inputs(self, windows: Windows, values: npt.NDArray[np.float64]) -> ModelInputs:
+        """The network's inputs of D decision points with their features (D, F)."""
+        return model_inputs.build(windows, values, self._rows)
 
     def pool(self, scores: Scores, suggestions: Suggestions, windows: Windows) -> Pool:
         """Candidates from all sources; all arguments are of the same D decision points."""

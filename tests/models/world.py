@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 
 from models.features.model_inputs import N_GAPS, N_HOURS, ModelInputs, gap_buckets, scale
 from models.features.table import FEATURES
@@ -85,8 +84,7 @@ def corpus(users: int = 300, events: int = 40, n_items: int = 60, seed: int = 0)
     times = np.sort(rng.integers(0, 60 * DAY_S, (users, events)), axis=1)
     gaps = np.diff(times, axis=1, append=times[:, -1:])
     points = np.flatnonzero(rng.random(users * events) < 0.3)
-    frame = pl.DataFrame({f.name: np.zeros(len(points)) for f in FEATURES})
-    features = scale(frame)
+    features = scale(np.zeros((len(points), len(FEATURES))))
     features[:] = rng.normal(size=features.shape)
     chance = 1 / (1 + np.exp(-3 * features[:, :2]))
     drawn = rng.random((len(points), 2)) < chance

@@ -114,13 +114,13 @@ def _digest(value: Any) -> str:
 
 def inner(bound: BoundModel, windows: Windows, suggestions: Suggestions) -> dict[str, Array]:
     """Every number on the way to a decision, by name; the first axis is the decision."""
-    frame = features.compute(windows)
-    inputs = bound.inputs(windows, frame)
+    values = features.compute(windows)
+    inputs = bound.inputs(windows, values)
     scores = bound.model.engine.score(inputs)
     pool = bound.pool(scores, suggestions, windows)
     found = {
-        "features": frame.to_numpy(),
-        "scaled": model_inputs.scale(frame),
+        "features": values,
+        "scaled": model_inputs.scale(values),
         "amounts": inputs.amounts,
         "ranker's": candidate_features(pool, windows),
         "ranked": bound.rank(pool, suggestions, windows).scores,

@@ -36,7 +36,7 @@ def _windows(*events: tuple[float, Kind, str | None, float], entity: int = 0) ->
 
 
 def _features(windows: Windows) -> dict[str, float]:
-    return features.compute(windows).row(0, named=True)
+    return features.as_frame(features.compute(windows)).row(0, named=True)
 
 
 DAYS = (
@@ -197,6 +197,6 @@ def test_live_counters_reach_the_features() -> None:
 
 
 def test_no_decision_points_is_an_empty_frame_of_the_same_types() -> None:
-    frame = features.compute(Windows.empty(64))
+    frame = features.as_frame(features.compute(Windows.empty(64)))
     assert frame.height == 0
     assert frame.dtypes == [f.dtype for f in features.FEATURES]

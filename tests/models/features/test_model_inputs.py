@@ -86,7 +86,7 @@ def test_extreme_features_stay_finite_and_small() -> None:
             for f in features.FEATURES
         }
     )
-    scaled = model_inputs.scale(frame)
+    scaled = model_inputs.scale(frame.to_numpy().astype(np.float64))
     plain = [f.unit in ("probability", "flag", "hour") for f in features.FEATURES]
     assert np.isfinite(scaled).all()
     assert np.abs(scaled[:, ~np.array(plain)]).max() < 100
@@ -97,7 +97,7 @@ def test_no_feature_is_lost_in_scaling() -> None:
     frame = pl.DataFrame(
         {f.name: pl.Series(rng.integers(0, 24, 50), dtype=f.dtype) for f in features.FEATURES}
     )
-    assert (model_inputs.scale(frame).std(axis=0) > 0.01).all()
+    assert (model_inputs.scale(frame.to_numpy().astype(np.float64)).std(axis=0) > 0.01).all()
 
 
 def test_buckets_are_the_shortest_that_hold_the_length() -> None:

@@ -119,7 +119,7 @@ def test_the_moment_is_the_workers(log_of: tuple[OrderLog, Orders]) -> None:
     assert [int(mine[i]) for i in now.windows.items[0]] == some.items[6:70].tolist()
     table = np.zeros(len(log.items), np.int64)
     table[log.indices] = np.arange(1, 10)
-    inputs = model_inputs.build(now.windows, now.frame, table)
+    inputs = model_inputs.build(now.windows, now.features, table)
     inside = inputs.item_rows > 0
     assert (inputs.gaps[inside] == order_file.JUST_NOW).all()
     assert (inputs.hours[inside] == order_file.JUST_NOW).all()

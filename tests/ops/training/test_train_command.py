@@ -149,8 +149,8 @@ def test_a_worker_ranks_with_it(runs: Runs) -> None:
         if len(rows) and len(state.items) > 40:
             break
     bound = BoundModel(model, state.items)
-    windows, frame = step.windows.take(rows), step.features[rows]
-    scores = model.engine.score(bound.inputs(windows, frame))
+    windows, values = step.windows.take(rows), step.features[rows]
+    scores = model.engine.score(bound.inputs(windows, values))
     suggestions = step.live.suggestions.take(rows)
     pool = bound.pool(scores, suggestions, windows)
     found = bound.rank(pool, suggestions, windows)
@@ -163,5 +163,5 @@ def test_a_worker_ranks_with_it(runs: Runs) -> None:
     plain = BoundModel(replace(model, ranker=None), state.items)
     without = plain.rank(pool, suggestions, windows)
     assert not np.array_equal(found.scores, without.scores)
-    churn = model.probability("churn", scores, bound.inputs(windows, frame).features)
+    churn = model.probability("churn", scores, bound.inputs(windows, values).features)
     assert ((churn > 0) & (churn < 1)).all()

@@ -93,10 +93,10 @@ def test_alerts_explained_together_have_the_reasons_that_each_has_alone(
     points.features[0] = explainer._usual_scaled  # nothing strays
     points.features[1, 3:] = explainer._usual_scaled[3:]
     heads = np.arange(n) % len(HEADS)
-    values = [tuple(row) for row in unscale(points.features).tolist()]
+    values = unscale(points.features)
     together = explainer.explain(points, heads, values)
     alone = [
-        explainer.explain(points.take(np.array([i])), heads[i : i + 1], [values[i]])[0]
+        explainer.explain(points.take(np.array([i])), heads[i : i + 1], values[i : i + 1])[0]
         for i in range(n)
     ]
     assert together == alone

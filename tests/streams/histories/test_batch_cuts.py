@@ -6,7 +6,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,16 +131,13 @@ def test_features_are_the_same_bit_for_bit_one_by_one_and_together(
 ) -> None:
     windows = Run([cut[0]], length=8).all_windows()
     together = features.compute(windows)
-    assert together.columns == [f.name for f in features.FEATURES]
-    assert together.dtypes == [f.dtype for f in features.FEATURES]
+    frame = features.as_frame(together)
+    assert frame.columns == [f.name for f in features.FEATURES]
+    assert frame.dtypes == [f.dtype for f in features.FEATURES]
+    np.testing.assert_array_equal(frame.to_numpy().astype(np.float64), together)
     one_by_one = [features.compute(windows.take(np.array([i]))) for i in range(len(windows))]
-    if one_by_one:
-        assert _bits(pl.concat(one_by_one)) == _bits(together)
-    assert np.isfinite(together.to_numpy()).all()
-
-
-def _bits(frame: pl.DataFrame) -> list[bytes]:
-    return [frame[name].to_numpy().tobytes() for name in frame.columns]
+    assert b"".join(one.tobytes() for one in one_by_one) == together.tobytes()
+    assert np.isfinite(together).all()
 
 
 def test_the_cut_logs_reach_suggestions_labels_and_several_blocks() -> None:
