@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from models.features import features
+from models.features import aggregates, features
+from models.features.aggregates import BASE
 from models.features.table import NEVER_S
-from models.features.windows import C_NAMES, Windows
+from models.features.windows import A_NAMES, C_NAMES, Windows
 from schemas.events.kinds import Kind
 from streams.histories.histories import Histories
 from streams.histories.item_table import ItemTable
@@ -200,3 +201,77 @@ def test_no_decision_points_is_an_empty_frame_of_the_same_types() -> None:
     frame = features.as_frame(features.compute(Windows.empty(64)))
     assert frame.height == 0
     assert frame.dtypes == [f.dtype for f in features.FEATURES]
+
+
+def _random_windows(rng: np.random.Generator, d: int, length: int) -> Windows:
+    """Windows in which everything occurs."""
+    lengths = rng.integers(1, length + 1, d).astype(np.int32)
+    inside = np.arange(length) < lengths[:, None]
+    shape = (d, length)
+    times = START_S + np.cumsum((10 ** rng.uniform(0, 6, shape)).astype(np.int64), axis=1)
+    now_s = times[np.arange(d), lengths - 1] + rng.integers(0, 9 * DAY_S, d)
+    sums, live = (rng.uniform(1, 60, (d, len(names))) for names in (A_NAMES, C_NAMES))
+    for names, values in ((A_NAMES, sums), (C_NAMES, live)):
+        for i, name in enumerate(names):
+            if name.endswith("_s"):
+                values[:, i] = now_s - rng.integers(1, 99 * DAY_S, d)
+    return Windows(
+        items=np.where(inside, rng.integers(-1, 5, shape), -1).astype(np.int32),
+        kinds=np.where(inside, rng.integers(1, max(Kind) + 1, shape), 0).astype(np.uint8),
+        times_s=np.where(inside, times, 0),
+        amounts=np.where(inside, rng.exponential(9, shape), 0).astype(np.float32),
+        entities=np.where(inside, rng.integers(0, 5, shape), 0).astype(np.uint32),
+        categories=np.where(inside, rng.integers(-1, 5, shape), -1).astype(np.int32),
+        lengths=lengths,
+        now_s=now_s,
+        accumulators=sums,
+        context=live,
+    )
+
+
+def test_every_column_is_written_and_no_two_features_are_the_same() -> None:
+    windows = _random_windows(np.random.default_rng(0), d=300, length=12)
+    base = aggregates.aggregate(windows)
+    assert [name for name, used in zip(BASE, base.any(axis=0), strict=True) if not used] == []
+    found = features.compute(windows)
+    assert np.isfinite(found).all()
+    assert len(np.unique(found, axis=1).T) == len(features.NAMES)
+
+
+def test_a_count_is_cut_to_the_whole_numbers_of_its_type() -> None:
+    one = Windows.empty(70_000)
+    long = Windows(
+        **{name: np.ones((1, *getattr(one, name).shape[1:]), getattr(one, name).dtype)
+           for name in Windows.__slots__ if name != "lengths"},
+        lengths=np.array([70_000], np.int32),
+    )  # fmt: skip
+    assert _features(long)["window_events"] == 70_000 - 65_536
+
+
+def test_of_values_in_disorder_the_place_counts_and_not_the_time() -> None:
+    """Of the two events with item 3, the later in the window is the older."""
+    windows = _random_windows(np.random.default_rng(0), d=1, length=3)
+    now_s = START_S + 9 * DAY_S
+    told = Windows(
+        **{name: getattr(windows, name) for name in Windows.__slots__}
+        | {
+            "items": np.array([[3, 3, 4]], np.int32),
+            "kinds": np.full((1, 3), Kind.VIEW, np.uint8),
+            "times_s": np.array([[now_s - 60, now_s - 2 * DAY_S, now_s]]),
+            "lengths": np.array([3], np.int32),
+            "now_s": np.array([now_s]),
+        }
+    )
+    found = _features(told)
+    assert (found["items_window"], found["items_24h"]) == (2, 1)
+    assert found["gap_max_s"] == 2 * DAY_S
+
+
+def test_refunds_are_the_largest_amounts_where_a_full_window_has_no_others() -> None:
+    windows = _windows((60, Kind.PURCHASE, "a", -5.0), (0, Kind.PURCHASE, "a", -3.0))
+    assert _features(windows)["amount_max"] == 0.0, "beside padding"
+    full = Windows(**{
+        name: value[:, :2].copy() if value.ndim == 2 and value.shape[1] == windows.length else value
+        for name, value in ((name, getattr(windows, name)) for name in Windows.__slots__)
+    })  # fmt: skip
+    assert _features(full)["amount_max"] == -3.0
