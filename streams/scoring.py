@@ -196,15 +196,13 @@ class Scorer:
 
     def _score(self, batches: Sequence[tuple[PartitionState, RecordBatch]]) -> list[Scored]:
         """Score plain batches of different partitions, with one call of the model."""
-        decoded: list[Decoded] = []
+        with self._metrics.stage("decode"):
+            decoded = self._decoder.decode_each([batch for _, batch in batches])
         parts: list[Undecided] = []
-        for state, batch in batches:
-            with self._metrics.stage("decode"):
-                decoded.append(self._decoder.decode(batch))
-            columns = decoded[-1].columns
+        for (state, _), found in zip(batches, decoded, strict=True):
             with self._metrics.stage("histories"):
-                applied = state.with_orphans(columns, state.histories.apply(columns))
-            parts.append(self._count(state, columns, applied))
+                applied = state.with_orphans(found.columns, state.histories.apply(found.columns))
+            parts.append(self._count(state, found.columns, applied))
         decisions, engine_error = self._decide(parts)
         return [
             self._scored(batches[i][1], decoded[i], parts[i], decisions[i], engine_error)
