@@ -39,9 +39,7 @@ class Columns:
 
     def part(self, begin: int, end: int) -> Self:
         """The rows from `begin` to `end` (exclusive); arrays are views."""
-        return type(self)(
-            **{name: _part(getattr(self, name), begin, end) for name in _names(self)}
-        )
+        return type(self)(**{name: _part(getattr(self, name), begin, end) for name in _names(self)})
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
