@@ -88,7 +88,7 @@ def _parse(value: bytes | None, contract: Contract) -> tuple[dict[str, Any], boo
         raise Unsure
     try:
         parsed = json.loads(
-            text, parse_constant=_refuse, parse_int=_integer, object_pairs_hook=pairs
+            text, parse_constant=_null, parse_int=_integer, object_pairs_hook=pairs
         )
     except (ValueError, RecursionError):
         # A first value that is no object may be told before what is wrong after it.
@@ -121,8 +121,8 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+def _null(_constant: str) -> None:
+    """NaN and Infinity count as null."""
 
 
 def _integer(text: str) -> int:
