@@ -60,8 +60,12 @@ def read(
         ("userId", "ce_subject"),
     ):
         given = [content for name, content in headers if name == header]
-        if event.get(field) is None and given and given[-1]:
+        if not given or not given[-1]:
+            continue
+        if event.get(field) is None:
             event[field] = _header(given[-1])
+        elif event[field] is ODD and not _is_utf8(given[-1]):  # both are wrong
+            raise Refused(Reason.WRONG_TYPE, Reason.INVALID_UTF8)
     if _call(event) in ("group", "alias"):
         return []
     _check_needed(event, valid)
@@ -213,6 +217,10 @@ def _check_needed(event: dict[str, Any], valid: bool) -> None:
     for name in ("event", "anonymousId"):
         if event.get(name) is ODD:
             event[name] = None
+
+
+def _is_utf8(value: bytes) -> bool:
+    return value.decode(errors="replace").encode() == value
 
 
 def _header(value: bytes) -> str:
