@@ -209,7 +209,7 @@ def _random_windows(rng: np.random.Generator, d: int, length: int) -> Windows:
     inside = np.arange(length) < lengths[:, None]
     shape = (d, length)
     times = START_S + np.cumsum((10 ** rng.uniform(0, 6, shape)).astype(np.int64), axis=1)
-    now_s = times[np.arange(d), lengths - 1] + rng.integers(0, 9 * DAY_S, d)
+    now_s = times[np.arange(d), lengths - 1] + rng.integers(0, 2, d) * rng.integers(0, 9 * DAY_S, d)
     sums, live = (rng.uniform(1, 60, (d, len(names))) for names in (A_NAMES, C_NAMES))
     for names, values in ((A_NAMES, sums), (C_NAMES, live)):
         for i, name in enumerate(names):
@@ -230,7 +230,7 @@ def _random_windows(rng: np.random.Generator, d: int, length: int) -> Windows:
 
 
 def test_every_column_is_written_and_no_two_features_are_the_same() -> None:
-    windows = _random_windows(np.random.default_rng(0), d=300, length=12)
+    windows = _random_windows(np.random.default_rng(0), d=300, length=60)
     base = aggregates.aggregate(windows)
     assert [name for name, used in zip(BASE, base.any(axis=0), strict=True) if not used] == []
     found = features.compute(windows)
