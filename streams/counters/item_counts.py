@@ -143,9 +143,9 @@ class Covisits:
         counts = self._popularity, self._hot, self._visits
         pairs = self._neighbours, self._weights, self._forward
         if self._undo.recording:
-            rows = touched(items, before, self._row_of, self._used)
-            old = [(column, column[rows]) for column in (*counts, *pairs)]
-            self._undo.keep(partial(_put_back, rows, old))
+            changing = touched(items, before, self._row_of, self._used)
+            old = [(column, column[changing]) for column in (*counts, *pairs)]
+            self._undo.keep(partial(_put_back, changing, old))
         popularity, hot, visits = self._popularity_decay, self._hot_decay, self._visit_decay
         landmarks_s = popularity.landmark_s or 0, hot.landmark_s or 0, visits.landmark_s or 0
         taus_s = popularity.tau_s, hot.tau_s, visits.tau_s

@@ -23,7 +23,8 @@ Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
-_NO_HASHES, _NO_TIMES, _NO_FLAGS = (np.empty(0, kind) for kind in (np.uint64, np.int64, np.bool_))
+_NO_HASHES, _NO_TIMES = np.empty(0, np.uint64), np.empty(0, np.int64)
+_NO_FLAGS = np.empty(0, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
