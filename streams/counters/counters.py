@@ -9,7 +9,6 @@ the log is cut into batches.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,8 @@ from models.features.windows import C_NAMES
 from schemas.events.columns import EventColumns
 from streams.counters.entities import Entities
 from streams.counters.item_counts import Covisits
-from streams.counters.label_queue import LabelQueue, Payments
-from streams.counters.pending import BLOCK_MS, BLOCK_OFFSETS, Pending, split
+from streams.counters.label_queue import LabelQueue
+from streams.counters.pending import BLOCK_OFFSETS, Pending, split
 from streams.counters.suggest import LEADERS, suggest
 from streams.counters.suggestions import Source, Suggestions
 from streams.histories.decision_points import PointPolicy
@@ -33,7 +32,6 @@ MAX_LABELLED_USERS = 100_000
 MIN_CAPACITY = 1024
 
 Ints = npt.NDArray[np.int64]
-T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +156,14 @@ class Counters:
         points, windows = applied.points, applied.windows
         contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
         suggestions = Suggestions.none(len(points), self.candidates + LEADERS)
-        if not len(columns):
-            return Live(contexts, suggestions)
         parts = split(columns, applied, self.policy.watched)
         answer = answer and any(len(part.asking) for part in parts)
         if answer:
             windows = replace(windows, items=applied.numbering.of(windows.items))
-        over = self._begin(columns)
         for part in parts:
-            if over:
+            if part.block != self.block:
                 self.finish_block()
-            over = True
+                self.block = part.block
             if context and part.points.start < part.points.stop:
                 self._context(columns, points.rows[part.points], contexts[part.points])
             if answer and len(part.asking):
@@ -184,36 +179,20 @@ class Counters:
         self.labelled.pop(user_id, None)
         self.pending = [pending.without(user_id) for pending in self.pending]
 
-    def _begin(self, columns: EventColumns) -> bool:
-        """Move to the block of the batch's last record -> whether the first begins a new block."""
-        first, last = (
-            (int(columns.offsets[row]) // BLOCK_OFFSETS, int(columns.broker_ms[row]) // BLOCK_MS)
-            for row in (0, -1)
-        )
-        before, self.block = self.block, last
-        return before != first
-
     def finish_block(self) -> None:
         """Count the pending events; the next block's first record calls this."""
         block, self.pending = self.pending, []
         if not block:
             return
-        self.clock_s = max(self.clock_s, *(p.clock_s for p in block))
-        if any(len(p.items) for p in block):
-            self.covisits.add(
-                _joined([p.items for p in block]),
-                _joined([p.before for p in block]),
-                _joined([p.item_times_s for p in block]),
-            )
-        if any(len(p.payments) for p in block):
-            payments = Payments.concat([p.payments for p in block])
-            amounts = _joined([p.amounts for p in block])
-            self.entities.see(payments.entities, payments.times_s, amounts, self.clock_s)
+        events = Pending.concat(block)
+        self.clock_s = max(self.clock_s, events.clock_s)
+        if len(events.items):
+            self.covisits.add(events.items, events.before, events.item_times_s)
+        if len(payments := events.payments):
+            self.entities.see(payments.entities, payments.times_s, events.amounts, self.clock_s)
             self.queue.add(payments)
-        if any(len(p.references) for p in block):
-            references = _joined([p.references for p in block])
-            times_s = _joined([p.label_times_s for p in block])
-            self._label(references, times_s, [user for p in block for user in p.label_users])
+        if len(events.references):
+            self._label(events.references, events.label_times_s, events.label_users)
         if self.queue.due(self.clock_s):
             self.entities.settle(self.queue.settle(self.clock_s))
 
@@ -237,16 +216,8 @@ class Counters:
             for place, row in enumerate(rows.tolist()):
                 if found := self.labelled.get(columns.user_ids[row]):
                     context[place, _USER_LABELS] = found
-        hashes = columns.entities[rows]  # (D, E)
-        if hashes.any():
-            # An event older than the counters sees their present values: decay isn't reversed.
-            times_s = np.maximum(columns.time_ms[rows] // 1000, self.clock_s)
-            self.entities.read(hashes, times_s, context)
+        # An event older than the counters sees their present values: decay isn't reversed.
+        self.entities.read(columns.entities[rows], columns.time_ms[rows], self.clock_s, context)
 
 
 _USER_LABELS = slice(C_NAMES.index("user_labels"), C_NAMES.index("user_label_s") + 1)
-
-
-def _joined(parts: list[npt.NDArray[T]]) -> npt.NDArray[T]:
-    """The concatenation of `parts`; usually there is a single part."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

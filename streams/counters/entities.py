@@ -134,20 +134,24 @@ class Entities:
         rows = [get(key, NONE) for key in hashes.reshape(-1).tolist()]
         return np.array(rows, np.int64).reshape(hashes.shape)
 
-    def read(self, hashes: Hashes, times_s: Ints, out: npt.NDArray[np.float64]) -> None:
+    def read(
+        self, hashes: Hashes, time_ms: Ints, least_s: int, out: npt.NDArray[np.float64]
+    ) -> None:
         """Write the counters of the entities that D events name.
 
         Parameters
         ----------
         hashes
             uint64 (D, E): the primary entity and the others, 0 = none.
-        times_s
-            int64 (D,): epoch seconds, the time that the counters are decayed to.
+        time_ms
+            int64 (D,): event time, epoch ms, which the counters are decayed to.
+        least_s
+            Earlier events get the counters as of this time, epoch seconds.
         out
             float64 (D, C), 0: `Windows.context`, of which the columns of entities are filled.
         """
         rows = self.rows(hashes)
-        read(self._table, rows, times_s, self._landmarks_s(), _TAUS_S, out)
+        read(self._table, rows, time_ms, least_s, self._landmarks_s(), _TAUS_S, out)
 
     def _landmarks_s(self) -> Ints:
         """The decays' landmarks, in the order of `DECAYED`; 0 before the first event."""

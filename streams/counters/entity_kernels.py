@@ -24,7 +24,13 @@ _NEVER = np.iinfo(np.int64).max
 
 @kernel
 def read(
-    table: Table, rows: Ints, times_s: Ints, landmarks_s: Ints, taus_s: Floats, out: Floats
+    table: Table,
+    rows: Ints,
+    time_ms: Ints,
+    least_s: int,
+    landmarks_s: Ints,
+    taus_s: Floats,
+    out: Floats,
 ) -> None:
     """Write the counters of D events' entities, as `Entities.read` documents them.
 
@@ -34,15 +40,15 @@ def read(
         `ROW` (R,).
     rows
         int64 (D, E): row of each entity, negative = none.
-    times_s
-        int64 (D,): the time that the counters are decayed to.
+    time_ms, least_s
+        int64 (D,): as `Entities.read`.
     landmarks_s, taus_s
         int64 and float64 (6,): the decays, in the order of `DECAYED`.
     out
         float64 (D, 13 or more), 0: filled.
     """
     for i in range(rows.shape[0]):
-        time_s = times_s[i]
+        time_s = max(time_ms[i] // 1000, least_s)
         hour = math.exp((landmarks_s[0] - time_s) / taus_s[0])
         month = math.exp((landmarks_s[4] - time_s) / taus_s[4])
         if rows[i, 0] >= 0:

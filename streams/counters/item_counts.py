@@ -8,13 +8,14 @@ neighbour came after the item is kept beside the weight. An item keeps its stron
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.counters.decay import Decay
-from streams.counters.item_kernels import all_known, count, lead, touched
+from streams.counters.item_kernels import count, lead, touched, unknown
 from streams.counters.item_view import Part
 from streams.histories.item_table import NO_ITEM
 from streams.undo import Undo
@@ -139,22 +140,16 @@ class Covisits:
         self._undo.attributes(self, "clock_s", "leaders", "hottest")
         self._advance_clock(times_s)
         self._make_room(items, before)
+        counts = self._popularity, self._hot, self._visits
+        pairs = self._neighbours, self._weights, self._forward
         if self._undo.recording:
-            rows = touched(items, before, self._row_of, self._used)
-            for column in self.columns()[1:]:
-                self._undo.rows(column, rows)
+            changing = touched(items, before, self._row_of, self._used)
+            old = [(column, column[changing]) for column in (*counts, *pairs)]
+            self._undo.keep(partial(_put_back, changing, old))
         popularity, hot, visits = self._popularity_decay, self._hot_decay, self._visit_decay
-        count(
-            items,
-            before,
-            times_s,
-            (popularity.landmark_s or 0, hot.landmark_s or 0, visits.landmark_s or 0),
-            (popularity.tau_s, hot.tau_s, visits.tau_s),
-            self.window,
-            self._row_of,
-            (self._popularity, self._hot, self._visits),
-            (self._neighbours, self._weights, self._forward),
-        )
+        landmarks_s = popularity.landmark_s or 0, hot.landmark_s or 0, visits.landmark_s or 0
+        taus_s = popularity.tau_s, hot.tau_s, visits.tau_s
+        count(items, before, times_s, landmarks_s, taus_s, self.window, self._row_of, counts, pairs)
         most, rows = self._n_leaders, self._row_of
         self.leaders = lead(self.leaders, most, items, rows, self._popularity)
         self.hottest = lead(self.hottest, most, items, rows, self._hot)
@@ -200,19 +195,17 @@ class Covisits:
 
     def _make_room(self, items: Items, before: Items) -> None:
         """Give rows to the new items; evict the least popular items beyond the bound."""
-        if all_known(items, before, self._row_of):
-            return
-        mentioned = np.concatenate([items, before.reshape(-1)])
-        self._undo.attributes(self, "_row_of", "_used")
-        while len(self._row_of) <= mentioned.max() + 1:
-            self._row_of = np.concatenate([self._row_of, np.full_like(self._row_of, -1)])
-        new = self._unknown(mentioned)
+        new = unknown(items, before, self._row_of)
         if not len(new):
             return
+        new = np.unique(new)
+        self._undo.attributes(self, "_row_of", "_used")
+        while len(self._row_of) <= new[-1] + 1:
+            self._row_of = np.concatenate([self._row_of, np.full_like(self._row_of, -1)])
         if self._used + len(new) > self.max_items:
             over = max(self._used + len(new) - self.max_items, self._used // EVICTED_SHARE)
             self._evict(min(over, max(1, self._used // 2)))  # a flood can't evict the popular half
-            new = self._unknown(mentioned)[: self.max_items - self._used]
+            new = np.unique(unknown(items, before, self._row_of))[: self.max_items - self._used]
         while self._used + len(new) > len(self._items):
             self._grow()
         rows = slice(self._used, self._used + len(new))
@@ -221,11 +214,6 @@ class Covisits:
         self._row_of[new] = np.arange(rows.start, rows.stop)
         self._items[rows] = new
         self._used = rows.stop
-
-    def _unknown(self, items: Items) -> Items:
-        """Which of `items` have no row, each once."""
-        new = items[(self._row_of[items] < 0) & (items >= 0)]
-        return np.unique(new) if len(new) else new
 
     def _grow(self) -> None:
         self._undo.attributes(self, "_items", "_popularity", "_hot", "_visits")
@@ -253,3 +241,8 @@ class Covisits:
         self._used = int(keep.sum())
         self._row_of[self._items[: self._used]] = np.arange(self._used)
         self.evicted += count
+
+
+def _put_back(rows: Ints, old: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> None:
+    for column, values in old:
+        column[rows] = values

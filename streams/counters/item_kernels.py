@@ -58,18 +58,19 @@ def lead(leaders: Items, most: int, touched: Items, row_of: Items, counts: Float
 
 
 @kernel
-def all_known(items: Items, before: Items, row_of: Items) -> bool:
-    """Whether all `items` (n,) and the items `before` (n, B), -1 = none, have a row.
+def unknown(items: Items, before: Items, row_of: Items) -> Items:
+    """Those of `items` (n,) and of the items `before` (n, B), -1 = none, that have no row.
 
-    The last entry of `row_of` belongs to no item.
+    The last entry of `row_of` belongs to no item, and numbers beyond it have no row.
     """
+    found, n = np.empty(items.size + before.size, np.int32), 0
     for i in range(len(items)):
-        if items[i] >= len(row_of) - 1 or row_of[items[i]] < 0:
-            return False
-        for other in before[i]:
-            if other >= 0 and (other >= len(row_of) - 1 or row_of[other] < 0):
-                return False
-    return True
+        for j in range(-1, before.shape[1]):
+            item = items[i] if j < 0 else before[i, j]
+            if item >= len(row_of) - 1 or (item >= 0 and row_of[item] < 0):
+                found[n] = item
+                n += 1
+    return found[:n]
 
 
 @kernel

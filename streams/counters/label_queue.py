@@ -23,6 +23,9 @@ Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
+_NO_HASHES, _NO_TIMES = np.empty(0, np.uint64), np.empty(0, np.int64)
+_NO_FLAGS = np.empty(0, np.bool_)
+
 
 @dataclass(frozen=True, slots=True)
 class Payments:
@@ -61,6 +64,12 @@ class Payments:
             self.usual[rows],
             self.labelled[rows],
         )
+
+    @staticmethod
+    def none(entities: int) -> Payments:
+        """No payments, of E `entities` each."""
+        hashes = np.empty((0, entities), np.uint64)
+        return Payments(_NO_HASHES, hashes, _NO_TIMES, _NO_FLAGS, _NO_FLAGS)
 
     @staticmethod
     def concat(parts: Sequence[Payments]) -> Payments:
@@ -191,7 +200,9 @@ class LabelQueue:
         """Whether `settle` would remove a payment."""
         if len(self) > self.max_payments:
             return True
-        return len(self) > 0 and int(self._rows[self._head]["time_s"]) + self.delay_s <= clock_s
+        if not len(self):
+            return False
+        return bool(self._rows["time_s"][self._head] + self.delay_s <= clock_s)
 
     def settle(self, clock_s: int) -> Payments:
         """Remove and return the payments old enough at `clock_s` or beyond the bound, in order."""

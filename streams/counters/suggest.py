@@ -13,6 +13,8 @@ counters' pairs.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,7 +48,7 @@ Bytes = npt.NDArray[np.uint8]
 def _suggest(
     rows: Ints,
     windows: tuple[Items, Bytes, Items],
-    part: Part,
+    part: tuple[Any, ...],
     out: tuple[Items, Floats, Bytes, Bytes],
     nearness: tuple[Floats, Floats, Floats, Floats],
     events: tuple[Floats, Floats, Floats],
@@ -69,7 +71,7 @@ def _suggest(
     windows
         Items int32 (D, L), kinds uint8 (D, L) and lengths int32 (D,).
     part
-        The item counters; not changed.
+        The fields of `Part` as a plain tuple, which costs less to hand over; not changed.
     out
         Items int32, scores float32, sources uint8 and actions uint8, (D, K) each: filled in place.
     nearness
@@ -81,7 +83,7 @@ def _suggest(
     items, kinds, lengths = windows
     row_of, popularity, hot, visits = part[0], part[1], part[2], part[3]
     neighbours, weights, forward, leaders, hottest = part[4], part[5], part[6], part[7], part[8]
-    scale = part.visit_scale
+    popularity_scale, hot_scale, scale = part[9], part[10], part[11]
     out_items, out_scores, out_sources, out_actions = out
     out_near, out_next_to, out_ahead, out_next_ahead = nearness
     out_popular, out_hot, out_usual = events
@@ -154,8 +156,8 @@ def _suggest(
             out_ahead[row, j], out_next_ahead[row, j] = ahead[at], next_ahead[at]
             out_actions[row, j] = did[at]
             if known >= 0:
-                out_popular[row, j] = popularity[known] * part.popularity_scale
-                out_hot[row, j] = hot[known] * part.hot_scale
+                out_popular[row, j] = popularity[known] * popularity_scale
+                out_hot[row, j] = hot[known] * hot_scale
                 out_usual[row, j] = visits[known] * scale
             if did[at]:
                 out_sources[row, j] = _OWN_RECENT
@@ -352,7 +354,7 @@ def suggest(windows: Windows, rows: npt.NDArray[np.int64], part: Part, out: Sugg
     _suggest(
         rows,
         (windows.items, windows.kinds, windows.lengths),
-        part,
+        part[:],
         (out.items, out.scores, out.sources, out.actions),
         (out.near, out.next_to, out.ahead, out.next_ahead),
         (out.popular, out.hot, out.usual),
