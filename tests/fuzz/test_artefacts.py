@@ -125,14 +125,12 @@ def mixed(rows: int, seed: int) -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("head", ["churn", "risk"])
-@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(("head", "missing"), [("churn", False), ("risk", False), ("risk", True)])
 def test_trees_answer_as_lightgbm_itself(head: str, seed: int, missing: bool) -> None:
-    """`missing`: LightGBM saw NaN in training, and learnt a side for it."""
+    """`missing`: LightGBM saw NaN in training, as no training of Hark's does, and learnt a side."""
     import lightgbm
 
-    seen = mixed(1_500, seed)
-    seen = seen if missing else np.nan_to_num(seen, nan=0.0)
+    seen = np.nan_to_num(mixed(1_500, seed), nan=np.nan if missing else 0.0)  # but no infinities
     labels = np.nan_to_num(np.sign(seen[:, :3])).sum(axis=1) > 1
     trees = Trees.fit(seen, labels, head, seed=seed, rounds=60)
     assert ("decision_type=8" in trees.text or "decision_type=10" in trees.text) == missing
