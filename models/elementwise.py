@@ -2,7 +2,8 @@
 
 numpy has several implementations of each and chooses by the processor, the dtype and the memory
 layout: the last bit of a result could depend on its neighbours. Here it depends on the number
-alone. The functions take any shape, return float64, and cost as much as numpy's scalar code.
+alone. The functions take any shape, return float64, and cost as much as numpy's scalar code. A
+kernel that needs such a number calls `math.exp`, `log` or `log1p` itself, with the same result.
 """
 
 from __future__ import annotations
@@ -29,17 +30,6 @@ def log(values: npt.NDArray[Any]) -> Floats:
     return _each(_log, values)
 
 
-def log1p(values: npt.NDArray[Any]) -> Floats:
-    """Return the natural logarithm of 1 + each value >= 0, float64 of the same shape.
-
-    Examples
-    --------
-    >>> log1p(np.array([[0.0, 1.0]], np.float32)).round(3).tolist()
-    [[0.0, 0.693]]
-    """
-    return _each(_log1p, values)
-
-
 def _each(loop: Callable[[Floats, Floats], None], values: npt.NDArray[Any]) -> Floats:
     flat = np.ascontiguousarray(values, np.float64).reshape(-1)
     out = np.empty_like(flat)
@@ -57,10 +47,3 @@ def _exp(values: Floats, out: Floats) -> None:
 def _log(values: Floats, out: Floats) -> None:
     for i in range(len(values)):
         out[i] = math.log(values[i])
-
-
-@kernel
-def _log1p(values: Floats, out: Floats) -> None:
-    for i in range(len(values)):
-        # Most of a window is 0; log1p(0) needs no call.
-        out[i] = math.log1p(values[i]) if values[i] != 0.0 else 0.0

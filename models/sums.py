@@ -23,18 +23,7 @@ _ROUNDED = np.float32(2.0**-22)
 theory gives. Each sum is off by at most 2**-24 per number, to first order."""
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-
-def row_sums(values: npt.NDArray[np.float64]) -> Doubles:
-    """Sum float64 (D, L) along each row from the left -> float64 (D,).
-
-    numpy sums pairwise or from the left, depending on the memory layout.
-    """
-    out = np.zeros(len(values))
-    _row_sums(np.ascontiguousarray(values), out)
-    return out
 
 
 def weighted(features: Floats, weights: Floats) -> Floats:
@@ -63,13 +52,6 @@ def item_logits(queries: Floats, rows: Ints, item_table: Floats, item_bias: Floa
     out = np.zeros(rows.shape, np.float32)
     _item_logits(queries, rows, item_table, item_bias, out)
     return out
-
-
-@kernel
-def _row_sums(values: Doubles, out: Doubles) -> None:
-    for d in range(values.shape[0]):
-        for place in range(values.shape[1]):
-            out[d] += values[d, place]
 
 
 @kernel

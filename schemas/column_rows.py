@@ -24,6 +24,8 @@ class Columns:
     >>> visits = Visits(["ann", "bob", "cid"], np.array([3, 5, 8]))
     >>> visits.take(np.array([True, False, True]))
     Visits(users=['ann', 'cid'], times_s=array([3, 8]))
+    >>> visits.part(1, 3).users
+    ['bob', 'cid']
     >>> Visits.concat([visits.take(np.array([2])), visits]).users
     ['cid', 'ann', 'bob', 'cid']
     """
@@ -35,6 +37,10 @@ class Columns:
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return type(self)(**{name: _pick(getattr(self, name), index) for name in _names(self)})
 
+    def part(self, begin: int, end: int) -> Self:
+        """The rows from `begin` to `end` (exclusive); arrays are views."""
+        return type(self)(**{name: _part(getattr(self, name), begin, end) for name in _names(self)})
+
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """The rows of all `parts`, in order; there must be at least one part."""
@@ -45,6 +51,10 @@ class Columns:
 
 def _names(columns: Any) -> list[str]:
     return [field.name for field in fields(columns)]
+
+
+def _part(column: Any, begin: int, end: int) -> Any:
+    return column.part(begin, end) if isinstance(column, Columns) else column[begin:end]
 
 
 def _pick(column: Any, index: npt.NDArray[Any]) -> Any:

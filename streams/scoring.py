@@ -196,15 +196,13 @@ class Scorer:
 
     def _score(self, batches: Sequence[tuple[PartitionState, RecordBatch]]) -> list[Scored]:
         """Score plain batches of different partitions, with one call of the model."""
-        decoded: list[Decoded] = []
+        with self._metrics.stage("decode"):
+            decoded = self._decoder.decode_each([batch for _, batch in batches])
         parts: list[Undecided] = []
-        for state, batch in batches:
-            with self._metrics.stage("decode"):
-                decoded.append(self._decoder.decode(batch))
-            columns = decoded[-1].columns
-            with self._metrics.stage("histories"):
-                applied = state.with_orphans(columns, state.histories.apply(columns))
-            parts.append(self._count(state, columns, applied))
+        with self._metrics.stage("histories"):
+            for (state, _), found in zip(batches, decoded, strict=True):
+                applied = state.with_orphans(found.columns, state.histories.apply(found.columns))
+                parts.append(self._count(state, found.columns, applied))
         decisions, engine_error = self._decide(parts)
         return [
             self._scored(batches[i][1], decoded[i], parts[i], decisions[i], engine_error)
@@ -306,8 +304,7 @@ class Scorer:
     def _count(self, state: PartitionState, columns: EventColumns, applied: Applied) -> Undecided:
         """Advance the counters by a batch -> what the decisions need."""
         by_model = self._decider.model_version != COUNTERS
-        with self._metrics.stage("histories"):
-            live = state.counters.advance(columns, applied, context=by_model)
+        live = state.counters.advance(columns, applied, context=by_model)
         windows = applied.windows.with_context(live.context)
         return Undecided(state, columns, applied, windows, live.suggestions)
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 import numpy as np
 
 from models.engines.engine import Scores
+from models.features import features, model_inputs
 from models.features.windows import Windows
 from models.ranking.candidates import candidate_features
 from schemas.events.codec import EventDecoder
@@ -37,16 +38,17 @@ def warm(plan: Plan, decoder: EventDecoder) -> None:
             [offset], [1_800_000_000_000], [b"nobody"], [value], [()],
         )  # fmt: skip
         scorer.score_batch(state, batch)
-    _warm_candidates()
+    _warm_model()
 
 
-def _warm_candidates() -> None:
-    """Run the loops over a model's candidates, which events reach only with a model."""
+def _warm_model() -> None:
+    """Run the loops over a model's inputs and candidates, which events reach only with a model."""
     none = Windows.empty(2)  # empty arrays may have another layout, so a single row is used
     columns = {field.name: getattr(none, field.name) for field in fields(none)}
     windows = Windows(
         **{name: np.ones((1, *column.shape[1:]), column.dtype) for name, column in columns.items()}
     )
+    model_inputs.build(windows, features.compute(windows), np.zeros(1, np.int64))
     zeros = np.zeros((1, 2), np.float32)
     pool = gather(
         windows,

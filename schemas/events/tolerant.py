@@ -18,7 +18,7 @@ from schemas.errors import Reason, RejectedRecord
 
 BOM = b"\xef\xbb\xbf"
 TEXT = "text"
-"""The path reported for a repaired text: half a surrogate pair, or a byte that isn't UTF-8."""
+"""The path reported for a repair: half a surrogate pair, a byte that isn't UTF-8, or NaN."""
 LINE = "properties.products[]"
 """The path reported for a product that was left out."""
 
@@ -27,9 +27,15 @@ _ESCAPES = re.compile(
     rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_CONSTANTS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', re.DOTALL)
+"""Texts, which stay; and numbers that some languages write (Python's `json.dumps`)."""
 _REPLACED = "\ufffd"
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _null(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[0].startswith(b'"') else b"null"
 
 
 class Reading:
@@ -49,6 +55,11 @@ class Reading:
         mended = _ESCAPES.sub(_whole_escape, text)
         if self.invalid or mended != text:
             self.left_out.append((TEXT, self.invalid or "half of a surrogate pair"))
+        if b"NaN" in mended or b"Infinity" in mended:
+            finite = _CONSTANTS.sub(_null, mended)
+            if finite != mended:
+                self.left_out.append((TEXT, "NaN and Infinity are no JSON"))
+            mended = finite
         self.text = mended
 
     def leave_out(self, path: str, why: str) -> None:

@@ -14,23 +14,20 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from models.features.windows import C_NAMES, Windows
+from models.features.windows import C_NAMES
 from schemas.events.columns import EventColumns
-from streams.counters.entities import NONE, Entities
+from streams.counters.entities import Entities
 from streams.counters.item_counts import Covisits
 from streams.counters.label_queue import LabelQueue, Payments
-from streams.counters.pending import Pending
+from streams.counters.pending import BLOCK_MS, BLOCK_OFFSETS, Pending, split
 from streams.counters.suggest import LEADERS, suggest
 from streams.counters.suggestions import Source, Suggestions
-from streams.histories.decision_points import PointPolicy, Task
+from streams.histories.decision_points import PointPolicy
 from streams.histories.histories import Applied
-from streams.histories.item_numbers import ItemNumbers
 from streams.undo import Undo
 
-__all__ = ["Counters", "Live", "Source", "Suggestions"]
+__all__ = ["BLOCK_OFFSETS", "Counters", "Live", "Source", "Suggestions"]
 
-BLOCK_OFFSETS = 2048
-BLOCK_MS = 1000
 CANDIDATES = 64
 MAX_LABELLED_USERS = 100_000
 MIN_CAPACITY = 1024
@@ -159,54 +156,42 @@ class Counters:
         self._undo.attributes(self, "clock_s", "labelled", "block", "pending")
         self.pending = list(self.pending)
         points, windows = applied.points, applied.windows
-        recommend = points.asking(Task.RECOMMEND) & answer
         contexts = np.zeros((len(points), len(C_NAMES)), np.float64)
         suggestions = Suggestions.none(len(points), self.candidates + LEADERS)
-        starts, opens = self._blocks(columns)
-        waiting = (
-            Pending.split(columns, applied, starts, self.policy.watched) if len(starts) else []
-        )
-        bounds = np.searchsorted(points.rows, np.append(starts, len(columns))).tolist()
-        for number, pending in enumerate(waiting):
-            if number or opens:
+        if not len(columns):
+            return Live(contexts, suggestions)
+        parts = split(columns, applied, self.policy.watched)
+        answer = answer and any(len(part.asking) for part in parts)
+        if answer:
+            windows = replace(windows, items=applied.numbering.of(windows.items))
+        over = self._begin(columns)
+        for part in parts:
+            if over:
                 self.finish_block()
-            here = slice(bounds[number], bounds[number + 1])
-            if here.start < here.stop:
-                if context:
-                    contexts[here] = self._context(columns, points.rows[here])
-                rows = here.start + np.flatnonzero(recommend[here])
-                if len(rows):
-                    self._suggest(windows, rows, applied.numbering, suggestions)
-            if pending is not None:
-                self.pending.append(pending)
+            over = True
+            if context and part.points.start < part.points.stop:
+                self._context(columns, points.rows[part.points], contexts[part.points])
+            if answer and len(part.asking):
+                suggest(windows, part.asking, self.covisits.part(), suggestions)
+            if part.pending is not None:
+                self.pending.append(part.pending)
+        if answer:
+            suggestions.items[:] = applied.numbering.indices(suggestions.items)
         return Live(contexts, suggestions)
-
-    def _suggest(
-        self,
-        windows: Windows,
-        rows: Ints,
-        numbering: ItemNumbers,
-        out: Suggestions,
-    ) -> None:
-        """Fill `out` at the decision points `rows`."""
-        part = self.covisits.part()
-        suggest(replace(windows, items=numbering.of(windows.items)), rows, part, out)
-        out.items[rows] = numbering.indices(out.items[rows])
 
     def forget(self, user_id: str) -> None:
         """Drop everything that names this user; counts over all users stay."""
         self.labelled.pop(user_id, None)
         self.pending = [pending.without(user_id) for pending in self.pending]
 
-    def _blocks(self, columns: EventColumns) -> tuple[Ints, bool]:
-        """Rows at which the batch's blocks begin, and whether the first block is a new block."""
-        if not len(columns):
-            return np.zeros(0, np.int64), False
-        offsets, seconds = columns.offsets // BLOCK_OFFSETS, columns.broker_ms // BLOCK_MS
-        changed = (np.diff(offsets) != 0) | (np.diff(seconds) != 0)
-        opens = self.block != (int(offsets[0]), int(seconds[0]))
-        self.block = (int(offsets[-1]), int(seconds[-1]))
-        return np.append(0, np.flatnonzero(changed) + 1), opens
+    def _begin(self, columns: EventColumns) -> bool:
+        """Move to the block of the batch's last record -> whether the first begins a new block."""
+        first, last = (
+            (int(columns.offsets[row]) // BLOCK_OFFSETS, int(columns.broker_ms[row]) // BLOCK_MS)
+            for row in (0, -1)
+        )
+        before, self.block = self.block, last
+        return before != first
 
     def finish_block(self) -> None:
         """Count the pending events; the next block's first record calls this."""
@@ -214,22 +199,23 @@ class Counters:
         if not block:
             return
         self.clock_s = max(self.clock_s, *(p.clock_s for p in block))
-        self.covisits.add(
-            _joined([p.items for p in block]),
-            _joined([p.before for p in block]),
-            _joined([p.item_times_s for p in block]),
-        )
-        payments = Payments.concat([p.payments for p in block])
-        if len(payments):
+        if any(len(p.items) for p in block):
+            self.covisits.add(
+                _joined([p.items for p in block]),
+                _joined([p.before for p in block]),
+                _joined([p.item_times_s for p in block]),
+            )
+        if any(len(p.payments) for p in block):
+            payments = Payments.concat([p.payments for p in block])
             amounts = _joined([p.amounts for p in block])
             self.entities.see(payments.entities, payments.times_s, amounts, self.clock_s)
             self.queue.add(payments)
-        references = _joined([p.references for p in block])
-        if len(references):
+        if any(len(p.references) for p in block):
+            references = _joined([p.references for p in block])
             times_s = _joined([p.label_times_s for p in block])
             self._label(references, times_s, [user for p in block for user in p.label_users])
-        if len(self.queue) and len(settled := self.queue.settle(self.clock_s)):
-            self.entities.settle(settled)
+        if self.queue.due(self.clock_s):
+            self.entities.settle(self.queue.settle(self.clock_s))
 
     def _label(self, references: npt.NDArray[np.uint64], times_s: Ints, users: list[str]) -> None:
         confirmed, labels = self.queue.confirm(references)
@@ -245,35 +231,20 @@ class Counters:
         while len(self.labelled) > self.max_labelled:
             del self.labelled[next(iter(self.labelled))]
 
-    def _context(self, columns: EventColumns, rows: Ints) -> npt.NDArray[np.float64]:
-        """`Windows.context` of the events at `rows` (D,)."""
-        context = np.zeros((len(rows), len(C_NAMES)), np.float64)
-        hashes = columns.entities[rows]  # (D, E)
+    def _context(self, columns: EventColumns, rows: Ints, context: npt.NDArray[np.float64]) -> None:
+        """Fill in `Windows.context` (D, C), which is 0, of the events at `rows` (D,)."""
         if self.labelled:
-            labelled = [self.labelled.get(columns.user_ids[row], (0, 0)) for row in rows.tolist()]
-            context[:, _USER_LABELS] = np.array(labelled, np.float64).reshape(len(rows), 2)
-        if not hashes.any():
-            return context
-        found = np.full(hashes.shape, NONE, np.int64)
-        found[hashes != 0] = self.entities.rows(hashes[hashes != 0])
-        # An event older than the counters sees their present values: decay isn't reversed.
-        times_s = np.maximum(columns.time_ms[rows] // 1000, self.clock_s)
-        for name, column in _PRIMARY.items():
-            context[:, column] = self.entities.read(found[:, 0], name, times_s)
-        for place in range(1, hashes.shape[1]):
-            for name, column in _OTHERS.items():
-                other = self.entities.read(found[:, place], name, times_s)
-                np.maximum(context[:, column], other, out=context[:, column])
-        return context
+            for place, row in enumerate(rows.tolist()):
+                if found := self.labelled.get(columns.user_ids[row]):
+                    context[place, _USER_LABELS] = found
+        hashes = columns.entities[rows]  # (D, E)
+        if hashes.any():
+            # An event older than the counters sees their present values: decay isn't reversed.
+            times_s = np.maximum(columns.time_ms[rows] // 1000, self.clock_s)
+            self.entities.read(hashes, times_s, context)
 
 
-_PRIMARY = {
-    name.removeprefix("entity_"): i for i, name in enumerate(C_NAMES) if name.startswith("entity_")
-}
-_OTHERS = {
-    name.removeprefix("others_"): i for i, name in enumerate(C_NAMES) if name.startswith("others_")
-}
-_USER_LABELS = [C_NAMES.index("user_labels"), C_NAMES.index("user_label_s")]
+_USER_LABELS = slice(C_NAMES.index("user_labels"), C_NAMES.index("user_label_s") + 1)
 
 
 def _joined(parts: list[npt.NDArray[T]]) -> npt.NDArray[T]:

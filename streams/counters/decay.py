@@ -41,16 +41,17 @@ class Decay:
         self.tau_s = tau_s
         self.landmark_s: int | None = None
 
+    def holds(self, newest_s: int) -> bool:
+        """Whether `renew` would change nothing."""
+        landmark_s = self.landmark_s
+        return landmark_s is not None and (newest_s - landmark_s) / self.tau_s <= MAX_EXPONENT
+
     def renew(self, newest_s: int) -> float:
         """Prepare for events up to `newest_s` -> the factor for the whole table, usually 1."""
-        if self.landmark_s is None:
-            self.landmark_s = newest_s
+        if self.holds(newest_s):
             return 1.0
-        exponent = (newest_s - self.landmark_s) / self.tau_s
-        if exponent <= MAX_EXPONENT:
-            return 1.0
-        self.landmark_s = newest_s
-        return math.exp(-exponent)
+        before_s, self.landmark_s = self.landmark_s, newest_s
+        return 1.0 if before_s is None else math.exp(-(newest_s - before_s) / self.tau_s)
 
     def weights(self, times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """The weight of an event at each time (n,), epoch seconds -> float64 (n,)."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.counters.decay import Decay
+from streams.counters.entity_kernels import label, read, see, settle
 from streams.counters.label_queue import Payments
 from streams.undo import Undo
 
@@ -31,6 +32,8 @@ DECAYED = {
     "unexplained_30d": 30 * DAY_S,
 }
 """Decayed columns and their time constants, seconds."""
+
+_TAUS_S = np.array(list(DECAYED.values()))
 
 ROW = np.dtype(
     [
@@ -109,78 +112,69 @@ class Entities:
             Newest event time of the partition, epoch seconds.
         """
         self._renew(clock_s)
-        event, place = np.nonzero(entities)
-        rows = self._assign(entities[event, place])
-        kept = rows != NONE
-        event, rows = event[kept], rows[kept]
-        self._undo.rows(self._table, rows)
-        for name in ("count_1h", "count_24h", "count_7d"):
-            np.add.at(self._table[name], rows, self._decays[name].weights(times_s)[event])
-        spent = self._decays["amount_24h"].weights(times_s) * amounts
-        np.add.at(self._table["amount_24h"], rows, spent[event])
-        unseen = self._table["first_s"][rows] == 0
-        self._table["first_s"][rows[unseen]] = np.iinfo(np.int64).max
-        np.minimum.at(self._table["first_s"], rows, times_s[event])
-        np.maximum.at(self._table["last_s"], rows, times_s[event])
+        rows = self._assign(entities)
+        self._record(rows)
+        see(self._table, rows, times_s, amounts, self._landmarks_s(), _TAUS_S)
 
     def label(self, payments: Payments, times_s: Ints) -> None:
         """Count n payments as confirmed frauds; `times_s` (n,) are the labels' event times."""
-        event, place = np.nonzero(payments.entities)
-        rows = self.rows(payments.entities[event, place])
-        event, rows = event[rows != NONE], rows[rows != NONE]
-        self._undo.rows(self._table, rows)
-        for name, counts in (("labels_30d", None), ("unexplained_30d", payments.usual)):
-            weights = self._decays[name].weights(times_s)
-            weights = weights if counts is None else weights * counts
-            np.add.at(self._table[name], rows, weights[event])
+        rows = self.rows(payments.entities)
+        self._record(rows)
+        label(self._table, rows, payments.usual, times_s, self._landmarks_s(), _TAUS_S)
 
     def settle(self, payments: Payments) -> None:
         """Advance the runs of frauds by payments in order, each now known as fraud or good."""
-        event, place = np.nonzero(payments.entities)
-        rows = self.rows(payments.entities[event, place])
-        event, rows = event[rows != NONE], rows[rows != NONE]
-        self._undo.rows(self._table, rows)
-        fraud = payments.labelled[event]
-        with_fraud = np.isin(rows, rows[fraud])  # the order matters only in rows with a fraud
-        np.add.at(self._table["legit_since"], rows[~with_fraud], 1)
-        times_s = payments.times_s[event]
-        for i in np.flatnonzero(with_fraud).tolist():
-            self._advance_run(int(rows[i]), bool(fraud[i]), int(times_s[i]))
+        rows = self.rows(payments.entities)
+        self._record(rows)
+        settle(self._table, rows, payments.labelled, payments.times_s)
 
     def rows(self, hashes: Hashes) -> Ints:
-        """Row of each hash -> int64 (n,), `NONE` if not known."""
+        """Row of each hash -> int64 of the same shape, `NONE` if not known."""
         get = self._slots.get
-        return np.array([get(key, NONE) for key in hashes.tolist()], np.int64)
+        rows = [get(key, NONE) for key in hashes.reshape(-1).tolist()]
+        return np.array(rows, np.int64).reshape(hashes.shape)
 
-    def read(self, rows: Ints, name: str, times_s: Ints) -> npt.NDArray[np.float64]:
-        """The counter `name` of each of `rows` (n,) as of `times_s` (n,), 0 if a row is `NONE`."""
-        values = np.where(rows != NONE, self._table[name][rows], 0).astype(np.float64)
-        return values * self._decays[name].scales(times_s) if name in DECAYED else values
+    def read(self, hashes: Hashes, times_s: Ints, out: npt.NDArray[np.float64]) -> None:
+        """Write the counters of the entities that D events name.
 
-    def _advance_run(self, row: int, fraud: bool, time_s: int) -> None:
-        table = self._table
-        if not fraud:
-            table["legit_since"][row] += 1
-            return
-        if table["legit_since"][row] > 0 or table["run"][row] == 0:
-            table["run"][row], table["run_start_s"][row] = 0, time_s
-        table["run"][row] += 1
-        table["run_last_s"][row] = time_s
-        table["legit_since"][row] = 0
+        Parameters
+        ----------
+        hashes
+            uint64 (D, E): the primary entity and the others, 0 = none.
+        times_s
+            int64 (D,): epoch seconds, the time that the counters are decayed to.
+        out
+            float64 (D, C), 0: `Windows.context`, of which the columns of entities are filled.
+        """
+        rows = self.rows(hashes)
+        read(self._table, rows, times_s, self._landmarks_s(), _TAUS_S, out)
+
+    def _landmarks_s(self) -> Ints:
+        """The decays' landmarks, in the order of `DECAYED`; 0 before the first event."""
+        return np.array([decay.landmark_s or 0 for decay in self._decays.values()], np.int64)
+
+    def _record(self, rows: Ints) -> None:
+        """Record rows, of which some may be `NONE`, for undo."""
+        if self._undo.recording:
+            self._undo.rows(self._table, rows[rows != NONE])
 
     def _renew(self, clock_s: int) -> None:
         for name, decay in self._decays.items():
+            if decay.holds(clock_s):
+                continue
             self._undo.attributes(decay, "landmark_s")
             if (factor := decay.renew(clock_s)) != 1.0:
                 self._undo.rows(self._table[name], slice(None))
                 self._table[name] *= np.float32(factor)
 
     def _assign(self, hashes: Hashes) -> Ints:
-        """Rows of the hashes; new entities get rows while there is room."""
+        """Rows of the hashes (n, E); new entities get rows while there is room."""
         rows = self.rows(hashes)
-        if not (missing := np.flatnonzero(rows == NONE)).size:
+        missing = dict.fromkeys(hashes[rows == NONE].tolist())
+        missing.pop(0, None)
+        if not missing:
             return rows
-        new = list(dict.fromkeys(hashes[missing].tolist()))
+        new = list(missing)
         if len(self._slots) + len(new) > self.max_entities:
             over = len(self._slots) + len(new) - self.max_entities
             self._evict(max(over, self.max_entities // EVICTED_SHARE))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.counters.decay import Decay
-from streams.counters.item_kernels import count, lead
+from streams.counters.item_kernels import all_known, count, lead, touched
 from streams.counters.item_view import Part
 from streams.histories.item_table import NO_ITEM
 from streams.undo import Undo
@@ -139,12 +139,22 @@ class Covisits:
         self._undo.attributes(self, "clock_s", "leaders", "hottest")
         self._advance_clock(times_s)
         self._make_room(items, before)
-        self._record_rows(items, before)
-        popularity, hot, visits = (
-            decay.weights(times_s).astype(np.float32)
-            for decay in (self._popularity_decay, self._hot_decay, self._visit_decay)
+        if self._undo.recording:
+            rows = touched(items, before, self._row_of, self._used)
+            for column in self.columns()[1:]:
+                self._undo.rows(column, rows)
+        popularity, hot, visits = self._popularity_decay, self._hot_decay, self._visit_decay
+        count(
+            items,
+            before,
+            times_s,
+            (popularity.landmark_s or 0, hot.landmark_s or 0, visits.landmark_s or 0),
+            (popularity.tau_s, hot.tau_s, visits.tau_s),
+            self.window,
+            self._row_of,
+            (self._popularity, self._hot, self._visits),
+            (self._neighbours, self._weights, self._forward),
         )
-        count(items, before, (popularity, hot, visits), self.window, self.part())
         most, rows = self._n_leaders, self._row_of
         self.leaders = lead(self.leaders, most, items, rows, self._popularity)
         self.hottest = lead(self.hottest, most, items, rows, self._hot)
@@ -176,6 +186,8 @@ class Covisits:
             (self._hot_decay, (self._hot,)),
             (self._visit_decay, (self._visits, self._weights, self._forward)),
         ):
+            if decay.holds(self.clock_s):
+                continue
             self._undo.attributes(decay, "landmark_s")
             if (factor := decay.renew(self.clock_s)) != 1.0:
                 for table in tables:
@@ -188,6 +200,8 @@ class Covisits:
 
     def _make_room(self, items: Items, before: Items) -> None:
         """Give rows to the new items; evict the least popular items beyond the bound."""
+        if all_known(items, before, self._row_of):
+            return
         mentioned = np.concatenate([items, before.reshape(-1)])
         self._undo.attributes(self, "_row_of", "_used")
         while len(self._row_of) <= mentioned.max() + 1:
@@ -212,17 +226,6 @@ class Covisits:
         """Which of `items` have no row, each once."""
         new = items[(self._row_of[items] < 0) & (items >= 0)]
         return np.unique(new) if len(new) else new
-
-    def _record_rows(self, items: Items, before: Items) -> None:
-        """Record the rows that `count` may change, for undo."""
-        if not self._undo.recording:
-            return
-        touched = np.zeros(self._used + 1, np.bool_)  # the last entry stands for "no row"
-        touched[self._known(items)] = True
-        touched[self._known(before)] = True
-        rows = np.flatnonzero(touched[: self._used])
-        for column in self.columns()[1:]:
-            self._undo.rows(column, rows)
 
     def _grow(self) -> None:
         self._undo.attributes(self, "_items", "_popularity", "_hot", "_visits")

@@ -6,11 +6,16 @@ its weight is subtracted from the weakest (Misra-Gries), so that a recurring nei
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
-from streams.counters.item_view import Part
+
+Ints = npt.NDArray[np.int64]
+Items = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
 
 
 @kernel
@@ -52,44 +57,76 @@ def lead(leaders: Items, most: int, touched: Items, row_of: Items, counts: Float
     return best[:n]
 
 
-Items = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
+@kernel
+def all_known(items: Items, before: Items, row_of: Items) -> bool:
+    """Whether all `items` (n,) and the items `before` (n, B), -1 = none, have a row.
+
+    The last entry of `row_of` belongs to no item.
+    """
+    for i in range(len(items)):
+        if items[i] >= len(row_of) - 1 or row_of[items[i]] < 0:
+            return False
+        for other in before[i]:
+            if other >= 0 and (other >= len(row_of) - 1 or row_of[other] < 0):
+                return False
+    return True
+
+
+@kernel
+def touched(items: Items, before: Items, row_of: Items, used: int) -> Ints:
+    """The rows of `items` (n,) and of the items `before` (n, B), each once, int64."""
+    seen = np.zeros(used, np.bool_)
+    rows, n = np.empty(min(items.size + before.size, used), np.int64), 0
+    for i in range(len(items)):
+        for j in range(-1, before.shape[1]):
+            item = items[i] if j < 0 else before[i, j]
+            row = row_of[item] if item >= 0 else -1
+            if row >= 0 and not seen[row]:
+                seen[row] = True
+                rows[n] = row
+                n += 1
+    return rows[:n]
 
 
 @kernel
 def count(
     items: Items,
     before: Items,
-    counted: tuple[Floats, Floats, Floats],
+    times_s: Ints,
+    landmarks_s: tuple[int, int, int],
+    taus_s: tuple[float, float, float],
     window: int,
-    part: Part,
+    row_of: Items,
+    counts: tuple[Floats, Floats, Floats],
+    pairs: tuple[Items, Floats, Floats],
 ) -> None:
     """Count n events; items without a row are skipped.
 
     Parameters
     ----------
-    items
-        int32 (n,): in log order.
+    items, times_s
+        int32 and int64 (n,): in log order; epoch seconds.
     before
         int32 (n, B): items of the user's preceding events, newest first, -1 = none.
-    counted
-        float32 (n,) each: an event's weight for `popularity`, for `hot`, and for visits and pairs.
+    landmarks_s, taus_s
+        The decays of `popularity`, of `hot`, and of visits and pairs.
     window
         Number of preceding items that an event's item pairs with.
-    part
-        The counters; changed in place.
+    row_of, counts, pairs
+        The fields of `Part`: `row_of`; `popularity`, `hot` and `visits`; `neighbours`, `weights`
+        and `forward`. Changed in place.
     """
-    popularity, hot, visits = counted
-    row_of, item_popularity, item_hot, item_visits = part[0], part[1], part[2], part[3]
-    neighbours, weights, forward = part[4], part[5], part[6]
+    item_popularity, item_hot, item_visits = counts
+    neighbours, weights, forward = pairs
     for i in range(len(items)):
         item = items[i]
         row = row_of[item]
         if row < 0:
             continue
-        item_popularity[row] += popularity[i]
-        item_hot[row] += hot[i]
-        item_visits[row] += visits[i]
+        item_popularity[row] += _weight(times_s[i], landmarks_s[0], taus_s[0])
+        item_hot[row] += _weight(times_s[i], landmarks_s[1], taus_s[1])
+        visit = _weight(times_s[i], landmarks_s[2], taus_s[2])
+        item_visits[row] += visit
         distance = 0
         for j in range(before.shape[1]):
             other = before[i, j]
@@ -100,10 +137,16 @@ def count(
                 break
             other_row = row_of[other]
             if other_row >= 0 and other != item:
-                weight, none = visits[i] / np.float32(distance), np.float32(0)
+                weight, none = visit / np.float32(distance), np.float32(0)
                 _pair(neighbours[row], weights[row], forward[row], other, weight, none)
                 there = neighbours[other_row], weights[other_row], forward[other_row]
                 _pair(there[0], there[1], there[2], item, weight, weight)
+
+
+@kernel
+def _weight(time_s: int, landmark_s: int, tau_s: float) -> np.float32:
+    """`Decay.weights` of one event."""
+    return np.float32(math.exp((time_s - landmark_s) / tau_s))
 
 
 @kernel

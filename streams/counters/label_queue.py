@@ -187,6 +187,12 @@ class LabelQueue:
                 labels.append(label)
         return self._payments(np.array(found, np.int64)), np.array(labels, np.int64)
 
+    def due(self, clock_s: int) -> bool:
+        """Whether `settle` would remove a payment."""
+        if len(self) > self.max_payments:
+            return True
+        return len(self) > 0 and int(self._rows[self._head]["time_s"]) + self.delay_s <= clock_s
+
     def settle(self, clock_s: int) -> Payments:
         """Remove and return the payments old enough at `clock_s` or beyond the bound, in order."""
         ripe = self._ripe(clock_s)
@@ -194,7 +200,7 @@ class LabelQueue:
         self._undo.attributes(self, "hurried", "_head", "_gone")
         self.hurried += hurried
         count = ripe + hurried
-        left = self._payments(np.arange(self._head, self._head + count))
+        left = self._payments(slice(self._head, self._head + count))
         self._undo.entries(self._numbers, left.messages.tolist())
         for number, message in enumerate(left.messages.tolist(), start=self._gone):
             if self._numbers.get(message) == number:
@@ -215,11 +221,10 @@ class LabelQueue:
                 return len(waiting)
             look *= 8
 
-    def _payments(self, positions: Ints) -> Payments:
+    def _payments(self, positions: Ints | slice) -> Payments:
         rows = self._rows[positions]
-        return Payments(
-            rows["message"], rows["entities"], rows["time_s"], rows["usual"], rows["labelled"]
-        )
+        # Kernels read the columns: a copy has the same layout however many rows it has.
+        return Payments(*(rows[name].copy() for name in self._row_type.names or ()))
 
     def _make_room(self, n: int) -> None:
         if self._tail + n <= len(self._rows):

@@ -65,11 +65,8 @@ class Suggestions(Columns):
     @staticmethod
     def none(rows: int, k: int) -> Suggestions:
         """No candidates for `rows` decision points."""
-        numbers = (np.zeros((rows, k), np.float32) for _ in range(7))
+        scores, *numbers = np.zeros((8, rows, k), np.float32)
+        sources, actions = np.zeros((2, rows, k), np.uint8)
         return Suggestions(
-            np.full((rows, k), NO_ITEM, np.int32),
-            np.zeros((rows, k), np.float32),
-            np.zeros((rows, k), np.uint8),
-            np.zeros((rows, k), np.uint8),
-            *numbers,
+            np.full((rows, k), NO_ITEM, np.int32), scores, sources, actions, *numbers
         )

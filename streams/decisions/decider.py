@@ -61,6 +61,16 @@ Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
 """Called with the partition, the offsets (D,) of a batch's decision points, and the decisions."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Decisions without their messages: lists with triggers, alerts with their events' offsets."""
+
+    decisions: Decisions
+    sent: list[Trigger]
+    lists: Lists | None
+    alerts: list[tuple[int, Alert]]
+
+
 class Decider:
     """Turns decision points into messages.
 
@@ -115,37 +125,26 @@ class Decider:
         pointed = [part for part in parts if len(part.applied.points)]
         answers = self._answerer.answer(pointed, alarms=publish) if pointed else []
         following = iter(answers)
-        return [
-            self._commit(part, next(following), publish=publish)
-            if len(part.applied.points)
-            else self._departed(part, publish=publish)
-            for part in parts
-        ]
-
-    def _departed(self, part: Undecided, *, publish: bool) -> Decisions:
-        """The decisions of a batch without decision points."""
-        decisions = Decisions([], Counter(), [])
-        if publish and part.applied.departures:
-            self._publish(decisions, self._alerts(part, {}))
-        return decisions
-
-    def _commit(self, part: Undecided, answer: Answer, *, publish: bool) -> Decisions:
-        """Advance the state and write messages, without further calls of the model."""
-        decisions = Decisions([], Counter(), [])
         with self._metrics.stage("decide"):
-            sent, lists = self._admit(decisions, part, answer)
-            if not publish:
-                return decisions
-            decisions.probabilities |= answer.probabilities
-            alerts = self._alerts(part, answer.alarms)
-        with self._metrics.stage("encode"):
-            messages = self._writer.write(sent, lists, self.model_version)
-            decisions.outputs += [
-                Output(self._plan.recommendations, trigger.user_id.encode(), message)
-                for trigger, message in zip(sent, messages, strict=True)
+            made = [
+                self._commit(part, next(following) if len(part.applied.points) else None, publish)
+                for part in parts
             ]
-            self._publish(decisions, alerts)
-        return decisions
+        if publish:
+            with self._metrics.stage("encode"):
+                for one in made:
+                    self._publish(one)
+        return [one.decisions for one in made]
+
+    def _commit(self, part: Undecided, answer: Answer | None, publish: bool) -> _Made:
+        """Advance the state; `answer` is None for a batch without decision points."""
+        decisions = Decisions([], Counter(), [])
+        sent, lists = self._admit(decisions, part, answer) if answer else ([], None)
+        if not publish:
+            return _Made(decisions, [], None, [])
+        if answer:
+            decisions.probabilities |= answer.probabilities
+        return _Made(decisions, sent, lists, self._alerts(part, answer.alarms if answer else {}))
 
     def _alerts(
         self,
@@ -168,7 +167,15 @@ class Decider:
                     found.append((turn.offset, alert))
         return found
 
-    def _publish(self, decisions: Decisions, alerts: list[tuple[int, Alert]]) -> None:
+    def _publish(self, made: _Made) -> None:
+        """Write the messages."""
+        decisions, alerts = made.decisions, made.alerts
+        if made.lists is not None:
+            messages = self._writer.write(made.sent, made.lists, self.model_version)
+            decisions.outputs += [
+                Output(self._plan.recommendations, trigger.user_id.encode(), message)
+                for trigger, message in zip(made.sent, messages, strict=True)
+            ]
         decisions.outputs += [
             Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
             for offset, alert in alerts

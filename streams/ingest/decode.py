@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from operator import ne
 from typing import Protocol
 
@@ -76,10 +77,35 @@ class Decoded:
     ignored: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
 
+    def split(self, sizes: Sequence[int]) -> list[Decoded]:
+        """The results of parts of `sizes` records; the numbers stay with the first part."""
+        if len(sizes) == 1:
+            return [self]
+        records = [0, *accumulate(sizes)]
+        rows = np.searchsorted(self.index, records).tolist()
+        parts = [
+            Decoded(
+                self.columns.part(*rows[i : i + 2]),
+                self.index[rows[i] : rows[i + 1]] - np.int32(records[i]),
+                [
+                    replace(one, index=one.index - records[i])
+                    for one in self.rejected
+                    if records[i] <= one.index < records[i + 1]
+                ],
+                0,
+                0,
+                0,
+            )
+            for i in range(len(sizes))
+        ]
+        numbers = self.unknown_names, self.future, self.unkeyed, self.ignored, self.left_out
+        parts[0] = Decoded(parts[0].columns, parts[0].index, parts[0].rejected, *numbers)
+        return parts
+
 
 @dataclass(frozen=True, slots=True)
 class _Some:
-    """Some records of a batch."""
+    """Some records of one batch or of several."""
 
     offsets: Sequence[int]
     timestamps: Sequence[int]
@@ -97,6 +123,18 @@ class _Some:
             [batch.headers[row] for row in rows],
         )
 
+    @staticmethod
+    def joined(batches: Sequence[Records]) -> Records:
+        if len(batches) == 1:
+            return batches[0]
+        return _Some(
+            [offset for batch in batches for offset in batch.offsets],
+            [timestamp for batch in batches for timestamp in batch.timestamps],
+            [key for batch in batches for key in batch.keys],
+            [value for batch in batches for value in batch.values],
+            [headers for batch in batches for headers in batch.headers],
+        )
+
 
 class BatchDecoder:
     """Decodes record batches for one contract: usual records at once, odd records one by one.
@@ -110,6 +148,10 @@ class BatchDecoder:
     def __init__(self, decoder: EventDecoder) -> None:
         self._decoder = decoder
         self._whole = WholeDecoder(decoder)
+
+    def decode_each(self, batches: Sequence[Records]) -> list[Decoded]:
+        """Decode several batches at once; the numbers of all are with the first."""
+        return self.decode(_Some.joined(batches)).split([len(batch.values) for batch in batches])
 
     def decode(self, batch: Records) -> Decoded:
         """Decode n records in log order; never raises for bad input."""

@@ -60,8 +60,12 @@ def read(
         ("userId", "ce_subject"),
     ):
         given = [content for name, content in headers if name == header]
-        if event.get(field) is None and given and given[-1]:
+        if not given or not given[-1]:
+            continue
+        if event.get(field) is None:
             event[field] = _header(given[-1])
+        elif event[field] is ODD and not _is_utf8(given[-1]):  # both are wrong
+            raise Refused(Reason.WRONG_TYPE, Reason.INVALID_UTF8)
     if _call(event) in ("group", "alias"):
         return []
     _check_needed(event, valid)
@@ -88,7 +92,7 @@ def _parse(value: bytes | None, contract: Contract) -> tuple[dict[str, Any], boo
         raise Unsure
     try:
         parsed = json.loads(
-            text, parse_constant=_refuse, parse_int=_integer, object_pairs_hook=pairs
+            text, parse_constant=_null, parse_int=_integer, object_pairs_hook=pairs
         )
     except (ValueError, RecursionError):
         # A first value that is no object may be told before what is wrong after it.
@@ -121,8 +125,8 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+def _null(_constant: str) -> None:
+    """NaN and Infinity count as null."""
 
 
 def _integer(text: str) -> int:
@@ -213,6 +217,10 @@ def _check_needed(event: dict[str, Any], valid: bool) -> None:
     for name in ("event", "anonymousId"):
         if event.get(name) is ODD:
             event[name] = None
+
+
+def _is_utf8(value: bytes) -> bool:
+    return value.decode(errors="replace").encode() == value
 
 
 def _header(value: bytes) -> str:

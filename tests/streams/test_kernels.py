@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models.engines.onnx import OnnxEngine
+from models.features import features, model_inputs
 from models.network import export
 from models.ranking.candidates import candidate_features
 from ops.publish.feed import feed
@@ -80,6 +81,7 @@ def test_nothing_compiles_for_a_model_once_it_has_answered_its_golden_inputs(ask
     before = compiled()
 
     windows = histories(np.random.default_rng(0), 9, 80)
+    model_inputs.build(windows, features.compute(windows), np.arange(1, 81))
     offered = suggestions(np.random.default_rng(1), 9).take(np.arange(9))
     rows = np.arange(9)[::2][:asking]
     pool = gather(

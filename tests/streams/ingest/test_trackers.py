@@ -216,6 +216,16 @@ def test_a_whole_pair_and_an_escaped_backslash_stay(whole: bytes) -> None:
     assert decoded.columns.item_ids == [json.loads(value)["properties"]["product_id"]]
 
 
+@pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
+def test_a_number_that_json_has_not_is_null(constant: bytes) -> None:
+    value = raw(properties={"product_id": "NaN", "price": "#", "weight": "#", "title": '"NaN#'})
+    decoded = decode(value.replace(b'"#"', constant))
+    assert decoded.columns.item_ids == ["NaN"], "a text stays"
+    assert decoded.columns.amounts.tolist() == [0.0]
+    assert dict(decoded.left_out) == {"text": 1}
+    assert only(decode(b"{NaN:1}")).startswith("JSON")
+
+
 def test_bytes_that_are_not_utf_8_cost_the_field_and_not_the_event() -> None:
     value = raw(properties={"title": "Caf#", "product_id": "p#", "price": 3}).replace(b"#", b"\xe9")
     decoded = decode(value)
