@@ -1,7 +1,7 @@
 # Two images: `worker` (the default, no torch) and `trainer`.
 FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# libgomp1: onnxruntime and LightGBM. The user owns nothing but the models' folder.
+# libgomp1: onnxruntime, and the trainer's LightGBM. The user owns nothing but the models' folder.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* \

@@ -1,15 +1,18 @@
-"""A strict reader of LightGBM's text format, for use before LightGBM's own parser.
+"""A strict reader of LightGBM's text format.
 
-LightGBM's parser is native code and trusts its input: an index out of range or a cycle among the
-nodes crashes or hangs the process. So this module parses the text, checks every number, and
-writes a new text from checked values alone.
+An index out of range or a cycle among the nodes would crash or hang a compiled loop, as it does
+LightGBM's own parser, which trusts its input. So every number that the loop uses is checked here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
+import numpy as np
+
+from models.heads.forest import DEFAULT_LEFT, NAN_IS_MISSING, Forest
 from schemas.errors import ArtefactError
 
 MAX_TREES = 10_000
@@ -18,14 +21,16 @@ _FLOAT = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?"
 _REALS = re.compile(rf"{_FLOAT}(?: {_FLOAT})*")
 _WHOLE = re.compile(r"-?[0-9]{1,15}(?: -?[0-9]{1,15})*")
 _OBJECTIVE = re.compile(rf"binary sigmoid:{_FLOAT}")
-_PER_NODE_REALS = ("split_gain", "threshold", "internal_value", "internal_weight")
-_DECISIONS = frozenset({0, 2, 8, 10})
-"""Numerical splits: bit 1 tells where missing values go, bit 3 that NaN is missing."""
+_DECISIONS = frozenset({0, DEFAULT_LEFT, NAN_IS_MISSING, DEFAULT_LEFT | NAN_IS_MISSING})
+"""Numerical splits. LightGBM knows two more, which training never makes: categories, and 0 as
+missing."""
 Fields = dict[str, str]
+Tree = tuple[list[int], list[float], list[int], list[int], list[int], list[float], list[float]]
+"""Features, thresholds, decisions, left and right children, gains, leaves."""
 
 
-def rebuild(text: str, names: Sequence[str]) -> str:
-    """Check a model and write the same trees as a new text.
+def read(text: str, names: Sequence[str]) -> Forest:
+    """Check a model and read its trees.
 
     Parameters
     ----------
@@ -54,23 +59,35 @@ def rebuild(text: str, names: Sequence[str]) -> str:
     if len(blocks) > MAX_TREES:
         raise ArtefactError(f"trees: {len(blocks)}, at most {MAX_TREES}")
     trees = [_tree(number, block, len(names)) for number, block in enumerate(blocks)]
-    return "\n".join(
-        (
-            "tree",
-            "version=v4",
-            "num_class=1",
-            "num_tree_per_iteration=1",
-            "label_index=0",
-            f"max_feature_idx={len(names) - 1}",
-            f"objective={objective}",
-            f"feature_names={' '.join(names)}",
-            f"feature_infos={' '.join(['none'] * len(names))}",
-            f"tree_sizes={' '.join(str(len(tree)) for tree in trees)}",
-            "",
-            "".join(trees) + "end of trees",
-            "",
-        )
+    return _forest(trees)
+
+
+def _forest(trees: Sequence[Tree]) -> Forest:
+    """Join the trees; a child's number counts from the tree's first node or leaf."""
+    roots: list[int] = []
+    children: list[tuple[int, int]] = []
+    n_leaves = 0
+    for *_, left, right, _, leaves in trees:
+        first = len(children)
+        roots.append(first if left else ~n_leaves)
+        pairs = zip(left, right, strict=True)
+        children += [(_child(l, first, n_leaves), _child(r, first, n_leaves)) for l, r in pairs]
+        n_leaves += len(leaves)
+    columns = [list(chain.from_iterable(column)) for column in zip(*trees, strict=True)] or [[]] * 7
+    features, thresholds, decisions, _, _, gains, leaves = columns
+    return Forest(
+        np.array(roots, np.int64),
+        np.array(features, np.int64),
+        np.array(thresholds, np.float64),
+        np.array(decisions, np.uint8),
+        np.array(children, np.int64).reshape(-1, 2),
+        np.array(gains, np.float32),
+        np.array(leaves, np.float64),
     )
+
+
+def _child(child: int, first_node: int, first_leaf: int) -> int:
+    return first_node + child if child >= 0 else child - first_leaf
 
 
 def _fields(block: str) -> Fields:
@@ -78,8 +95,8 @@ def _fields(block: str) -> Fields:
     return {name: value for name, _, value in pairs}
 
 
-def _tree(number: int, block: str, n_features: int) -> str:
-    """Check and rewrite a tree; its nodes are 0 .. n - 2, its leaves ~0 .. ~(n - 1)."""
+def _tree(number: int, block: str, n_features: int) -> Tree:
+    """Check and read a tree; its nodes are 0 .. n - 2, its leaves ~0 .. ~(n - 1)."""
     first, _, rest = block.partition("\n")
     if first != str(number):
         raise ArtefactError(f"trees: tree {number} has the number {first[:20]!r}")
@@ -88,13 +105,14 @@ def _tree(number: int, block: str, n_features: int) -> str:
     def wrong(name: str) -> ArtefactError:
         return ArtefactError(f"trees: {name} of tree {number} is missing or invalid")
 
-    def reals(name: str, n: int) -> str:
+    def reals(name: str, n: int) -> list[float]:
         value = fields.get(name, "")
         if not _REALS.fullmatch(value) or value.count(" ") != n - 1:
             raise wrong(name)
-        if any(abs(float(number)) == float("inf") for number in value.split()):
+        numbers = [float(number) for number in value.split()]
+        if any(abs(number) == float("inf") for number in numbers):
             raise wrong(name)
-        return f"{name}={value}"
+        return numbers
 
     def whole(name: str, n: int) -> list[int]:
         value = fields.get(name, "")
@@ -108,24 +126,19 @@ def _tree(number: int, block: str, n_features: int) -> str:
     for name in ("num_cat", "is_linear"):
         if fields.get(name, "0") != "0":
             raise wrong(name)
-    lines = [f"Tree={number}", f"num_leaves={leaves}", "num_cat=0"]
-    if leaves > 1:
-        nodes = leaves - 1
-        features, decisions = whole("split_feature", nodes), whole("decision_type", nodes)
-        left, right = whole("left_child", nodes), whole("right_child", nodes)
-        if not all(0 <= feature < n_features for feature in features):
-            raise wrong("split_feature")
-        if not _DECISIONS.issuperset(decisions):
-            raise wrong("decision_type")
-        if not _is_tree(left, right):
-            raise wrong("left_child or right_child")
-        lines += [f"split_feature={_join(features)}", f"decision_type={_join(decisions)}"]
-        lines += [f"left_child={_join(left)}", f"right_child={_join(right)}"]
-        lines += [reals(name, nodes) for name in _PER_NODE_REALS]
-        lines += [f"internal_count={_join(whole('internal_count', nodes))}"]
-        lines += [f"leaf_count={_join(whole('leaf_count', leaves))}", reals("leaf_weight", leaves)]
-    lines += [reals("leaf_value", leaves), "is_linear=0", reals("shrinkage", 1)]
-    return "\n".join(lines) + "\n\n\n"
+    if leaves == 1:
+        return [], [], [], [], [], [], reals("leaf_value", 1)
+    nodes = leaves - 1
+    features, decisions = whole("split_feature", nodes), whole("decision_type", nodes)
+    left, right = whole("left_child", nodes), whole("right_child", nodes)
+    if not all(0 <= feature < n_features for feature in features):
+        raise wrong("split_feature")
+    if not _DECISIONS.issuperset(decisions):
+        raise wrong("decision_type")
+    if not _is_tree(left, right):
+        raise wrong("left_child or right_child")
+    thresholds, gains = reals("threshold", nodes), reals("split_gain", nodes)
+    return features, thresholds, decisions, left, right, gains, reals("leaf_value", leaves)
 
 
 def _is_tree(left: Sequence[int], right: Sequence[int]) -> bool:
@@ -135,7 +148,3 @@ def _is_tree(left: Sequence[int], right: Sequence[int]) -> bool:
         child < 0 or child > at for side in (left, right) for at, child in enumerate(side)
     )
     return earlier and sorted([*left, *right]) == [*range(-nodes - 1, 0), *range(1, nodes)]
-
-
-def _join(numbers: Sequence[int]) -> str:
-    return " ".join(map(str, numbers))

@@ -193,7 +193,8 @@ class Decider:
         owners = applied.owners[listing].tolist()
         candidates, order = answer.candidates, answer.order
         found = order >= 0  # (n, top_k), the places without an item last
-        items = np.where(found, np.take_along_axis(candidates.items, order, axis=1), NO_ITEM)
+        each = np.arange(len(order))[:, None]
+        items = np.where(found, candidates.items[each, order], NO_ITEM)
         shown = list_hashes(items, self._items.hashes).tolist()
         policy, admit = self._plan.recommend, part.state.sent.admit
         outcomes = [
@@ -202,9 +203,9 @@ class Decider:
         ]
         decisions.lists.update(outcomes)
         sent = [i for i, outcome in enumerate(outcomes) if outcome == "sent"]
-        found, order = found[sent], order[sent]
-        scores = np.take_along_axis(candidates.scores[sent], order, axis=1)[found]
-        sources = np.take_along_axis(candidates.sources[sent], order, axis=1)[found]
+        each, found, order = each[sent], found[sent], order[sent]
+        scores = candidates.scores[each, order][found]
+        sources = candidates.sources[each, order][found]
         lists = Lists(
             sizes=found.sum(axis=1).tolist(),
             items=items[sent][found].tolist(),

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from models.kernel import kernel
 from streams.undo import Undo
 
 Ints = npt.NDArray[np.int64]
@@ -171,13 +172,22 @@ def list_hashes(items: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64]) ->
     >>> bool(same == other), int(empty)
     (False, 0)
     """
-    if not len(hashes):
-        return np.zeros(len(items), np.uint32)
-    found = np.where(items >= 0, hashes[items], np.uint64(0))
-    places = _ODD ** np.arange(items.shape[1], dtype=np.uint64)
-    sums: npt.NDArray[np.uint64] = (found * places).sum(axis=1, dtype=np.uint64)
-    listed = (items >= 0).any(axis=1)
-    return np.where(listed, np.maximum(sums >> np.uint64(32), 1), 0).astype(np.uint32)
+    out = np.zeros(len(items), np.uint32)
+    if len(items) and len(hashes):
+        _list_hashes(np.ascontiguousarray(items), hashes, out)
+    return out
 
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+@kernel
+def _list_hashes(items: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64], out: Words) -> None:
+    for d in range(len(items)):
+        total, place, listed = np.uint64(0), np.uint64(1), False
+        for item in items[d]:
+            if item >= 0:
+                total, listed = total + hashes[item] * place, True
+            place *= _ODD
+        if listed:
+            out[d] = max(total >> np.uint64(32), np.uint64(1))

@@ -167,7 +167,7 @@ def _npz(rng: random.Random, data: bytes) -> bytes:
 
 
 def _text(rng: random.Random, data: bytes) -> bytes:
-    """One number or line of the trees changed, LightGBM's own index of sizes put right."""
+    """One or two numbers or lines of the trees changed."""
     lines = data.decode("utf-8", "replace").splitlines()
     for _ in range(rng.choice([1, 1, 2])):
         at = rng.randrange(len(lines))

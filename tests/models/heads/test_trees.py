@@ -72,7 +72,7 @@ def test_a_worker_loads_trees_without_the_trainers_libraries() -> None:
     code = (
         "import sys\nfrom models.heads.trees import Trees\n"
         "Trees(sys.stdin.read())\n"
-        "print([name for name in ('torch', 'onnx', 'matplotlib') if name in sys.modules])"
+        "print([name for name in ('torch', 'onnx', 'lightgbm') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
