@@ -1,0 +1,175 @@
+"""What the others' users feel when a worker joins, leaves or is killed, under load."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from ops.benchmarks.latency.load import Sender
+from ops.benchmarks.latency.rivals import HARK, Rival
+from ops.benchmarks.latency.row import DRAIN_S, START_S, WARM, Setup, percentiles, warm_up
+from ops.benchmarks.latency.watch import Offsets, Watch, timed_topics, until
+from streams.kafka.settings import Kafka
+
+RATE = 500.0
+_LONGEST_S = 600.0
+_SETTLE_S = 3.0
+
+Members = Mapping[str, set[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the group.
+
+    Attributes
+    ----------
+    begin, end
+        Ends of `events` when it began, and when all that was sent before the group was stable
+        again was answered.
+    before, after
+        Who owned what.
+    """
+
+    begin: Offsets
+    end: Offsets
+    before: Members
+    after: Members
+
+    @property
+    def stayed(self) -> list[int]:
+        """Partitions with the same owner before and after."""
+        return sorted(
+            partition
+            for member, owned in self.before.items()
+            for partition in owned & self.after.get(member, set())
+        )
+
+    @property
+    def moved(self) -> list[int]:
+        """The others."""
+        return sorted(self.begin.keys() - set(self.stayed))
+
+
+async def rebalance(setup: Setup, told: Callable[[str], None]) -> dict[str, Any]:
+    """Two workers at 500 events/s: one joins, leaves, comes again and is killed.
+
+    Parameters
+    ----------
+    told
+        Told what happens.
+
+    Returns
+    -------
+    dict
+        By `join`, `leave` and `kill`: `stay_p99_ms`, `stay_gap_ms`, `moved_pause_ms`, and how many
+        partitions `stayed` and `moved`.
+    """
+    setup.folder.mkdir()
+    async with timed_topics(setup.kafka) as kafka, Watch(kafka) as watch:
+        with Rival(HARK, kafka, setup.prepared, setup.folder / "first") as first:
+            await warm_up(setup, kafka, watch, first)
+            load = setup.load(RATE, WARM.count, round(RATE * _LONGEST_S))
+            with Sender(kafka, load, setup.folder / "sender") as sender:
+                await until(sender.begun, "the sender sends", first.check, START_S)
+                changes = await _changes(setup, kafka, watch, first, told)
+                sender.signal(signal.SIGTERM)
+                await until(sender.done, "the sender ends", first.check, DRAIN_S)
+            await watch.until_handled(first.check, DRAIN_S)
+        records = await watch.records()
+    return {name: summary(records, change) for name, change in changes.items()}
+
+
+async def _changes(
+    setup: Setup, kafka: Kafka, watch: Watch, first: Rival, told: Callable[[str], None]
+) -> dict[str, Change]:
+    changes: dict[str, Change] = {}
+    with ExitStack() as stack:
+
+        def start(name: str) -> Rival:
+            rival = Rival(HARK, kafka, setup.prepared, setup.folder / name)
+            running.append(stack.enter_context(rival))
+            return rival
+
+        def end(number: int) -> None:
+            running.pop().signal(number)
+
+        running = [first]
+        told("a worker joins")
+        changes["join"] = await _change(watch, running, lambda: start("second"), 2)
+        told("a worker leaves")
+        changes["leave"] = await _change(watch, running, lambda: end(signal.SIGTERM), 1)
+        told("a worker comes again")
+        await _change(watch, running, lambda: start("third"), 2)
+        told("a worker is killed")
+        changes["kill"] = await _change(watch, running, lambda: end(signal.SIGKILL), 1)
+    return changes
+
+
+async def _change(
+    watch: Watch, running: Sequence[Rival], act: Callable[[], object], members: int
+) -> Change:
+    """Let things settle, act, and wait until `members` share the partitions and have caught up."""
+
+    def check() -> None:
+        for rival in running:
+            rival.check()
+
+    async def shared() -> bool:
+        found = await watch.members() or {}
+        return len(found) == members and set[int]().union(*found.values()) == begin.keys()
+
+    await asyncio.sleep(_SETTLE_S)
+    before, begin = await watch.members(), await watch.ends()
+    act()
+    await until(shared, f"{members} members share the partitions", check, START_S)
+    after = await watch.members()
+    await watch.until_handled(check, START_S)
+    return Change(begin, await watch.ends(), before or {}, after or {})
+
+
+def summary(records: pl.DataFrame, change: Change) -> dict[str, Any]:
+    """How long events waited on partitions that stayed, and nobody answered on any of them.
+
+    Examples
+    --------
+    Partition 0 stays, 1 moves; of its four events two wait for the new owner:
+
+    >>> rows = [(0, 0, 0, 5), (0, 1, 90, 95)]
+    >>> rows += [(1, 0, 0, 5), (1, 1, 10, 15), (1, 2, 20, 80), (1, 3, 30, 80)]
+    >>> columns = ["partition", "offset", "event_ms", "output_ms"]
+    >>> records = pl.DataFrame(rows, columns, orient="row")
+    >>> ends = {0: 2, 1: 4}
+    >>> summary(records, Change({0: 0, 1: 1}, ends, {"a": {0, 1}}, {"a": {0}, "b": {1}}))
+    {'stay_p99_ms': 5.0, 'stay_gap_ms': 90, 'moved_pause_ms': 65, 'stayed': 1, 'moved': 1}
+    """
+    of = {p: records.filter(partition=p) for p in change.begin}
+    pauses = {p: _pause_ms(_within(of[p], change, p), of[p]["output_ms"]) for p in of}
+    during = [_within(of[p], change, p) for p in change.stayed]
+    return {
+        "stay_p99_ms": percentiles(pl.concat(during))["p99_ms"] if during else None,
+        "stay_gap_ms": max((pauses[p] for p in change.stayed), default=None),
+        "moved_pause_ms": max((pauses[p] for p in change.moved), default=None),
+        "stayed": len(change.stayed),
+        "moved": len(change.moved),
+    }
+
+
+def _within(records: pl.DataFrame, change: Change, partition: int) -> pl.DataFrame:
+    first, last = change.begin[partition], change.end[partition] - 1
+    return records.filter(pl.col("offset").is_between(first, last))
+
+
+def _pause_ms(during: pl.DataFrame, outputs_ms: pl.Series) -> int:
+    """The longest time between two outputs of a partition that touches the time of `during`."""
+    since, until_ms = during["event_ms"].min(), during["event_ms"].max()
+    later = outputs_ms.drop_nulls().sort().to_frame("later")
+    gaps = later.with_columns(earlier=pl.col("later").shift(1)).drop_nulls()
+    touching = gaps.filter(pl.col("later") > since, pl.col("earlier") < until_ms)
+    return max((touching["later"] - touching["earlier"]).to_list(), default=0)
