@@ -57,8 +57,10 @@ class Change:
         return sorted(self.begin.keys() - set(self.stayed))
 
 
-async def rebalance(setup: Setup, told: Callable[[str], None]) -> dict[str, Any]:
-    """Two workers at 500 events/s: one joins, leaves, comes again and is killed.
+async def rebalance(
+    setup: Setup, told: Callable[[str], None], *, name: str = HARK, rate: float = RATE
+) -> dict[str, Any]:
+    """Two workers at `rate` events/s: one joins, leaves, comes again and is killed.
 
     Parameters
     ----------
@@ -73,9 +75,9 @@ async def rebalance(setup: Setup, told: Callable[[str], None]) -> dict[str, Any]
     """
     setup.folder.mkdir()
     async with timed_topics(setup.kafka) as kafka, Watch(kafka) as watch:
-        with Rival(HARK, kafka, setup.prepared, setup.folder / "first") as first:
+        with Rival(name, kafka, setup.prepared, setup.folder / "first") as first:
             await warm_up(setup, kafka, watch, first)
-            load = setup.load(RATE, WARM.count, round(RATE * _LONGEST_S))
+            load = setup.load(rate, WARM.count, round(rate * _LONGEST_S))
             with Sender(kafka, load, setup.folder / "sender") as sender:
                 await until(sender.begun, "the sender sends", first.check, START_S)
                 changes = await _changes(setup, kafka, watch, first, told)
@@ -92,8 +94,8 @@ async def _changes(
     changes: dict[str, Change] = {}
     with ExitStack() as stack:
 
-        def start(name: str) -> Rival:
-            rival = Rival(HARK, kafka, setup.prepared, setup.folder / name)
+        def start(place: str) -> Rival:
+            rival = Rival(first.rival, kafka, setup.prepared, setup.folder / place)
             running.append(stack.enter_context(rival))
             return rival
 
