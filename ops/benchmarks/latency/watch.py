@@ -126,7 +126,7 @@ class Watch:
         except KafkaError:  # the group or its coordinator is new
             return False
         committed = {each.partition: offset.offset for each, offset in found.items()}
-        return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+        return all(committed.get(partition, 0) >= end for partition, end in ends.items() if end)
 
     async def members(self) -> dict[str, set[int]] | None:
         """The partitions of each member by its id, None while the group isn't stable."""
