@@ -111,6 +111,6 @@ def _print_table(
     for column in table.columns[1:]:
         column.justify = "right"
     for names, row in rows:
-        values = ("" if value is None else f"{value:,.4g}" for value in row.values())
+        values = ("" if value is None else f"{value:,}" for value in row.values())
         table.add_row(*names, *values)
     console.print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from ops.benchmarks.latency.load import Sender
 from ops.benchmarks.latency.rivals import HARK, Rival
 from ops.benchmarks.latency.row import DRAIN_S, START_S, WARM, Setup, percentiles, warm_up
 from ops.benchmarks.latency.watch import Offsets, Watch, timed_topics, until
-from streams.kafka.settings import Kafka
+from schemas.errors import TransientError
 
 RATE = 500.0
 _LONGEST_S = 600.0
@@ -75,65 +75,85 @@ async def rebalance(
     """
     setup.folder.mkdir()
     async with timed_topics(setup.kafka) as kafka, Watch(kafka) as watch:
-        with Rival(name, kafka, setup.prepared, setup.folder / "first") as first:
+        with ExitStack() as stack:
+
+            def start(place: str) -> Rival:
+                rival = Rival(name, kafka, setup.prepared, setup.folder / place)
+                return stack.enter_context(rival)
+
+            first = start("first")
             await warm_up(setup, kafka, watch, first)
             load = setup.load(rate, WARM.count, round(rate * _LONGEST_S))
-            with Sender(kafka, load, setup.folder / "sender") as sender:
-                await until(sender.begun, "the sender sends", first.check, START_S)
-                changes = await _changes(setup, kafka, watch, first, told)
-                sender.signal(signal.SIGTERM)
-                await until(sender.done, "the sender ends", first.check, DRAIN_S)
+            sender = stack.enter_context(Sender(kafka, load, setup.folder / "sender"))
+            await until(sender.begun, "the sender sends", first.check, START_S)
+            group = Group(watch, sender, [first], start)
+            changes = await _changes(group, told)
+            sender.signal(signal.SIGTERM)
+            await until(sender.done, "the sender ends", first.check, DRAIN_S)
             await watch.until_handled(first.check, DRAIN_S)
         records = await watch.records()
-    return {name: summary(records, change) for name, change in changes.items()}
+    return {what: summary(records, change) for what, change in changes.items()}
 
 
-async def _changes(
-    setup: Setup, kafka: Kafka, watch: Watch, first: Rival, told: Callable[[str], None]
-) -> dict[str, Change]:
+async def _changes(group: Group, told: Callable[[str], None]) -> dict[str, Change]:
     changes: dict[str, Change] = {}
-    with ExitStack() as stack:
-
-        def start(place: str) -> Rival:
-            rival = Rival(first.rival, kafka, setup.prepared, setup.folder / place)
-            running.append(stack.enter_context(rival))
-            return rival
-
-        def end(number: int) -> None:
-            running.pop().signal(number)
-
-        running = [first]
-        told("a worker joins")
-        changes["join"] = await _change(watch, running, lambda: start("second"), 2)
-        told("a worker leaves")
-        changes["leave"] = await _change(watch, running, lambda: end(signal.SIGTERM), 1)
-        told("a worker comes again")
-        await _change(watch, running, lambda: start("third"), 2)
-        told("a worker is killed")
-        changes["kill"] = await _change(watch, running, lambda: end(signal.SIGKILL), 1)
+    told("a worker joins")
+    changes["join"] = await group.change(lambda: group.start("second"), 2)
+    told("a worker leaves")
+    changes["leave"] = await group.change(lambda: group.end(signal.SIGTERM), 1)
+    told("a worker comes again")
+    await group.change(lambda: group.start("third"), 2)
+    told("a worker is killed")
+    changes["kill"] = await group.change(lambda: group.end(signal.SIGKILL), 1)
     return changes
 
 
-async def _change(
-    watch: Watch, running: Sequence[Rival], act: Callable[[], object], members: int
-) -> Change:
-    """Let things settle, act, and wait until `members` share the partitions and have caught up."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The workers that run, under the load of a sender.
 
-    def check() -> None:
-        for rival in running:
+    Attributes
+    ----------
+    running
+        The first stays; the others are the last to come and the first to go.
+    new
+        Starts the process of a worker in a new folder of this name.
+    """
+
+    watch: Watch
+    sender: Sender
+    running: list[Rival]
+    new: Callable[[str], Rival]
+
+    def start(self, place: str) -> None:
+        """Start a worker."""
+        self.running.append(self.new(place))
+
+    def end(self, number: int) -> None:
+        """Send the last worker a signal that ends it."""
+        self.running.pop().signal(number)
+
+    def check(self) -> None:
+        """Raise `TransientError` if a worker or the load has ended."""
+        for rival in self.running:
             rival.check()
+        if self.sender.check():
+            raise TransientError(f"the group wasn't stable after {_LONGEST_S:.0f} s of load")
 
-    async def shared() -> bool:
-        found = await watch.members() or {}
-        return len(found) == members and set[int]().union(*found.values()) == begin.keys()
+    async def change(self, act: Callable[[], object], members: int) -> Change:
+        """Let things settle, act, wait until `members` share the partitions and catch up."""
+        await asyncio.sleep(_SETTLE_S)
+        before, begin = await self.watch.members(), await self.watch.ends()
 
-    await asyncio.sleep(_SETTLE_S)
-    before, begin = await watch.members(), await watch.ends()
-    act()
-    await until(shared, f"{members} members share the partitions", check, START_S)
-    after = await watch.members()
-    await watch.until_handled(check, START_S)
-    return Change(begin, await watch.ends(), before or {}, after or {})
+        async def shared() -> bool:
+            found = await self.watch.members() or {}
+            return len(found) == members and set[int]().union(*found.values()) == begin.keys()
+
+        act()
+        await until(shared, f"{members} members share the partitions", self.check, START_S)
+        after = await self.watch.members()
+        await self.watch.until_handled(self.check, START_S)
+        return Change(begin, await self.watch.ends(), before or {}, after or {})
 
 
 def summary(records: pl.DataFrame, change: Change) -> dict[str, Any]:
