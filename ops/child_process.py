@@ -36,6 +36,8 @@ class Child:
         Settings, added to `inherited`.
     inherited
         Environment to start from; by default this process's.
+    module
+        What to run instead of `hark`.
     """
 
     def __init__(
@@ -44,14 +46,16 @@ class Child:
         folder: Path,
         environment: Mapping[str, str],
         inherited: Mapping[str, str] = os.environ,
+        *,
+        module: str = "ops.cli",
     ) -> None:
-        self.name = f"hark {' '.join(arguments)}"
+        self.name = f"hark {' '.join(arguments)}" if module == "ops.cli" else module
         self.log = folder / f"{arguments[0]}.log"
         setpriv = shutil.which("setpriv")
         tied = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*tied, sys.executable, "-m", "ops.cli", *arguments],
+                [*tied, sys.executable, "-m", module, *arguments],
                 cwd=folder,
                 env=_with_our_packages({**inherited, "TMPDIR": str(folder), **environment}),
                 stdin=subprocess.DEVNULL,
@@ -59,6 +63,11 @@ class Child:
                 stderr=log,
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
 
     @property
     def code(self) -> int | None:

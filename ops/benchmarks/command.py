@@ -17,6 +17,7 @@ from ops.benchmarks.faults import faults
 from ops.benchmarks.frame import any_kafka, print_machine, progress_bar
 from ops.benchmarks.ingest import ROWS, TRACING, WORKER, filled_topic, machine, measure
 from ops.benchmarks.ingest_worker import trained_on
+from ops.benchmarks.latency.command import latency
 from ops.benchmarks.restore import restore
 from ops.benchmarks.score import BATCHES, CATALOGUES, LENGTHS
 from ops.benchmarks.score import measure as measure_score
@@ -29,6 +30,7 @@ def bench() -> None:
 
 
 bench.add_command(faults)
+bench.add_command(latency)
 bench.add_command(restore)
 
 
