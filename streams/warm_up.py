@@ -11,7 +11,8 @@ from models.features import features, model_inputs
 from models.features.windows import Windows
 from models.ranking.candidates import candidate_features
 from schemas.events.codec import EventDecoder
-from streams.counters.counters import BLOCK_OFFSETS
+from streams.counters.counters import BLOCK_OFFSETS, Counters
+from streams.counters.label_queue import Payments
 from streams.counters.suggestions import Suggestions
 from streams.histories.item_table import ItemTable
 from streams.monitoring.metrics import Metrics
@@ -38,7 +39,25 @@ def warm(plan: Plan, decoder: EventDecoder) -> None:
             [offset], [1_800_000_000_000], [b"nobody"], [value], [()],
         )  # fmt: skip
         scorer.score_batch(state, batch)
+    _warm_entities(scorer.new_state(0).counters)
     _warm_model()
+
+
+def _warm_entities(counters: Counters) -> None:
+    """Count, label and settle a payment of an entity."""
+    one_s = np.ones(1, np.int64)
+    payment = Payments(
+        messages=np.ones(1, np.uint64),
+        entities=np.ones((1, counters.queue.entities), np.uint64),
+        times_s=one_s,
+        usual=np.ones(1, np.bool_),
+        labelled=np.zeros(1, np.bool_),
+    )
+    counters.entities.see(payment.entities, one_s, np.ones(1, np.float32), 1)
+    counters.queue.add(payment)
+    confirmed, _ = counters.queue.confirm(payment.messages)
+    counters.entities.label(confirmed, one_s)
+    counters.entities.settle(counters.queue.settle(2 + counters.queue.delay_s))
 
 
 def _warm_model() -> None:
