@@ -62,7 +62,7 @@ class Forest:
     def gain(self, n_features: int) -> Doubles:
         """Gain of all splits by feature, float64 (n_features,)."""
         gains = np.maximum(self.gains.astype(np.float64), 0.0)
-        return np.bincount(self.features, gains, n_features)
+        return np.bincount(self.features, gains, n_features).astype(np.float64)
 
 
 @kernel
@@ -77,8 +77,8 @@ def _logit(
     row = np.empty(features.shape[1])
     for r in range(len(features)):
         for f in range(len(row)):
-            value = np.float64(features[r, f])
-            row[f] = 0.0 if abs(value) <= _ZERO else value
+            number = np.float64(features[r, f])
+            row[f] = 0.0 if abs(number) <= _ZERO else number
         for root in roots:
             node = root
             while node >= 0:

@@ -91,9 +91,7 @@ def _parse(value: bytes | None, contract: Contract) -> tuple[dict[str, Any], boo
     if _depth(text) > DEEP:
         raise Unsure
     try:
-        parsed = json.loads(
-            text, parse_constant=_null, parse_int=_integer, object_pairs_hook=pairs
-        )
+        parsed = json.loads(text, parse_constant=_null, parse_int=_integer, object_pairs_hook=pairs)
     except (ValueError, RecursionError):
         # A first value that is no object may be told before what is wrong after it.
         reasons = (Reason.MALFORMED_JSON, Reason.WRONG_TYPE) if valid else (Reason.INVALID_UTF8,)
