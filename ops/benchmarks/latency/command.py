@@ -22,6 +22,7 @@ from ops.benchmarks.latency.row import Setup, measure
 from ops.benchmarks.score_shop import ShopSize
 
 _CHANGES = "rebalance"
+_COLUMNS = "p50_ms", "p99_ms", "max_ms", "cores", "outputs", "missing"
 
 
 @click.command()
@@ -96,7 +97,11 @@ def _print(answer: Mapping[str, Any]) -> None:
     results = dict(answer["results"])
     changes = results.pop(_CHANGES, {})
     console = Console()
-    rows = [((name, rate), row) for name in results for rate, row in results[name].items()]
+    rows = [
+        ((name, rate), {column: row[column] for column in _COLUMNS})
+        for name in results
+        for rate, row in results[name].items()
+    ]
     _print_table(console, ("", "events/s"), rows)
     _print_table(console, ("a worker",), [((change,), row) for change, row in changes.items()])
     print_machine(console, answer["machine"])
