@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -143,7 +144,7 @@ class Group:
     async def _settle(self) -> None:
         """Wait until what is sent now is handled soon: what waits from before isn't measured."""
         clock = asyncio.get_running_loop().time
-        asked_s = -_SETTLED_S
+        asked_s = -math.inf
         while clock() - asked_s > _SETTLED_S:
             asked_s = clock()
             await self.watch.until_handled(self.check, START_S)
