@@ -31,11 +31,11 @@ format: $(STAMP) ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 
 test: $(STAMP) ## run every promise's proof, on real brokers; prints at its end what was skipped
-	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: $(STAMP) ## run the long forms: faults, demos, benchmarks, nights, all examples
-	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist worksteal $(ARGS)
-	HARK_TEST_EXAMPLES=all $(BIN)/python -m pytest -m "hypothesis and not slow" -n $(JOBS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist loadfile $(ARGS)
+	HARK_TEST_EXAMPLES=all $(BIN)/python -m pytest -m "hypothesis and not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 demo: $(STAMP) ## run everything at once and print a summary; DATA=file.csv for your own events
 	$(BIN)/hark demo $(if $(DATA),--data "$(DATA)") $(ARGS)
