@@ -34,7 +34,7 @@ test: $(STAMP) ## run every promise's proof, on real brokers; prints at its end 
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: $(STAMP) ## run the long forms: faults, demos, benchmarks, nights, all examples
-	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m slow -n $(JOBS) $(ARGS)
 	HARK_TEST_EXAMPLES=all $(BIN)/python -m pytest -m "hypothesis and not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 demo: $(STAMP) ## run everything at once and print a summary; DATA=file.csv for your own events

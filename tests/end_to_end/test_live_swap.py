@@ -32,7 +32,7 @@ from tests.end_to_end.test_group import until
 from tests.end_to_end.worker import RunningWorker, worker
 from tests.models.versions import store, version_files
 
-EVENTS, EVENTS_PER_S = 6_000, 800
+EVENTS, EVENTS_PER_S = 9_000, 800
 HEADS = {"churn": {"shipped": True}, "risk": {"shipped": False}}
 
 

@@ -36,7 +36,7 @@ from streams.settings import AlertRule, Alerts, Http, Kafka, Settings
 from streams.settings import Model as ModelSettings
 from streams.worker import Worker
 
-SIMULATED = 5_000
+SIMULATED = 8_000
 EXACT = 1e-5
 
 

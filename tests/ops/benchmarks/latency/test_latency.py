@@ -27,7 +27,7 @@ async def _topics(bootstrap: str) -> set[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        return set(await admin.list_topics())
+        return {name for name in await admin.list_topics() if not name.startswith("__")}
     finally:
         await admin.close()
 
