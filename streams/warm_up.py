@@ -6,9 +6,10 @@ from dataclasses import fields
 
 import numpy as np
 
+from models.elementwise import exp, log
 from models.engines.engine import Scores
 from models.features import features, model_inputs
-from models.features.windows import Windows
+from models.features.windows import C_NAMES, Windows
 from models.ranking.candidates import candidate_features
 from schemas.events.codec import EventDecoder
 from streams.counters.counters import BLOCK_OFFSETS, Counters
@@ -44,7 +45,7 @@ def warm(plan: Plan, decoder: EventDecoder) -> None:
 
 
 def _warm_entities(counters: Counters) -> None:
-    """Count, label and settle a payment of an entity."""
+    """Count, label, settle and read a payment of an entity."""
     one_s = np.ones(1, np.int64)
     payment = Payments(
         messages=np.ones(1, np.uint64),
@@ -58,6 +59,7 @@ def _warm_entities(counters: Counters) -> None:
     confirmed, _ = counters.queue.confirm(payment.messages)
     counters.entities.label(confirmed, one_s)
     counters.entities.settle(counters.queue.settle(2 + counters.queue.delay_s))
+    counters.entities.read(payment.entities, 1_000 * one_s, 0, np.zeros((1, len(C_NAMES))))
 
 
 def _warm_model() -> None:
@@ -69,13 +71,16 @@ def _warm_model() -> None:
     )
     model_inputs.build(windows, features.compute(windows), np.zeros(1, np.int64))
     zeros = np.zeros((1, 2), np.float32)
+    table = zeros.copy()
+    table.flags.writeable = False  # as a loaded model's arrays
     pool = gather(
         windows,
         Suggestions.none(1, 2),
         Scores(np.zeros((1, 2), np.int64), zeros, zeros, zeros[:, 0], zeros[:, 0]),
         indices=np.full(1, -1, np.int32),
         rows=np.zeros(1, np.int64),
-        item_table=zeros,
-        item_bias=zeros[0],
+        item_table=table,
+        item_bias=table[0],
     )
     candidate_features(pool, windows)
+    exp(log(np.ones(1)))  # the heads' curves

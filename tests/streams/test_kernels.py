@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections import defaultdict
 from typing import Any
@@ -68,6 +70,15 @@ def test_nothing_compiles_once_a_worker_is_warm() -> None:
             ),
         )  # fmt: skip
     assert compiled() == before
+
+
+def test_nothing_compiles_for_the_first_answers_of_a_loaded_model() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.streams.first_answers"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {}
 
 
 @pytest.mark.parametrize("asking", [0, 1, 5])
