@@ -86,6 +86,7 @@ def test_nothing_compiles_for_a_model_once_it_has_answered_its_golden_inputs(ask
     settings = Settings()
     warm(Plan.from_settings(settings), EventDecoder(settings.product_contract()))
     table, bias = world.catalogue(80)
+    table.flags.writeable = bias.flags.writeable = False  # as a loaded model's
     engine = OnnxEngine(export.to_onnx(world.network(), table), table, bias)
     inputs = world.inputs(9, 80)
     engine.score(inputs)  # what loading does with the golden inputs
