@@ -30,8 +30,9 @@ pytestmark = pytest.mark.kafka
 @contextlib.contextmanager
 def listening_on(port: int) -> Iterator[None]:
     with socket.socket() as server:
-        server.bind(("127.0.0.1", port))
-        server.listen()
+        with contextlib.suppress(OSError):  # somebody else has it: as good
+            server.bind(("127.0.0.1", port))
+            server.listen()
         yield
 
 
