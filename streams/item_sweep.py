@@ -38,9 +38,8 @@ def between_sweeps(state: PartitionState, batch: RecordBatch) -> Iterator[Record
 
 def sweeps(state: PartitionState, batch: RecordBatch) -> bool:
     """Whether a sweep comes before the batch or inside it."""
-    return (
-        state.next_offset - 1
-    ) // state.sweep_offsets != batch.last_offset // state.sweep_offsets
+    before, distance = state.next_offset - 1, state.sweep_offsets
+    return before // distance != batch.last_offset // distance
 
 
 def sweep_items(state: PartitionState) -> None:

@@ -37,17 +37,7 @@ from streams.warm_up import warm
 from tests.models import world
 from tests.models.ranking.test_candidate_kernels import histories, suggestions
 from tests.streams.event_logs import START_S, E, Record, columns
-
-
-def compiled() -> dict[str, int]:
-    """How often each kernel was compiled in this process."""
-    return {
-        f"{module}.{name}": len(value.signatures)
-        for module in list(sys.modules)
-        if module.startswith(("streams.", "models."))
-        for name, value in vars(sys.modules[module]).items()
-        if hasattr(value, "signatures")
-    }
+from tests.streams.first_answers import compiled
 
 
 def test_nothing_compiles_once_a_worker_is_warm() -> None:
