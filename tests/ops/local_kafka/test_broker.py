@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from ops.local_kafka.broker import USUAL_PORT
 from ops.local_kafka.ports import free_ports
 from ops.local_kafka.process import ProcessId, is_running
 from schemas.errors import ConfigError, TransientError
+from tests.ops.local_kafka.listening import listening_on
 
 LOG_AT_A_CLEAN_END = "shut down completed"
 
@@ -30,16 +29,6 @@ def run(*arguments: str) -> Result:
 def started_here() -> Iterator[None]:
     yield
     run("broker", "stop")
-
-
-@contextlib.contextmanager
-def listening_on(port: int) -> Iterator[None]:
-    with socket.socket() as server:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # somebody else has it: as good
-            server.bind(("127.0.0.1", port))
-            server.listen()
-        yield
 
 
 @pytest.mark.kafka

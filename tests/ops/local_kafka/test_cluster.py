@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -23,17 +20,9 @@ from ops.local_kafka.ports import free_ports
 from ops.local_kafka.process import is_running
 from schemas.errors import TransientError
 from schemas.topics import EVENTS
+from tests.ops.local_kafka.listening import listening_on
 
 pytestmark = pytest.mark.kafka
-
-
-@contextlib.contextmanager
-def listening_on(port: int) -> Iterator[None]:
-    with socket.socket() as server:
-        with contextlib.suppress(OSError):  # somebody else has it: as good
-            server.bind(("127.0.0.1", port))
-            server.listen()
-        yield
 
 
 async def send(servers: str, value: bytes) -> None:

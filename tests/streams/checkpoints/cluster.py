@@ -118,7 +118,8 @@ async def running(shop: Shop, checkpoint_s: float) -> AsyncIterator[Worker]:
     await worker.check()
     await worker.app.start()
     try:
-        await until(lambda: len(worker.pipeline.states) == PARTITIONS, "it owns all partitions")
+        await until(lambda: worker.ownership.progress is not None, "it has taken its partitions")
+        assert len(worker.pipeline.states) == PARTITIONS
         yield worker
     finally:
         await worker.app.stop()
