@@ -13,8 +13,11 @@ _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _STATE_SEGMENT_BYTES = 64 * 1024 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-DEAD_LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
+LETTER_HEADERS_BYTES = 64 * 1024
+DEAD_LETTER_BYTES = MAX_MESSAGE_BYTES + LETTER_HEADERS_BYTES
 """A dead letter holds the largest record that a topic takes, and headers with the reason."""
+PARTITIONS = 12
+"""Partitions of `events` unless `kafka.partitions` says otherwise; divides by 2, 3, 4 and 6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ class TopicSpec:
         How far a record's Kafka timestamp may be ahead of the broker's clock; None: the broker's
         default.
     follows
-        The topic that sets the least number of partitions; None: any number will do.
+        The topic whose number of partitions this topic is made with; None: a number of its own.
+    at_least
+        Whether fewer partitions than the topic that it follows has are an error.
     prefix
         The configured prefix that `name` begins with.
     """
@@ -62,6 +67,7 @@ class TopicSpec:
     tombstones_ms: int | None = None
     ahead_ms: int | None = None
     follows: str | None = None
+    at_least: bool = False
     prefix: str = ""
 
     @property
@@ -79,7 +85,7 @@ EVENTS = TopicSpec(
     "events",
     "user id",
     Event,
-    4,
+    PARTITIONS,
     30 * _DAY_MS,
     "delete",
     ("publisher", "operator"),  # the operator replays dead letters
@@ -103,21 +109,23 @@ RECOMMENDATIONS = TopicSpec(
     "recommendations",
     "user id",
     Recommendation,
-    4,
+    PARTITIONS,
     7 * _DAY_MS,
     "delete",
     ("worker",),
     ("reader",),
+    follows=EVENTS.name,
 )
 ALERTS = TopicSpec(
     "alerts",
     "subject",
     Alert,
-    4,
+    PARTITIONS,
     30 * _DAY_MS,
     "delete",
     ("worker",),
     ("reader", "worker"),  # a worker that takes a partition over reads its open alerts
+    follows=EVENTS.name,
 )
 DEAD_LETTERS = TopicSpec(
     "dead-letters",
@@ -135,25 +143,27 @@ USER_STATE = TopicSpec(
     "user-state",
     "user id",
     None,
-    EVENTS.partitions,
+    PARTITIONS,
     -1,
     "compact",
     ("worker",),
     ("worker",),
     segment_bytes=_STATE_SEGMENT_BYTES,
     follows=EVENTS.name,
+    at_least=True,
 )
 COUNTERS = TopicSpec(
     "counters",
     "part name",
     None,
-    EVENTS.partitions,
+    PARTITIONS,
     -1,
     "compact",
     ("worker",),
     ("worker",),
     segment_bytes=_STATE_SEGMENT_BYTES,
     follows=EVENTS.name,
+    at_least=True,
 )
 
 CONTRACT = (EVENTS, ITEMS, RECOMMENDATIONS, ALERTS, DEAD_LETTERS)
@@ -163,12 +173,21 @@ STATE = (USER_STATE, COUNTERS)
 TOPICS = (*CONTRACT, *STATE)
 
 
-def topics(prefix: str = "") -> tuple[TopicSpec, ...]:
-    """All topics, with `prefix` in front of their names."""
+def topics(prefix: str = "", partitions: int = PARTITIONS) -> tuple[TopicSpec, ...]:
+    """All topics, with `prefix` in front of their names.
+
+    Parameters
+    ----------
+    prefix
+        The configured prefix.
+    partitions
+        Of `events` and of the topics that follow it.
+    """
     return tuple(
         replace(
             spec,
             name=prefix + spec.name,
+            partitions=partitions if EVENTS.name in (spec.name, spec.follows) else spec.partitions,
             follows=spec.follows and prefix + spec.follows,
             prefix=prefix,
         )

@@ -54,4 +54,4 @@ def counts() -> BatchCounts:
 
 def message(alert: Alert, record: RecordBatch) -> tuple[bytes, bytes, Headers]:
     """Key, value and headers of a closing alert; `record` is the forget record."""
-    return alert.subject.encode(), encode(alert), source(record.first_offset)
+    return alert.subject.encode(), encode(alert), source(record.partition, record.first_offset)

@@ -190,7 +190,7 @@ class Worker:
             self._client, specs, role="worker", prefix=kafka.topic_prefix, group=kafka.group_id
         )
         check_state_topics(self.partitions, kafka.topic_prefix)
-        await check_settings(self._client, specs)
+        await check_settings(self._client, specs, self.settings.state.checkpoint_s)
 
     async def _recount_partitions(self) -> str:
         """Count the topics' partitions again -> why no events can be read, "" if they can.

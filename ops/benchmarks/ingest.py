@@ -33,6 +33,8 @@ from schemas.topics import topics
 from streams.kafka.settings import Kafka
 from streams.settings import load_settings
 
+PARTITIONS = 4
+"""Of all benchmarks' `events`, whatever `kafka.partitions` says: figures stay comparable."""
 _ROW_TIMEOUT_S = 180
 WORKER = "worker"
 """The row that needs a trained model."""
@@ -114,7 +116,7 @@ def filled_topic(
 ) -> Iterator[Filled]:
     """Make a set of topics, fill `events` with a simulated shop's events, delete them after."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
-    specs = topics(prefix)
+    specs = topics(prefix, PARTITIONS)
     asyncio.run(create_topics(kafka.client(), specs, kafka.replication_factor))
     try:
         published = asyncio.run(_fill(kafka, prefix, events, seed, headers))

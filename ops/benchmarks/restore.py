@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.benchmarks.ingest import delete_topics, machine
+from ops.benchmarks.ingest import PARTITIONS, delete_topics, machine
 from ops.kafka_admin.topics import create_topics
 from schemas.errors import TransientError
 from schemas.topics import topics
@@ -104,7 +104,7 @@ def restore(
 @contextmanager
 def _topics(kafka: Kafka) -> Iterator[str]:
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
-    specs = topics(prefix)
+    specs = topics(prefix, PARTITIONS)
     asyncio.run(create_topics(kafka.client(), specs, kafka.replication_factor))
     try:
         yield prefix

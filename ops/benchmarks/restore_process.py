@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from ops.benchmarks.ingest import PARTITIONS
 from ops.benchmarks.restore_states import Sample, apply, traffic
 from schemas.events.codec import EventDecoder
 from schemas.topics import EVENTS
@@ -21,8 +22,6 @@ from streams.monitoring import logs
 from streams.monitoring.memory import tune_garbage_collector
 from streams.settings import Http, Settings, State
 from streams.worker import Worker
-
-PARTITIONS = EVENTS.partitions
 
 
 def settings(bootstrap: str, prefix: str, users: int, checkpoint_s: float) -> Settings:

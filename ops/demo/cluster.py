@@ -23,6 +23,8 @@ from streams.kafka.connect import reached
 from streams.kafka.settings import Kafka
 from streams.settings import Settings, load_settings
 
+PARTITIONS = 4
+"""Unless `kafka.partitions` is set: counters are kept per partition, and a demo has few events."""
 As = Callable[[str], Settings]
 """The settings of a part of the demo, by its role; all alike where nobody logs in."""
 
@@ -79,7 +81,8 @@ def _set_up(stack: ExitStack, of: As, *, there: bool) -> None:
     """Topics, and where each part is somebody else, what each may do with them."""
     kafka = of(ADMIN).kafka
     client = kafka.client()
-    specs = topics(kafka.topic_prefix)
+    chosen = "partitions" in kafka.model_fields_set
+    specs = topics(kafka.topic_prefix, kafka.partitions if chosen else PARTITIONS)
     asyncio.run(create_topics(client, specs, kafka.replication_factor))
     if there:
         stack.callback(lambda: asyncio.run(_delete(client, [spec.name for spec in specs])))

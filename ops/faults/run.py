@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ops.faults.fleet import Fleet
@@ -20,7 +20,7 @@ from ops.faults.workload import Workload
 from ops.kafka_admin.topics import create_topics
 from ops.local_kafka.cluster import LocalKafka
 from schemas.errors import TransientError
-from schemas.topics import EVENTS, TopicSpec, topics
+from schemas.topics import EVENTS, topics
 from streams.kafka.settings import Kafka
 from streams.settings import Http, Model, Recommend, Settings, State
 
@@ -118,7 +118,7 @@ def faults_run(plan: Plan, tell: Tell) -> Iterator[Ran]:
             LocalKafka(plan.folder / "kafka", BROKERS, heap_mib=_HEAP_MIB, relayed=True)
         )
         settings = plan.settings(kafka.bootstrap_servers)
-        specs = [_of_size(spec, plan.partitions) for spec in topics()]
+        specs = topics(partitions=plan.partitions)
         asyncio.run(create_topics(settings.kafka.client(), specs, BROKERS))
         background = stack.enter_context(Background())
         relay = Relay(kafka.nodes)
@@ -159,10 +159,6 @@ def _story(plan: Plan, settings: Settings, hands: Hands, background: Background,
     counts["restores"] = fleet.told("state.restored")
     counts["whole_log_restores"] = counts["restores"] - fleet.told("state.restored", saved=True)
     return Ran(settings, ledger, workload, counts, fleet.reasons, seconds)
-
-
-def _of_size(spec: TopicSpec, partitions: int) -> TopicSpec:
-    return replace(spec, partitions=partitions) if spec.partitions > 1 else spec
 
 
 def _until(done: Callable[[], bool], fleet: Fleet, timeout_s: float, otherwise: str) -> None:

@@ -27,8 +27,10 @@ from streams.kafka.cluster_check import from_any
 from streams.kafka.connect import user_of, why_not
 from streams.kafka.permissions import refused
 from streams.kafka.topic_settings import configs, fits
+from streams.kafka.unfit_settings import Unfit, problems
 
 _LEADERS_TIMEOUT_S = 30
+_EXISTENCE, _PARTITIONS = "topic", "partitions"
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -38,6 +40,31 @@ class Difference(msgspec.Struct, frozen=True):
     setting: str
     expected: str
     found: str
+
+    @property
+    def breaks(self) -> bool:
+        """Whether no worker can start with it; other settings may well differ."""
+        return self.setting in (_EXISTENCE, _PARTITIONS)
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """How a cluster's topics compare with the table.
+
+    Attributes
+    ----------
+    differences
+        Every setting that isn't as Hark makes it.
+    problems
+        Settings that lose records or stop a worker, whether Hark sets them or not.
+    """
+
+    differences: list[Difference]
+    problems: list[Unfit]
+
+    @property
+    def ok(self) -> bool:
+        """Whether a worker starts on these topics without a warning."""
+        return not self.problems and not any(each.breaks for each in self.differences)
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -52,7 +79,8 @@ async def create_topics(
 ) -> list[str]:
     """Create what is missing and wait until every partition has a leader.
 
-    A topic that follows another gets as many partitions, also when it was there with fewer.
+    A topic that follows another is made with as many partitions. One that needs as many
+    (`TopicSpec.at_least`) is widened where it was there with fewer; all others stay as they are.
 
     Parameters
     ----------
@@ -73,20 +101,32 @@ async def create_topics(
     """
     async with _admin(client) as admin:
         there = await _partitions(admin)
-        wanted = {spec.name: spec.partitions for spec in specs} | there
-        sized = [
-            replace(spec, partitions=wanted.get(spec.follows or spec.name, spec.partitions))
-            for spec in specs
+        missing = [spec for spec in _sized(specs, there) if spec.name not in there]
+        made = await _create(admin, missing, replication_factor, user_of(client)) if missing else []
+        if len(made) < len(missing):  # another hand was quicker, perhaps with other sizes
+            others = [replace(spec, partitions=1) for spec in missing if spec.name not in made]
+            await _await_leaders(admin, others)
+        there |= await _partitions(admin)
+        narrow = [
+            spec
+            for spec in _sized(specs, there)
+            if spec.at_least and there.get(spec.name, spec.partitions) < spec.partitions
         ]
-        missing = [spec for spec in sized if spec.name not in there]
-        narrow = [spec for spec in sized if there.get(spec.name, spec.partitions) < spec.partitions]
-        if missing:
-            await _create(admin, missing, replication_factor, user_of(client))
         if narrow:
             await _widen(admin, narrow, user_of(client))
-        if missing or narrow:
-            await _await_leaders(admin, [*missing, *narrow])
-    return [spec.name for spec in missing]
+        changed = [spec for spec in missing if spec.name in made] + narrow
+        if changed:
+            await _await_leaders(admin, changed)
+    return made
+
+
+def _sized(specs: Sequence[TopicSpec], there: Mapping[str, int]) -> list[TopicSpec]:
+    """The specs with as many partitions as the topics that they follow have, or will have."""
+    wanted = {spec.name: spec.partitions for spec in specs} | there
+    return [
+        replace(spec, partitions=wanted.get(spec.follows or spec.name, spec.partitions))
+        for spec in specs
+    ]
 
 
 async def find_differences(
@@ -96,29 +136,47 @@ async def find_differences(
 
     How many partitions `events` has is the user's to choose; the state must have as many.
     """
+    return (await survey(client, specs, 0)).differences
+
+
+async def survey(
+    client: Mapping[str, Any], specs: Sequence[TopicSpec], checkpoint_s: float
+) -> Survey:
+    """Compare a cluster's topics with the table, and say which settings harm.
+
+    Parameters
+    ----------
+    client
+        Keyword arguments of the aiokafka client.
+    specs
+        The topics.
+    checkpoint_s
+        Seconds between two checkpoints, 0 = there are none.
+    """
     async with _admin(client) as admin:
         partitions = await _partitions(admin)
         names = [spec.name for spec in specs if spec.name in partitions]
         settings = await _configs(admin, names, user_of(client))
     found = {name: Observed(partitions[name], settings[name]) for name in names}
-    return [
+    differences = [
         each
         for spec in specs
         for each in compare(spec, found.get(spec.name), partitions.get(spec.follows or "", 0))
     ]
+    return Survey(differences, problems(specs, settings, checkpoint_s))
 
 
 def compare(spec: TopicSpec, found: Observed | None, partitions: int = 0) -> list[Difference]:
-    """Differences of one topic, which must have at least so many partitions."""
+    """Differences of one topic; `partitions` are those of the topic that it follows."""
     if found is None:
-        return [Difference(spec.name, "topic", "exists", "missing")]
+        return [Difference(spec.name, _EXISTENCE, "exists", "missing")]
     differences = [
         Difference(spec.name, setting, value, found.configs.get(setting, "unknown"))
         for setting, value in configs(spec).items()
         if not fits(setting, value, found.configs)
     ]
-    if found.partitions < partitions:
-        narrow = Difference(spec.name, "partitions", str(partitions), str(found.partitions))
+    if spec.at_least and found.partitions < partitions:
+        narrow = Difference(spec.name, _PARTITIONS, str(partitions), str(found.partitions))
         return [narrow, *differences]
     return differences
 
@@ -140,20 +198,21 @@ async def _admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient
 
 async def _create(
     admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int, user: str
-) -> None:
+) -> list[str]:
+    """Create topics -> the names of those that weren't there."""
     new = [
         NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=configs(spec))
         for spec in specs
     ]
     answer = await from_any(lambda: admin.create_topics(new))
     for name, code, *detail in answer.topic_errors:
-        # Another `create` may have been quicker: the outcome is the same.
         if for_code(code) in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
             lost = Right("admin", Resource.TOPIC, name, Operation.CREATE)
             raise refused(user, lost.role, [lost])
         if code and for_code(code) is not TopicAlreadyExistsError:
             said = next((str(text) for text in detail if text), for_code(code).__name__)
             raise ConfigError(f"topic {name} can't be created: {said}")
+    return [str(name) for name, code, *_ in answer.topic_errors if not code]
 
 
 async def _widen(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], user: str) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.connection import connected_settings
-from ops.kafka_admin.topics import Difference, create_topics, find_differences
+from ops.kafka_admin.topics import Survey, create_topics, survey
 from ops.topics.acls_command import acls
 from schemas.topics import TopicSpec
 from schemas.topics import topics as all_topics
@@ -34,12 +34,13 @@ topics.add_command(acls)
 @topics.command()
 @_JSON
 def create(as_json: bool) -> None:
-    """Create the missing topics; state topics get at least as many partitions as `events`.
+    """Create the missing topics: `events` with `kafka.partitions`, outputs and state to match it.
 
-    Existing topics stay as they are, except that state topics with fewer partitions than `events`
-    are widened.
+    Existing topics stay as they are, `events` of any size too, except that state topics with fewer
+    partitions than `events` are widened.
     """
-    kafka, specs = _settings()
+    kafka = connected_settings("admin").kafka
+    specs = _specs(kafka)
     made = asyncio.run(create_topics(kafka.client(), specs, kafka.replication_factor))
     if as_json:
         rows = [{"name": spec.name, "created": spec.name in made} for spec in specs]
@@ -53,21 +54,26 @@ def create(as_json: bool) -> None:
 @_JSON
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> None:
-    """Compare the cluster's topics with the table; exit with 1 if they differ."""
-    kafka, specs = _settings()
-    found = asyncio.run(find_differences(kafka.client(), specs))
+    """Compare the cluster's topics with the table; exit with 1 where that does harm.
+
+    A topic that Hark didn't make may differ: exit 1 is for topics that are missing or have too few
+    partitions, and for settings that lose records or stop a worker.
+    """
+    settings = connected_settings("admin")
+    kafka, specs = settings.kafka, _specs(settings.kafka)
+    found = asyncio.run(survey(kafka.client(), specs, settings.state.checkpoint_s))
     if as_json:
-        click.echo(msgspec.json.encode({"ok": not found, "differences": found}))
+        click.echo(msgspec.json.encode({"ok": found.ok, **msgspec.structs.asdict(found)}))
     else:
-        _print_differences(specs, found)
-    context.exit(1 if found else 0)
+        _print_survey(specs, found)
+    context.exit(0 if found.ok else 1)
 
 
 @topics.command(name="list")
 @_JSON
 def list_(as_json: bool) -> None:
     """Show the table; needs no broker."""
-    _kafka, specs = _settings()
+    specs = _specs(connected_settings("admin").kafka)
     rows = [_row(spec) for spec in specs]
     if as_json:
         click.echo(msgspec.json.encode(rows))
@@ -82,9 +88,8 @@ def list_(as_json: bool) -> None:
     Console().print(table)
 
 
-def _settings() -> tuple[Kafka, tuple[TopicSpec, ...]]:
-    kafka = connected_settings("admin").kafka
-    return kafka, all_topics(kafka.topic_prefix)
+def _specs(kafka: Kafka) -> tuple[TopicSpec, ...]:
+    return all_topics(kafka.topic_prefix, kafka.partitions)
 
 
 def _row(spec: TopicSpec) -> dict[str, str | int | tuple[str, ...]]:
@@ -107,10 +112,13 @@ def _kept(spec: TopicSpec) -> str:
     return f"{spec.retention_ms / 86_400_000:g} d"
 
 
-def _print_differences(specs: Sequence[TopicSpec], found: Sequence[Difference]) -> None:
-    different = {each.topic for each in found}
+def _print_survey(specs: Sequence[TopicSpec], found: Survey) -> None:
+    different = {each.topic for each in (*found.differences, *found.problems)}
     for spec in specs:
         if spec.name not in different:
             click.echo(f"{spec.name}: as it should be")
-    for each in found:
-        click.echo(f"{each.topic}: {each.setting} is {each.found}, expected {each.expected}")
+    for each in found.differences:
+        verb = "expected" if each.breaks else "Hark's own has"
+        click.echo(f"{each.topic}: {each.setting} is {each.found}, {verb} {each.expected}")
+    for problem in found.problems:
+        click.echo(f"{'refused' if problem.fatal else 'risky'}: {problem}")

@@ -3,8 +3,8 @@
 An incident opens when a probability reaches `raise_at`, and closes when a probability is below
 `clear_at`; afterwards the subject stays quiet for `cooldown_s` of event time. A checkpoint holds
 the incidents. Later changes are read back from the topic `alerts`, message by message
-(`AlertBook.recall`). A header of each message names its event, so that only messages of committed
-events are read back.
+(`AlertBook.recall`). Headers of each message name its event, so that only messages of committed
+events of the partition are read back.
 
 Invariant: a book holds and publishes probabilities from 0 to 1 only. An observation with any other
 number (NaN, infinite) changes nothing: NaN is neither below nor above a threshold.
@@ -21,12 +21,28 @@ from streams.histories.user_rows import Departure
 from streams.undo import Undo
 
 Headers = Sequence[tuple[str, bytes]]
-_SOURCE = "hark-offset"
+_PARTITION = "hark-partition"
+_OFFSET = "hark-offset"
 
 
-def source(offset: int) -> Headers:
-    """Headers of an alert about the event at `offset`."""
-    return ((_SOURCE, b"%d" % offset),)
+def source(partition: int, offset: int) -> Headers:
+    """Headers of an alert about the event at an offset of a partition of `events`."""
+    return ((_PARTITION, b"%d" % partition), (_OFFSET, b"%d" % offset))
+
+
+def comes_from(headers: Headers, partition: int) -> bool:
+    """Whether an alert is about an event of this partition of `events`.
+
+    With fewer partitions than `events` has, a partition of `alerts` holds the alerts of several.
+    Alerts of version 0.1 don't name theirs.
+
+    Examples
+    --------
+    >>> [comes_from(headers, 1) for headers in (source(1, 42), source(5, 42), [])]
+    [True, False, True]
+    """
+    found = (value for name, value in headers if name == _PARTITION)
+    return next(found, None) in (None, b"%d" % partition)
 
 
 def source_offset(headers: Headers) -> int:
@@ -34,10 +50,10 @@ def source_offset(headers: Headers) -> int:
 
     Examples
     --------
-    >>> source_offset(source(42)), source_offset([])
+    >>> source_offset(source(0, 42)), source_offset([])
     (42, -1)
     """
-    found = (value for name, value in headers if name == _SOURCE and value and value.isdigit())
+    found = (value for name, value in headers if name == _OFFSET and value and value.isdigit())
     return int(next(found, b"-1"))
 
 

@@ -157,7 +157,9 @@ class Ownership:
         state.refused = frozenset()
         # A checkpoint without incidents (version 0.1) says nothing about any event.
         since = saved if alerts_from >= 0 else 0
-        found, n_alerts = await read_alerts(self._client, alerts, alerts_from, since, committed)
+        found, n_alerts = await read_alerts(
+            self._client, alerts, alerts_from, number, since, committed
+        )
         await self._pipeline.in_scorer(partial(state.recall, found))
         progress.read_back(n_alerts, n_letters)
         self._metrics.count_restored(events)

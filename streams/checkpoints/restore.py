@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.errors import StateError
 from schemas.outputs import Alert
-from streams.alerts.book import source_offset
+from streams.alerts.book import comes_from, source_offset
 from streams.checkpoints.head import Head
 from streams.checkpoints.reader import CheckpointReader, Found
 from streams.checkpoints.rebuild import Restoring
@@ -189,9 +189,14 @@ async def replay(
 
 
 async def read_alerts(
-    client: dict[str, Any], partition: TopicPartition, begin: int, since: int, until: int
+    client: dict[str, Any],
+    partition: TopicPartition,
+    begin: int,
+    number: int,
+    since: int,
+    until: int,
 ) -> tuple[list[Alert], int]:
-    """Read the published alerts of some events.
+    """Read the published alerts of some events of one partition.
 
     Parameters
     ----------
@@ -199,6 +204,8 @@ async def read_alerts(
         Keyword arguments of the aiokafka client.
     partition, begin
         A partition of `alerts`, and the offset to begin at.
+    number
+        Of the partition of `events`.
     since, until
         Offsets of the events, `until` not included.
 
@@ -213,7 +220,8 @@ async def read_alerts(
     read = 0
     async for records in read_from(client, partition, begin):
         read += len(records)
-        found += [r for r in records if not since or source_offset(r.headers) >= since]
+        own = [r for r in records if comes_from(r.headers, number)]
+        found += [r for r in own if not since or source_offset(r.headers) >= since]
     return alerts_until(until, found), read
 
 

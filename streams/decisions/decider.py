@@ -17,7 +17,7 @@ import numpy.typing as npt
 from models.registry.registry import Model
 from schemas.events.codec import encode
 from schemas.outputs import Alert, ReasonCode
-from streams.alerts.book import Observation, in_order, source
+from streams.alerts.book import Headers, Observation, in_order, source
 from streams.decisions.answers import Answer, Answerer, Undecided
 from streams.histories.item_table import NO_ITEM, ItemTable
 from streams.histories.user_rows import Departure
@@ -63,12 +63,12 @@ Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """Decisions without their messages: lists with triggers, alerts with their events' offsets."""
+    """Decisions without their messages: lists with triggers, alerts with their headers."""
 
     decisions: Decisions
     sent: list[Trigger]
     lists: Lists | None
-    alerts: list[tuple[int, Alert]]
+    alerts: list[tuple[Headers, Alert]]
 
 
 class Decider:
@@ -150,21 +150,23 @@ class Decider:
         self,
         part: Undecided,
         alarms: Mapping[str, Sequence[tuple[Observation, Sequence[ReasonCode]]]],
-    ) -> list[tuple[int, Alert]]:
-        """Advance the books, drop evicted users -> alerts with the offsets of their events."""
-        found: list[tuple[int, Alert]] = []
+    ) -> list[tuple[Headers, Alert]]:
+        """Advance the books, drop evicted users -> alerts with headers that name their events."""
+        found: list[tuple[Headers, Alert]] = []
+        number = part.state.partition
         departures = part.applied.departures
         for kind, book in part.state.books.items():
             found_alarms = alarms.get(kind, ())
             reasons = iter([why for _, why in found_alarms])
             for turn in in_order([observation for observation, _ in found_alarms], departures):
                 if isinstance(turn, Departure):
-                    found += [(turn.offset, alert) for alert in book.depart(turn)]
+                    headers = source(number, turn.offset)
+                    found += [(headers, alert) for alert in book.depart(turn)]
                     continue
                 at, why = self._answerer.thresholds[kind], next(reasons)
                 alert = book.observe(turn, at, self.model_version, why)
                 if alert is not None:
-                    found.append((turn.offset, alert))
+                    found.append((source(number, turn.offset), alert))
         return found
 
     def _publish(self, made: _Made) -> None:
@@ -177,8 +179,8 @@ class Decider:
                 for trigger, message in zip(made.sent, messages, strict=True)
             ]
         decisions.outputs += [
-            Output(self._plan.alerts, alert.subject.encode(), encode(alert), source(offset))
-            for offset, alert in alerts
+            Output(self._plan.alerts, alert.subject.encode(), encode(alert), headers)
+            for headers, alert in alerts
         ]
         decisions.alerts += [(alert.kind, alert.severity, alert.status) for _, alert in alerts]
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from schemas.errors import ConfigError
+from schemas.topics import PARTITIONS
 
 
 class Section(BaseModel):
@@ -46,6 +47,9 @@ class Kafka(Section):
     `SASL_SSL` logs in with `username` and a password from `password_file` or `password`. `SSL` logs
     in with a certificate (`certificate_file`, `key_file`: PEM) if the brokers ask for it. The
     brokers' certificates must be signed by `ca_file`, or by an authority that the system trusts.
+
+    `partitions` is what `hark topics create` gives `events`; an `events` topic that is there has
+    its own number.
     """
 
     bootstrap_servers: str = "127.0.0.1:9092"
@@ -60,6 +64,7 @@ class Kafka(Section):
     certificate_file: Path | None = None
     key_file: Path | None = None
     replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = PARTITIONS
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
     drain_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
     max_fetch_bytes: Annotated[int, Field(gt=0)] = 1_048_576

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ops.kafka_admin.topics import create_topics
-from schemas.topics import topics
 from tests.end_to_end.documentation.snippets import Reader, kafkajs
+from tests.few_partitions import topics
 
 
 @pytest.fixture(scope="session")

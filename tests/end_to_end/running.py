@@ -11,9 +11,9 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from ops.dead_letters.letters import Letter, Wanted, read_letters
-from schemas.topics import topics
 from streams.settings import Http, Kafka, Settings
 from streams.worker import Worker
+from tests.few_partitions import topics
 
 
 def settings(bootstrap: str, prefix: str, **sections: Any) -> Settings:

@@ -14,9 +14,9 @@ from ops.kafka_admin.topics import create_topics
 from ops.publish.feed import feed
 from ops.publish.publisher import Publisher
 from ops.simulator.simulation import simulate_events
-from schemas.topics import topics
 from streams.checkpoints.restore import committed_offsets
 from tests.end_to_end.worker import RunningWorker, worker
+from tests.few_partitions import topics
 
 EVENTS = 2_000
 LABELS = 9

@@ -24,12 +24,13 @@ from ops.publish.publisher import Publisher
 from ops.simulator.simulation import simulate_events
 from ops.tail_command import follow
 from schemas.outputs import Recommendation
-from schemas.topics import RECOMMENDATIONS, TopicSpec, topics
+from schemas.topics import RECOMMENDATIONS, TopicSpec
 from streams.checkpoints.restore import committed_offsets
 from streams.histories.decision_points import Task
 from streams.settings import Kafka, Settings
 from tests.end_to_end.test_group import until
 from tests.end_to_end.worker import RunningWorker, worker
+from tests.few_partitions import topics
 from tests.models.versions import store, version_files
 
 EVENTS, EVENTS_PER_S = 9_000, 800

@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 
 from ops.demo.scrape import Scrape
 from ops.kafka_admin.topics import create_topics
-from schemas.topics import topics
 from tests.end_to_end.running import until
 from tests.end_to_end.test_worker_process import broken_worker
+from tests.few_partitions import topics
 
 EVENTS, NOTE = 16_000, b"x" * 5_000
 EVENT = b'{"messageId":"slow%d","userId":"u%d","event":"Product Viewed","note":"%s"}'

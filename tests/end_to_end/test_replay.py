@@ -26,7 +26,6 @@ from ops.simulator.simulation import simulate_events
 from ops.training.models_command import models
 from ops.training.train_command import train as train_command
 from schemas.outputs import Alert, Recommendation
-from schemas.topics import topics
 from streams.decisions.answers import Undecided
 from streams.decisions.decider import Decider, Decisions
 from streams.kafka.producer import Output
@@ -35,6 +34,7 @@ from streams.plan import Plan
 from streams.settings import AlertRule, Alerts, Http, Kafka, Settings
 from streams.settings import Model as ModelSettings
 from streams.worker import Worker
+from tests.few_partitions import topics
 
 SIMULATED = 8_000
 EXACT = 1e-5

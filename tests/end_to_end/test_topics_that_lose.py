@@ -17,58 +17,15 @@ from aiokafka.errors import KafkaError
 
 from ops.kafka_admin.topics import create_topics
 from schemas.errors import ConfigError
-from schemas.topics import COUNTERS, EVENTS, ITEMS, TopicSpec, topics
+from schemas.topics import ITEMS
 from streams.kafka.cluster_check import count_partitions
-from streams.kafka.topic_settings import check_settings, configs, unfit
+from streams.kafka.topic_settings import check_settings
 from streams.monitoring import logs
 from streams.worker import Worker, run, what_happened
 from tests.end_to_end.running import running, settings, until
+from tests.few_partitions import topics
 
 FOR_EVER = str(2**63 - 1)
-
-
-@pytest.mark.parametrize(
-    ("spec", "setting", "found", "fatal"),
-    [
-        (EVENTS, "cleanup.policy", "compact", True),
-        (EVENTS, "cleanup.policy", "compact,delete", True),
-        (EVENTS, "message.timestamp.after.max.ms", FOR_EVER, True),
-        (COUNTERS, "cleanup.policy", "delete", True),
-        (COUNTERS, "cleanup.policy", "compact,delete", True),
-        (ITEMS, "delete.retention.ms", "86400000", False),
-    ],
-)
-def test_a_setting_that_loses_something_is_told(
-    spec: TopicSpec, setting: str, found: str, fatal: bool
-) -> None:
-    assert not list(unfit(spec, configs(spec)))
-    (problem,) = unfit(spec, configs(spec) | {setting: found})
-    assert (problem.setting, problem.found, problem.fatal) == (setting, found, fatal)
-    assert f"--entity-name {spec.name} --add-config {problem.remedy}" in str(problem)
-
-
-def test_a_catalogue_that_is_deleted_after_a_while_is_told() -> None:
-    a_week = configs(ITEMS) | {"cleanup.policy": "delete", "retention.ms": "604800000"}
-    assert [problem.fatal for problem in unfit(ITEMS, a_week)] == [False]
-    assert not list(unfit(ITEMS, a_week | {"retention.ms": "-1"}))
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        {"message.timestamp.type": "LogAppendTime", "message.timestamp.after.max.ms": FOR_EVER},
-        {"message.timestamp.after.max.ms": "86400000"},
-        {"message.timestamp.difference.max.ms": "3600000"},
-    ],
-)
-def test_a_clock_that_cant_be_spoilt_is_fine(found: dict[str, str]) -> None:
-    assert not list(unfit(EVENTS, {"cleanup.policy": "delete", **found}))
-
-
-def test_brokers_that_never_look_at_timestamps_are_told() -> None:
-    old = {"cleanup.policy": "delete", "message.timestamp.difference.max.ms": FOR_EVER}
-    assert [problem.fatal for problem in unfit(EVENTS, old)] == [True]
-    assert [problem.fatal for problem in unfit(EVENTS, {"cleanup.policy": "delete"})] == [True]
 
 
 async def test_a_record_of_2099_doesnt_get_in(kafka_bootstrap: str, topic_prefix: str) -> None:
@@ -97,7 +54,7 @@ async def test_what_can_be_mended_is_a_warning(
     client = {"bootstrap_servers": kafka_bootstrap}
     (items,) = (spec for spec in topics(topic_prefix) if spec.role == ITEMS.name)
     await create_topics(client, [replace(items, tombstones_ms=None)], 1)
-    await check_settings(client, [items])
+    await check_settings(client, [items], 30)
     said = capsys.readouterr().out
     assert "topic.unfit" in said
     assert f"{items.name} has delete.retention.ms=86400000" in said

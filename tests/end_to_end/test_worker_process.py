@@ -17,13 +17,13 @@ import pytest
 from ops.kafka_admin.topics import create_topics
 from ops.local_kafka.ports import free_ports
 from schemas.errors import HarkError
-from schemas.topics import topics
 from streams.catalogue.catalogue import Catalogue
 from streams.checkpoints.restore import committed_offsets
 from streams.settings import State
 from streams.worker import run
 from tests.end_to_end.running import letters, publish, running, settings, until
 from tests.end_to_end.worker import ROOT, RunningWorker
+from tests.few_partitions import topics
 
 EVENT = (
     b'{"messageId":"%s","userId":"%s","event":"Product Viewed","properties":{"product_id":"hat"}}'

@@ -12,9 +12,9 @@ from ops.kafka_admin.acls import Binding, grant
 from ops.kafka_admin.topics import create_topics
 from ops.local_kafka.access import ADMIN, Access
 from schemas.roles import rights
-from schemas.topics import topics
 from streams.kafka.connect import reached
 from streams.kafka.settings import Kafka
+from tests.few_partitions import topics
 
 ROOT = Path(__file__).parents[2]
 

@@ -22,8 +22,9 @@ from aiokafka.protocol.fetch import FetchRequest
 from ops.kafka_admin.topics import create_topics, find_differences
 from schemas.errors import ConfigError
 from schemas.roles import ROLES, reader_groups, rights
-from schemas.topics import TOPICS, state_transaction, topics
+from schemas.topics import TOPICS, state_transaction
 from streams.kafka.connect import reached
+from tests.few_partitions import topics
 from tests.security.roles import Roles
 
 WRITES = {

@@ -13,10 +13,11 @@ from ops.publish.feed import feed
 from ops.publish.publisher import Publisher
 from ops.simulator.simulation import simulate_events
 from schemas.roles import Operation, Resource, Right
-from schemas.topics import ALERTS, RECOMMENDATIONS, topics
+from schemas.topics import ALERTS, RECOMMENDATIONS
 from streams.kafka.connect import reached
 from tests.end_to_end.test_group import outcomes, until
 from tests.end_to_end.worker import worker
+from tests.few_partitions import topics
 from tests.security.roles import Roles, hark
 
 EVENTS = 1_000

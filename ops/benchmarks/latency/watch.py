@@ -15,7 +15,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError, for_code
 
-from ops.benchmarks.ingest import delete_topics
+from ops.benchmarks.ingest import PARTITIONS, delete_topics
 from ops.benchmarks.latency.load import number
 from ops.kafka_admin.topics import create_topics
 from schemas.errors import ConfigError, TransientError
@@ -53,7 +53,7 @@ async def timed_topics(kafka: Kafka) -> AsyncIterator[Kafka]:
         The section with the prefix and the group.
     """
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
-    specs = topics(prefix)
+    specs = topics(prefix, PARTITIONS)
     await create_topics(kafka.client(), specs, kafka.replication_factor)
     try:
         await _set_timed(kafka, [spec for spec in specs if spec.role in _TIMED])

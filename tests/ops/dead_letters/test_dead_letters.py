@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from ops.archive.refused_records import learn_refused, read_refused
 from ops.dead_letters.command import dead_letters
 from ops.kafka_admin.topics import create_topics
-from schemas.topics import topics
 from streams.kafka.log import groupless_consumer, read_range
 from tests.end_to_end.running import letters, publish, running, settings, until
+from tests.few_partitions import topics
 
 NOT_JSON = [b"secret-%d" % number for number in range(3)]
 NOBODY = [b'{"messageId":"m%d","event":"Product Viewed"}' % number for number in range(2)]

@@ -14,8 +14,8 @@ import pytest
 from confluent_kafka import Producer
 
 from ops.kafka_admin.topics import create_topics
-from schemas.topics import topics
 from tests.end_to_end.worker import worker
+from tests.few_partitions import topics
 from tests.ops.grafana.test_dashboard import EXPRESSIONS, QUERIES, filled, finite
 from tests.ops.prometheus.prometheus import needs_prometheus, prometheus
 from tests.ops.prometheus.promql import Exposition

@@ -24,11 +24,11 @@ from ops.publish.feed import feed
 from ops.publish.publisher import Publisher
 from ops.simulator.simulation import simulate_events
 from ops.training.samples import LabelRules, collect
-from schemas.topics import topics
 from streams.histories.user_rows import NO_SLOT
 from streams.kafka.log import groupless_consumer, read_range
 from streams.settings import Http, Kafka, Model, Settings, State
 from streams.worker import Worker
+from tests.few_partitions import topics
 
 ROOT = Path(__file__).parents[3]
 EVENTS = 2_500

@@ -22,8 +22,8 @@ from ops.privacy.pseudonym_command import pseudonyms, under_pseudonyms
 from ops.tail_command import follow
 from schemas.errors import ConfigError
 from schemas.pseudonym import Pseudonyms, is_pseudonym, read_key
-from schemas.topics import topics
 from streams.settings import Privacy, load_settings
+from tests.few_partitions import topics
 
 ROOT = Path(__file__).parents[3]
 KEY = b"0123456789abcdef0123456789abcdef"

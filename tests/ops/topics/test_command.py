@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -14,10 +15,11 @@ from ops.cli import hark
 from ops.kafka_admin.topics import Difference, Observed, compare, create_topics, find_differences
 from ops.local_kafka.ports import free_ports
 from schemas.errors import ConfigError, TransientError
-from schemas.topics import EVENTS, ITEMS, STATE, TOPICS, USER_STATE, TopicSpec, topics
+from schemas.topics import ALERTS, EVENTS, ITEMS, STATE, TOPICS, USER_STATE, TopicSpec
 from streams.kafka.cluster_check import count_partitions
 from streams.kafka.topic_settings import configs
 from tests.end_to_end.running import until
+from tests.few_partitions import PARTITIONS, topics
 
 
 def run(*arguments: str) -> Result:
@@ -44,18 +46,58 @@ def test_create_makes_every_topic_once_and_check_agrees(prefix: str) -> None:
     assert [each["created"] for each in again] == [False] * len(TOPICS)
 
     after = run("topics", "check", "--json")
-    assert (after.exit_code, json.loads(after.output)) == (0, {"ok": True, "differences": []})
+    fine = {"ok": True, "differences": [], "problems": []}
+    assert (after.exit_code, json.loads(after.output)) == (0, fine)
+
+
+def test_the_set_number_of_partitions_is_that_of_events_and_what_follows_it(
+    prefix: str, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARK_KAFKA__PARTITIONS", "3")
+    run("topics", "create")
+    listed = {
+        each["name"]: each["partitions"]
+        for each in json.loads(run("topics", "list", "--json").output)
+    }
+    found = asyncio.run(count_partitions({"bootstrap_servers": kafka_bootstrap}, list(listed)))
+    assert found == listed
+    assert set(listed.values()) == {1, 3}
+    assert listed[prefix + "recommendations"] == listed[prefix + "user-state"] == 3
+    monkeypatch.delenv("HARK_KAFKA__PARTITIONS")
+    assert {each["partitions"] for each in json.loads(run("topics", "list", "--json").output)} == {
+        1,
+        12,
+    }
+
+
+async def test_what_differs_and_does_no_harm_is_no_failure(
+    prefix: str, kafka_bootstrap: str
+) -> None:
+    specs = list(topics(prefix))
+    a_week = 7 * 86_400_000
+    specs[0] = replace(specs[0], retention_ms=a_week, max_message_bytes=1_048_588)
+    await create_topics({"bootstrap_servers": kafka_bootstrap}, specs, 1)
+    outcome = await asyncio.to_thread(run, "topics", "check", "--json")
+    found = json.loads(outcome.output)
+    assert (outcome.exit_code, found["ok"], found["problems"]) == (0, True, [])
+    assert {each["setting"] for each in found["differences"]} == {
+        "retention.ms",
+        "max.message.bytes",
+    }
+    said = await asyncio.to_thread(run, "topics", "check")
+    assert f"retention.ms is {a_week}, Hark's own has 2592000000" in said.output
 
 
 async def test_check_names_what_differs(prefix: str, kafka_bootstrap: str) -> None:
     other = [replace(spec, follows=None) for spec in topics(prefix)]
-    other[0] = replace(other[0], partitions=EVENTS.partitions + 1, retention_ms=60_000)
+    other[0] = replace(other[0], partitions=PARTITIONS + 1, retention_ms=60_000)
     await create_topics({"bootstrap_servers": kafka_bootstrap}, other, 1)
-    # The command runs an event loop of its own.
-    import asyncio
-
     outcome = await asyncio.to_thread(run, "topics", "check", "--json")
-    found = {(each["topic"], each["setting"]) for each in json.loads(outcome.output)["differences"]}
+    answer = json.loads(outcome.output)
+    found = {(each["topic"], each["setting"]) for each in answer["differences"]}
+    assert {(each["setting"], each["fatal"]) for each in answer["problems"]} == {
+        ("retention.ms", False)
+    }
     expected = {(prefix + spec.name, "partitions") for spec in STATE}
     assert outcome.exit_code == 1
     assert found == expected | {(prefix + "events", "retention.ms")}
@@ -126,9 +168,11 @@ async def test_the_state_gets_as_many_partitions_as_events_has(
         found = await count_partitions(client, names)
         return [found[name] for name in names]
 
-    await create_topics(client, [replace(events, partitions=3)], 1)
+    alerts = next(spec for spec in specs if spec.role == ALERTS.name)
+    await create_topics(client, [replace(events, partitions=3), replace(alerts, follows=None)], 1)
     await create_topics(client, specs, 1)
     assert await partitions() == [3, 3]
+    assert (await count_partitions(client, [alerts.name]))[alerts.name] == PARTITIONS
     assert await find_differences(client, specs) == []
 
     admin = AIOKafkaAdminClient(**client)

@@ -184,7 +184,7 @@ def test_a_topic_that_is_ahead_of_the_commit_gives_the_book_of_the_commit(
     book = AlertBook("churn", COOLDOWN_S)
     said = [observe(book, seen(p, 60 * i, offset=i)) for i, p in enumerate(values)]
     topic = [
-        Published(msgspec.json.encode(alert), source(offset))
+        Published(msgspec.json.encode(alert), source(0, offset))
         for offset, alerts in enumerate(said)
         for alert in alerts
     ]

@@ -10,7 +10,6 @@ from prometheus_client import generate_latest
 from ops.demo.scrape import Scrape
 from ops.kafka_admin.topics import create_topics
 from schemas.roles import catalogue_group
-from schemas.topics import topics
 from streams.catalogue.dead_letters import CatalogueDeadLetters, judge
 from streams.checkpoints.restore import committed_offsets
 from streams.group_settings import fingerprint, log_differences, settings_assignor
@@ -19,6 +18,7 @@ from streams.monitoring.metrics import Metrics
 from streams.settings import Model, Recommend, Settings, State
 from streams.transport.record_batch import fold
 from tests.end_to_end.running import letters, until
+from tests.few_partitions import topics
 
 BAD: list[tuple[bytes | None, bytes | None, str]] = [
     (b"list", b"[1]", "wrong_type"),

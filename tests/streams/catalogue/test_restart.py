@@ -7,12 +7,12 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from ops.kafka_admin.topics import create_topics
 from schemas.outputs import Recommendation
-from schemas.topics import topics
 from streams.checkpoints.restore import committed_offsets
 from streams.kafka.log import read_from
 from streams.settings import Recommend
 from streams.worker import Worker
 from tests.end_to_end.running import running, settings, until
+from tests.few_partitions import topics
 
 HIDDEN: dict[str, bytes | None] = {
     "tomb1": None,

@@ -20,6 +20,7 @@ from schemas.events.codec import EventDecoder
 from schemas.outputs import Recommendation
 from schemas.topics import EVENTS, topics
 from streams.histories.item_table import ItemTable
+from streams.kafka.cluster_check import count_partitions
 from streams.kafka.log import groupless_consumer, read_range
 from streams.kafka.settings import Kafka
 from streams.monitoring.metrics import Metrics
@@ -29,8 +30,7 @@ from streams.scoring import Scorer
 from streams.settings import Http, Model, Settings, State
 from streams.transport.record_batch import RecordBatch, fold
 from streams.worker import Worker
-
-PARTITIONS = EVENTS.partitions
+from tests.few_partitions import PARTITIONS
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Shop:
     bootstrap: str
     prefix: str
     folder: Path
+    partitions: int = PARTITIONS
     published: int = 0
     batches: dict[int, RecordBatch] = field(default_factory=dict)
     states: dict[int, PartitionState] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class Shop:
         return {"bootstrap_servers": self.bootstrap}
 
     async def create(self) -> None:
-        await create_topics(self.client, topics(self.prefix), 1)
+        await create_topics(self.client, topics(self.prefix, self.partitions), 1)
 
     async def publish(self, events: int) -> None:
         part = self.events.slice(self.published, events)
@@ -76,12 +77,13 @@ class Shop:
 
     async def read(self, topic: str) -> dict[int, list[bytes]]:
         """The values of a topic by partition."""
+        name = self.prefix + topic
         found: dict[int, list[bytes]] = {}
         consumer = groupless_consumer(self.client)
         await consumer.start()
         try:
-            for number in range(PARTITIONS):
-                tp = TopicPartition(self.prefix + topic, number)
+            for number in range((await count_partitions(self.client, [name]))[name]):
+                tp = TopicPartition(name, number)
                 consumer.assign([tp])
                 await consumer.seek_to_beginning(tp)
                 end = (await consumer.end_offsets([tp]))[tp]
@@ -119,7 +121,7 @@ async def running(shop: Shop, checkpoint_s: float) -> AsyncIterator[Worker]:
     await worker.app.start()
     try:
         await until(lambda: worker.ownership.progress is not None, "it has taken its partitions")
-        assert len(worker.pipeline.states) == PARTITIONS
+        assert len(worker.pipeline.states) == shop.partitions
         yield worker
     finally:
         await worker.app.stop()

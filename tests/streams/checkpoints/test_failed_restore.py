@@ -11,11 +11,11 @@ from aiokafka.errors import IllegalStateError
 
 from ops.kafka_admin.topics import create_topics
 from schemas.errors import HarkError
-from schemas.topics import topics
 from streams.checkpoints.ownership import Ownership
 from streams.kafka.settings import Kafka
 from streams.settings import Http, Model, Settings
 from streams.worker import run
+from tests.few_partitions import topics
 
 
 # Faust takes an IllegalStateError for the next rebalance, and goes on.

@@ -72,7 +72,11 @@ async def test_a_take_that_was_cut_short_still_recalls_alerts(
         producer = AIOKafkaProducer(**shop.client)
         await producer.start()
         await producer.send_and_wait(
-            shop.prefix + ALERTS.name, encode(alert), user.encode(), number, headers=list(source(3))
+            shop.prefix + ALERTS.name,
+            encode(alert),
+            user.encode(),
+            number,
+            headers=list(source(number, 3)),
         )
         await producer.stop()
         worker.pipeline.states[number] = worker.scorer.new_state(number)  # kept, but behind

@@ -10,11 +10,12 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from ops.kafka_admin.topics import create_topics
 from schemas.errors import FencedError
-from schemas.topics import COUNTERS, USER_STATE, state_transaction, topics
+from schemas.topics import COUNTERS, USER_STATE, state_transaction
 from streams.checkpoints.head import HEAD, Head
 from streams.checkpoints.reader import CheckpointReader
 from streams.checkpoints.writer import CheckpointWriter, StateTopics
 from streams.kafka.log import groupless_consumer, read_range
+from tests.few_partitions import topics
 
 
 class Partition:

@@ -13,11 +13,11 @@ from ops.archive.rerun import Rerun
 from ops.cli import hark
 from ops.kafka_admin.topics import create_topics
 from ops.training.stages import Stages
-from schemas.topics import topics
 from streams.ingest.unmapped_names import MAX_NAMES, UnmappedNames, unmapped_line
 from streams.settings import Settings
 from streams.transport.record_batch import RecordBatch
 from tests.end_to_end.running import publish, running, settings, until
+from tests.few_partitions import topics
 
 NAMES = ["view_item", "view_item", "加入购物车", "Product Viewed"]
 

@@ -6,11 +6,12 @@ import os
 
 from ops.kafka_admin.topics import create_topics
 from schemas.errors import Reason
-from schemas.topics import DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, topics
+from schemas.topics import DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES
 from streams.ingest.dead_letters import dead_letter
 from streams.ingest.decode import Rejection
 from streams.kafka.producer import Output, OutputProducer
 from streams.transport.record_batch import RecordBatch
+from tests.few_partitions import topics
 
 RECORD_OVERHEAD = 128
 """At most, of a batch of one record with a short key."""
