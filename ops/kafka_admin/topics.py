@@ -122,7 +122,7 @@ async def create_topics(
 
 def _sized(specs: Sequence[TopicSpec], there: Mapping[str, int]) -> list[TopicSpec]:
     """The specs with as many partitions as the topics that they follow have, or will have."""
-    wanted = {spec.name: spec.partitions for spec in specs} | there
+    wanted = {spec.name: spec.partitions for spec in specs} | dict(there)
     return [
         replace(spec, partitions=wanted.get(spec.follows or spec.name, spec.partitions))
         for spec in specs

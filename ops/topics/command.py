@@ -1,4 +1,4 @@
-"""`hark topics`: create, check and list the topics of the reviewed table."""
+"""`hark topics`: create, check, list and grow the topics of the reviewed table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.connection import connected_settings
+from ops.growing.command import grow
 from ops.kafka_admin.topics import Survey, create_topics, survey
 from ops.topics.acls_command import acls
 from schemas.topics import TopicSpec
@@ -23,12 +24,13 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
 @click.group()
 def topics() -> None:
-    """Create, check and list Hark's topics."""
+    """Create, check, list and grow Hark's topics."""
     # The one-line error says it; aiokafka's own log lines would say it again.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 topics.add_command(acls)
+topics.add_command(grow)
 
 
 @topics.command()
@@ -113,7 +115,8 @@ def _kept(spec: TopicSpec) -> str:
 
 
 def _print_survey(specs: Sequence[TopicSpec], found: Survey) -> None:
-    different = {each.topic for each in (*found.differences, *found.problems)}
+    different = {each.topic for each in found.differences}
+    different |= {problem.topic for problem in found.problems}
     for spec in specs:
         if spec.name not in different:
             click.echo(f"{spec.name}: as it should be")
