@@ -30,7 +30,7 @@ class Entry:
 
 COMMANDS = {
     "broker": Entry("ops.local_kafka.broker:broker", "A real local Kafka: start, stop, status."),
-    "topics": Entry("ops.topics.command:topics", "Create, check and list Hark's topics."),
+    "topics": Entry("ops.topics.command:topics", "Create, check, list and grow Hark's topics."),
     "worker": Entry(
         "ops.worker_command:worker", "Read events, publish recommendations and alerts."
     ),
