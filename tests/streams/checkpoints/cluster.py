@@ -89,7 +89,7 @@ class Shop:
                 end = (await consumer.end_offsets([tp]))[tp]
                 records = [r async for some in read_range(consumer, tp, end) for r in some]
                 found[number] = [record.value for record in records]
-                if topic == EVENTS.name:
+                if topic == EVENTS.name and records:
                     self.batches[number] = fold(tp.topic, number, records)
         finally:
             await consumer.stop()
