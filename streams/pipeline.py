@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -34,6 +35,8 @@ MAX_CONFIRMING = 4
 """Most groups of batches that wait for the broker to confirm their outputs."""
 MAX_BYTES = 2 << 20
 """About as many bytes of records are scored together, and as many wait meanwhile."""
+READ_AHEAD_S = 0.05
+"""The next records are read this long after a scoring began, if it hasn't ended before."""
 T = TypeVar("T")
 
 
@@ -81,6 +84,8 @@ class Pipeline:
         self._scoring_since_s: float | None = None
         self._waiting: deque[tuple[PartitionState, Delivery]] = deque()
         self._taken = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._unconfirmed = 0
         self._producer = producer
         self._metrics = metrics
@@ -92,19 +97,42 @@ class Pipeline:
         """Run `work` in the scoring thread, the only one that may touch state; calls keep order."""
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    async def ready(self) -> bool:
+        """Return when the scoring thread can soon use more records -> whether it was busy.
+
+        Small fetches cost as much as large ones, and would contend with the scoring.
+        """
+        await asyncio.sleep(0)  # the agent takes what was delivered
+        if self._idle.is_set():
+            return False
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), READ_AHEAD_S)
+        return True
+
     async def consume(self, events: AsyncIterator[Delivery]) -> None:
         """The body of the agent; any failure leaves the batch unacked and ends the agent."""
+        loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             scoring: asyncio.Queue[asyncio.Future[Group] | None] = asyncio.Queue()
             tasks.create_task(self._publish(scoring, tasks))
-            score = partial(self._score_waiting, asyncio.get_running_loop())
+
+            def ask() -> None:
+                if self._waiting:
+                    following = self.in_scorer(partial(self._score_waiting, loop))
+                    following.add_done_callback(lambda _: ask())
+                    scoring.put_nowait(following)
+                else:
+                    self._idle.set()
+
             async for event in events:
                 self._waiting.append((self.states[event.value.partition], event))
-                # One call per batch; a call that finds no batch left does nothing.
-                scoring.put_nowait(self.in_scorer(score))
+                if self._idle.is_set():
+                    self._idle.clear()
+                    loop.call_soon(ask)  # when all that has arrived waits
                 while sum(one.value.nbytes for _, one in tuple(self._waiting)) >= MAX_BYTES:
                     self._taken.clear()
                     await self._taken.wait()
+            await self._idle.wait()
             scoring.put_nowait(None)
 
     def _score_waiting(self, loop: asyncio.AbstractEventLoop) -> Group:

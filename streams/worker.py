@@ -100,13 +100,9 @@ class Worker:
 
     def _make_pipeline(self, record: Record | None) -> None:
         limits = self.settings.limits
+        most = limits.max_failures
         self.scorer = Scorer(
-            self.plan,
-            self._decoder,
-            self.items,
-            self.metrics,
-            record,
-            max_failures=limits.max_failures,
+            self.plan, self._decoder, self.items, self.metrics, record, max_failures=most
         )
         self.pipeline = Pipeline(
             self.scorer,
@@ -174,6 +170,7 @@ class Worker:
             ),
             prepare=self._prepare,
             drained=self.checkpoints.finish,
+            ready=self.pipeline.ready,
         )
 
         async def score(stream: StreamT[Delivery]) -> None:

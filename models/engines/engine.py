@@ -76,8 +76,15 @@ class Engine(Protocol):
     backend: str
     tolerance: Tolerance
 
-    def score(self, inputs: ModelInputs) -> Scores:
+    def score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
         """Score every row of `inputs`; rows don't influence one another.
+
+        Parameters
+        ----------
+        inputs
+            B rows.
+        items
+            False asks for the logits only: the engine may leave the candidates out (K = 0).
 
         Raises
         ------

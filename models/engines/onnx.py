@@ -80,8 +80,8 @@ class OnnxEngine:
         self._run.only_execute_path_to_fetches = True  # no candidates: `BestItems` finds them
         self._best = BestItems(item_table, item_bias, MAX_CANDIDATES)
 
-    def score(self, inputs: ModelInputs) -> Scores:
-        """Score every row, a few at a time.
+    def score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
+        """Score every row, a few at a time; `items` = False saves the product with all items.
 
         Raises
         ------
@@ -92,7 +92,10 @@ class OnnxEngine:
         churn, risk = np.zeros((2, len(inputs)), np.float32)
         for rows, length in _chunks(inputs.lengths):
             queries[rows], churn[rows], risk[rows] = self._encode(inputs, rows, length)
-        return Scores(*self._best.of(queries), queries, churn, risk)
+        if items:
+            return Scores(*self._best.of(queries), queries, churn, risk)
+        none = np.empty((len(inputs), 0), np.int64), np.empty((len(inputs), 0), np.float32)
+        return Scores(*none, queries, churn, risk)
 
     def _encode(
         self, inputs: ModelInputs, rows: npt.NDArray[np.int64], length: int

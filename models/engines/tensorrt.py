@@ -90,8 +90,8 @@ class TensorRTEngine:
             for number, shape in enumerate(SHAPES)
         }
 
-    def score(self, inputs: ModelInputs) -> Scores:
-        """Score every row, shape by shape.
+    def score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
+        """Score every row, shape by shape; the plan finds the candidates in any case.
 
         Raises
         ------

@@ -181,15 +181,15 @@ class BoundModel:
                 answers.features[list(points)],
             )
 
-    def _score(self, inputs: ModelInputs) -> Scores:
-        scores = self.model.engine.score(inputs)
+    def _score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
+        scores = self.model.engine.score(inputs, items=items)
         for column in fields(scores):
             _finite(getattr(scores, column.name), column.name)
         return scores
 
     def _logits(self, inputs: ModelInputs, heads: Ints) -> npt.NDArray[np.float64]:
         """Log-odds, float64 (R,), of R rows of inputs; `heads` (R,) is each row's head number."""
-        scores = self._score(inputs)
+        scores = self._score(inputs, items=False)
         logits = np.zeros(len(inputs))
         for number in np.unique(heads).tolist():
             rows, head = np.flatnonzero(heads == number), HEADS[number]

@@ -37,6 +37,8 @@ from streams.transport.record_batch import RecordBatch, cut
 log = structlog.get_logger(__name__)
 _POLL_S = 0.2
 """How long a poll waits; also how long it takes to pass an aborted transaction at a log's end."""
+_REST_MS = 5
+"""How long the second fetch of a poll may take."""
 _COMMIT_S = 10.0
 """How long a commit may take; then the next commit tries again."""
 _DAY_MS = 86_400_000
@@ -57,6 +59,7 @@ class Delivery:
         return self.consumer.ack(self)
 
 
+Ready = Callable[[], Awaitable[bool]]
 Prepare = Callable[[set[int]], Awaitable[None]]
 Put = Callable[[Delivery], Awaitable[None]]
 
@@ -78,6 +81,8 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         Awaited with the assigned partitions before they are read.
     drained
         Awaited after the drain and the commit, before partitions are given up.
+    ready
+        Awaited before each poll; returns whether records have had time to gather meanwhile.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         put: Put,
         prepare: Prepare | None = None,
         drained: Callable[[], Awaitable[None]] | None = None,
+        ready: Ready | None = None,
     ) -> None:
         super().__init__()
         self.topic = topic
@@ -96,6 +102,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         self._put = put
         self._prepare = prepare
         self._drained = drained
+        self._ready = ready
         self._open: dict[TopicPartition, OpenBatches] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._in_hand: set[Delivery] = set()
@@ -152,7 +159,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
     async def _read(self) -> None:
         while not self.should_stop:
             try:
-                await self._deliver(await self.client.getmany(timeout_ms=round(_POLL_S * 1000)))
+                await self._deliver(await self._poll())
             except InvalidSessionTimeoutError:
                 raise ConfigError(
                     f"kafka.session_timeout_s {self.group.session_timeout_s:g}: the brokers allow "
@@ -171,6 +178,22 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                     if tp in self.client.assignment():
                         self.client.seek(tp, run.reached)
                 await asyncio.sleep(_POLL_S)
+
+    async def _poll(self) -> Mapping[TopicPartition, Sequence[Any]]:
+        """The next records.
+
+        aiokafka fetches again only when what it fetched is taken. So after a pause it holds what
+        came first, and the broker holds the rest: two fetches bring all of it.
+        """
+        if self._ready is not None and await self._ready():
+            first = await self.client.getmany()
+            if first:
+                rest = await self.client.getmany(timeout_ms=_REST_MS)
+                return {tp: [*first.get(tp, ()), *rest.get(tp, ())] for tp in {*first, *rest}}
+        found: Mapping[TopicPartition, Sequence[Any]] = await self.client.getmany(
+            timeout_ms=round(_POLL_S * 1000)
+        )
+        return found
 
     async def _deliver(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         by_partition = []

@@ -123,6 +123,14 @@ def test_an_answer_depends_on_its_row_alone(opened: Opened) -> None:
         assert difference(part, alone, engine.tolerance.moved) < close
 
 
+def test_the_logits_are_the_same_without_the_items(engine: Engine) -> None:
+    inputs = world.inputs(300, N_ITEMS)
+    whole, bare = engine.score(inputs), engine.score(inputs, items=False)
+    assert np.array_equal(whole.churn_logit, bare.churn_logit)
+    assert np.array_equal(whole.risk_logit, bare.risk_logit)
+    assert bare.candidates.shape == ((300, 0) if engine.backend == "onnx" else (300, 64))
+
+
 def test_padding_is_never_read(engine: Engine) -> None:
     inputs = world.inputs(50, N_ITEMS)
     outside = np.arange(64) >= inputs.lengths[:, None]

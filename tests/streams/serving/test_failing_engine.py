@@ -66,9 +66,9 @@ class Double:
     def tolerance(self) -> Tolerance:
         return self.engine.tolerance
 
-    def score(self, inputs: ModelInputs) -> Scores:
+    def score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
         self.calls += 1
-        scores = self.engine.score(inputs)
+        scores = self.engine.score(inputs, items=items)
         return self.spoil(scores) if self.calls == self.call else scores
 
 
@@ -127,8 +127,15 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("call", [1, 2], ids=["answer", "explanation"])
-@pytest.mark.parametrize("spoilt", SPOILT)
+CALLS = [
+    *((spoilt, 1) for spoilt in SPOILT),
+    *((spoilt, 2) for spoilt in SPOILT if not spoilt.startswith("scores")),  # it asks for no items
+]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "call"), CALLS, ids=lambda part: {1: "answer", 2: "explanation"}.get(part, part)
+)
 def test_a_batch_whose_engine_fails_is_as_if_there_had_been_no_model(
     model: Model, batch: RecordBatch, spoilt: str, call: int
 ) -> None:

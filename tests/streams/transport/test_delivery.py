@@ -50,6 +50,36 @@ async def test_a_larger_fetch_makes_larger_batches(cluster: Cluster):
         assert max(map(len, worker.seen)) in largest
 
 
+async def test_what_gathers_while_the_worker_is_busy_arrives_in_one_poll(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("streams.transport.consumer._REST_MS", 5_000)  # a slow machine's
+    topic, asked, free = await cluster.topic(partitions=3), asyncio.Event(), asyncio.Event()
+
+    async def ready() -> bool:
+        asked.set()
+        busy = not free.is_set()
+        await free.wait()
+        return busy
+
+    worker = Worker(cluster.bootstrap, topic, cluster.name("group"), ready=ready)
+    polls = []
+    deliver = worker.consumer._deliver
+
+    async def seen(fetched) -> None:
+        polls.append(sum(map(len, fetched.values())))
+        await deliver(fetched)
+
+    monkeypatch.setattr(worker.consumer, "_deliver", seen)
+    async with running(worker):
+        await asked.wait()
+        for number in range(9):  # one by one: aiokafka fetches the first ahead
+            await cluster.produce(topic, numbers(number, number + 1), partition=number % 3)
+        free.set()
+        await until(lambda: len(worker.values) == 9, "all arrive")
+    assert [count for count in polls if count] == [9]
+
+
 async def test_brokers_credentials_and_times_are_the_ones_that_are_set():
     kafka = Kafka(
         bootstrap_servers="one:1,two:2",

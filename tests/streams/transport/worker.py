@@ -38,6 +38,7 @@ class Worker:
         *,
         queue_size: int = 4,
         prepare: Callable[[set[int]], Awaitable[None]] | None = None,
+        ready: Callable[[], Awaitable[bool]] | None = None,
         **group_options: Any,
     ) -> None:
         self.topic = topic
@@ -53,7 +54,13 @@ class Worker:
         }
         client = {"bootstrap_servers": bootstrap}
         self.consumer, channel = install(
-            self.app, topic, client, Group(group, **options), queue_size=queue_size, prepare=prepare
+            self.app,
+            topic,
+            client,
+            Group(group, **options),
+            queue_size=queue_size,
+            prepare=prepare,
+            ready=ready,
         )
 
         async def work(stream: Any) -> None:
