@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
+
 from ops.local_kafka.process import stop_child
 from schemas.errors import TransientError
 
@@ -73,6 +75,13 @@ class Child:
     def code(self) -> int | None:
         """The exit code, None while the process runs."""
         return self._process.poll()
+
+    def cpu_s(self) -> float:
+        """Processor time of the process and of those it started, in seconds."""
+        process = psutil.Process(self.pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        ended = times[0].children_user + times[0].children_system
+        return float(sum(each.user + each.system for each in times) + ended)
 
     def signal(self, number: int) -> None:
         """Send the process a signal, unless it has ended."""

@@ -47,7 +47,7 @@ from streams.plan import Plan
 from streams.scoring import Scorer
 from streams.serving.champion import Champion
 from streams.settings import Settings
-from streams.transport.transport import Delivery, Group, batches, install
+from streams.transport.transport import Delivery, Group, Read, batches, install
 from streams.warm_up import warm
 
 log = structlog.get_logger(__name__)
@@ -251,10 +251,10 @@ class Worker:
             trained_at_s=stored_at_s(model.directory.parent, model.version),
         )
 
-    async def _prepare(self, assigned: set[int]) -> None:
+    async def _prepare(self, assigned: set[int], read: Read) -> None:
         self.health.set_ready(False, "restoring the state of its partitions")
         problem = await self._recount_partitions()
-        await self.ownership.take(set() if problem else assigned)
+        await self.ownership.take(set() if problem else assigned, read)
         if problem:
             log.error("topic.gone", why=problem)
         self.health.set_ready(not problem, problem)

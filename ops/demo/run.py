@@ -63,7 +63,7 @@ class Run:
         }
         self._url = ""
         self._sent = 0
-        self._caught_up_per_s = 0.0
+        self._caught_up_per_s = self._cores = 0.0
         self._seconds: dict[str, float] = {}
         self._training: dict[str, Any] = {}
         self._last: Scrape | None = None
@@ -89,6 +89,7 @@ class Run:
         await self._timed("catch up", self._until_scored(worker))
         self._caught_up_per_s = self._sent / (time.monotonic() - began)
         self._live_from = self._last
+        used_s, live_s = worker.cpu_s(), time.monotonic()
         watching = [
             asyncio.create_task(self._watch(RECOMMENDATIONS, self._saw_recommendation)),
             asyncio.create_task(self._watch(ALERTS, self._saw_alert)),
@@ -97,6 +98,7 @@ class Run:
         pace = at_rate((len(events) - first) / live_seconds)
         await self._timed("stream live", self._publish(first, len(events), pace))
         await self._timed("finish", self._until_scored(worker))
+        self._cores = (worker.cpu_s() - used_s) / (time.monotonic() - live_s)
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
@@ -118,6 +120,7 @@ class Run:
                 latency_ms=latency_ms(self._live_from, self._last),
                 standings=self._standings,
                 events_per_s=self._caught_up_per_s,
+                cores=self._cores,
             ),
             "skipped": dict(self._source.skipped),
             "training": self._training,

@@ -42,6 +42,7 @@ def summarise(
     latency_ms: Mapping[str, float | None],
     standings: Mapping[str, Standing],
     events_per_s: float,
+    cores: float,
 ) -> dict[str, Any]:
     """Everything of the run that a script might check.
 
@@ -55,6 +56,8 @@ def summarise(
         Lists found on the topic; `alerts` likewise, transitions of both statuses.
     events_per_s
         The worker's speed while it caught up on the first part.
+    cores
+        The worker's processor time per second of the live part.
     """
     firing = Counter(alert.kind for alert in alerts if alert.status == "firing")
     decisions = reading.by("hark_decisions_total", "kind")
@@ -69,6 +72,7 @@ def summarise(
         "alerts_resolved": sum(alert.status == "resolved" for alert in alerts),
         "latency_ms": dict(latency_ms),
         "events_per_s": round(events_per_s, 1),
+        "cores": round(cores, 2),
         "quality": {name: standing.summary() for name, standing in standings.items()},
         "quality_lists": standings["hark"].asked,
         "model_version": model_version(reading),
@@ -122,6 +126,7 @@ def show(
         ("recommendation lists", f"{summary['recommendations']:,}"),
         ("alerts", ", ".join(f"{count:,} {kind}" for kind, count in summary["alerts"].items())),
         ("latency of the live part", f"p50 {latency['p50']} ms, p99 {latency['p99']} ms"),
+        ("cores used by the worker there", summary["cores"]),
         ("catching up", f"{summary['events_per_s']:,.0f} events/s"),
         ("model", summary["model_version"]),
         ("the gate", _gate(summary["training"])),

@@ -134,7 +134,7 @@ class NewStates:
                 checkpoints.begin(number, found.head, found.rows_end, found.parts_end)
                 touch_all(state)
             self.worker.pipeline.states = self.states
-            await checkpoints.finish(WRITE_S)
+            await checkpoints.finish(deadline_s=WRITE_S)
             for number, state in self.states.items():
                 async with CheckpointReader(
                     self.worker.settings.kafka.client(), checkpoints.topics, number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -26,8 +27,13 @@ from streams.monitoring.memory import return_free_memory
 from streams.monitoring.metrics import Metrics
 from streams.partition import PartitionState
 from streams.pipeline import Pipeline
+from streams.transport.consumer import Read
 
 log = structlog.get_logger(__name__)
+
+
+async def _nothing(_numbers: Collection[int]) -> None:
+    pass
 
 
 class Ownership:
@@ -70,8 +76,17 @@ class Ownership:
         self._metrics = metrics
         self.progress: RestoreProgress | None = None  # of the latest rebalance
 
-    async def take(self, assigned: set[int]) -> None:
-        """Bring the state of every assigned partition to its committed offset."""
+    async def take(self, assigned: set[int], read: Read = _nothing) -> None:
+        """Bring the state of every assigned partition to its committed offset.
+
+        Parameters
+        ----------
+        assigned
+            Partitions of `events`.
+        read
+            Awaited with partitions as soon as their states are there: those that stay don't wait
+            for those that are restored.
+        """
         # Batches in hand, and what an interrupted take still applies, come first.
         await self._pipeline.in_scorer(lambda: None)
         states = self._pipeline.states
@@ -79,7 +94,6 @@ class Ownership:
         gone = (set(states) | self._checkpoints.owned) - assigned
         for number in gone:
             states.pop(number, None)
-        await asyncio.gather(*map(self._checkpoints.disown, gone))
         progress = RestoreProgress(self._metrics.checkpoints)
         partitions = [TopicPartition(self._events, number) for number in sorted(assigned)]
         committed = (
@@ -98,8 +112,12 @@ class Ownership:
                 lambda: self._bring(tp, committed.get(tp, 0), progress),
                 self._retry_s,
             )
+            await read([tp.partition])
 
-        await asyncio.gather(*map(bring, partitions))
+        stay = [tp for tp in partitions if self._is_current(tp.partition, committed.get(tp, 0))]
+        await read([tp.partition for tp in stay])
+        await asyncio.gather(*map(self._checkpoints.disown, gone))
+        await asyncio.gather(*(bring(tp) for tp in partitions if tp not in stay))
         await asyncio.to_thread(return_free_memory)
         seconds = progress.finish()
         self._metrics.count_rebalance()
@@ -107,9 +125,26 @@ class Ownership:
         log.info(
             "rebalanced",
             partitions=sorted(assigned),
+            stayed=len(stay),
             seconds=round(seconds, 2),
             alerts=progress.alerts,
             letters=progress.letters,
+        )
+
+    def _is_kept(self, number: int, committed: int) -> bool:
+        """Whether a partition's state is there, and hasn't seen unconfirmed work."""
+        state = self._pipeline.states.get(number)
+        return (
+            state is not None
+            and state.next_offset <= committed
+            and self._checkpoints.writes(number)
+        )
+
+    def _is_current(self, number: int, committed: int) -> bool:
+        """Whether a partition's state is there as of the committed offset."""
+        return (
+            self._is_kept(number, committed)
+            and self._pipeline.states[number].next_offset == committed
         )
 
     async def _bring(
@@ -120,17 +155,10 @@ class Ownership:
     ) -> None:
         """A state that is behind catches up; one that is ahead saw unconfirmed work: rebuild."""
         states, number = self._pipeline.states, tp.partition
-        state = states.get(number)
-        kept = (
-            state is not None
-            and state.next_offset <= committed
-            and self._checkpoints.writes(number)
-        )
-        if state is not None and kept and state.next_offset == committed:
-            return
+        kept = self._is_kept(number, committed)
         # Another attempt, after an error or a rebalance, must not take a state that is half
         # restored, or that missed the alerts of what it caught up with, for one that was kept.
-        states.pop(number, None)
+        state = states.pop(number, None)
         if state is None or not kept:
             state = await self._restored(number, committed, progress)
         await self._catch_up(tp, state, committed, progress)

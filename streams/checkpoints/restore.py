@@ -77,6 +77,8 @@ class RestoreProgress:
 
 
 log = structlog.get_logger(__name__)
+REPLAYED_TOGETHER = 500
+"""Records that are replayed at once: the partitions that are read meanwhile wait for them."""
 
 
 async def committed_offsets(
@@ -179,7 +181,10 @@ async def replay(
             progress.expect(end - at)
         consumer.seek(partition, at)
         async for records in read_range(consumer, partition, end):
-            applied += await apply(fold(partition.topic, partition.partition, records))
+            batch = fold(partition.topic, partition.partition, records)
+            for row in range(0, len(batch), REPLAYED_TOGETHER):
+                piece = batch.part(row, min(row + REPLAYED_TOGETHER, len(batch)))
+                applied += await apply(piece)
             if progress is not None:
                 progress.advance(records[-1].offset + 1 - at)
             at = records[-1].offset + 1

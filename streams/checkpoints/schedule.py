@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -21,6 +20,7 @@ from schemas.topics import COUNTERS, MAX_MESSAGE_BYTES, USER_STATE, state_transa
 from streams.checkpoints.capture import Captured, capture, retain, touch_all
 from streams.checkpoints.head import HEAD, Head
 from streams.checkpoints.output_ends import OutputEnds
+from streams.checkpoints.owned import Owned
 from streams.checkpoints.reader import CheckpointReader, Found
 from streams.checkpoints.writer import CheckpointWriter, StateTopics
 from streams.monitoring.checkpoint_metrics import CheckpointMetrics
@@ -32,43 +32,9 @@ COMMIT_S = 30.0
 """How long a captured state waits for the group's commit."""
 FINAL_S = 10.0
 """How long a revoke or a stop waits for the last checkpoints."""
+MANY_RECORDS = 5_000
+"""A rebalance checkpoints partitions with as many new records; fewer are replayed soon."""
 _POLL_S = 0.05
-
-
-@dataclass
-class _Owned:
-    """A partition whose state this worker writes.
-
-    Attributes
-    ----------
-    rows_from, parts_from
-        Of the state's head; None until the state is restored.
-    saved
-        The offset of the newest checkpoint.
-    alerts_from, letters_from
-        Of the newest checkpoint's head (`Head`), -1 if there is none.
-    known, tried
-        The value of the newest head that was found or written, and of the latest head that may or
-        may not have been written.
-    leaving
-        The partition is about to be given up: no further commit will come.
-    """
-
-    writer: CheckpointWriter
-    rows_from: int | None = None
-    parts_from: int = 0
-    saved: int | None = None
-    alerts_from: int = -1
-    letters_from: int = -1
-    known: bytes | None = None
-    tried: bytes | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    leaving: bool = False
-
-    def note(self, head: Head) -> None:
-        """Note that the newest checkpoint has this head."""
-        self.saved, self.known = head.offset, head.encode()
-        self.alerts_from, self.letters_from = head.alerts_from, head.letters_from
 
 
 class Checkpoints:
@@ -116,7 +82,7 @@ class Checkpoints:
         self._owns = owns
         self.ends = ends
         self._metrics = metrics
-        self._owned: dict[int, _Owned] = {}
+        self._owned: dict[int, Owned] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self.task: asyncio.Task[None] | None = None
 
@@ -155,7 +121,7 @@ class Checkpoints:
         await self.disown(partition)
         writer = self._writer(partition)
         await writer.start()
-        self._owned[partition] = _Owned(writer)
+        self._owned[partition] = Owned(writer)
 
     def _writer(self, partition: int) -> CheckpointWriter:
         return CheckpointWriter(
@@ -177,7 +143,7 @@ class Checkpoints:
         closing.add_done_callback(self._closing.discard)
         await asyncio.shield(closing)
 
-    async def _close(self, partition: int, owned: _Owned) -> None:
+    async def _close(self, partition: int, owned: Owned) -> None:
         async with owned.lock:
             await owned.writer.stop()
         if partition not in self._owned:
@@ -209,20 +175,27 @@ class Checkpoints:
         owned = self._owned.get(partition)
         return (owned.alerts_from, owned.letters_from) if owned is not None else (-1, -1)
 
-    async def finish(self, deadline_s: float = FINAL_S) -> None:
+    async def finish(self, leaving: bool = True, deadline_s: float = FINAL_S) -> None:
         """Write the last checkpoints, after the last commit and before partitions are given up.
 
         Parameters
         ----------
+        leaving
+            Whether the worker leaves the group. In a rebalance most partitions stay, and those that
+            stay would wait for the checkpoints of all.
         deadline_s
             Seconds for all partitions together. What isn't written by then is only logged: the
             next owner replays the log from the checkpoint before.
         """
         if not self.on:
             return
-        states = dict(self._pipeline.states)
-        leaving = [self._owned[number] for number in states if number in self._owned]
-        for owned in leaving:
+        states = {
+            number: state
+            for number, state in self._pipeline.states.items()
+            if leaving or self._new_records(number, state) >= MANY_RECORDS
+        }
+        ending = [self._owned[number] for number in states if number in self._owned]
+        for owned in ending:
             owned.leaving = True
         try:
             async with asyncio.timeout(deadline_s):
@@ -235,8 +208,13 @@ class Checkpoints:
         except TimeoutError:
             log.warning("checkpoint.last_one_missing", after_s=deadline_s)
         finally:
-            for owned in leaving:
+            for owned in ending:
                 owned.leaving = False  # the group may well give it back
+
+    def _new_records(self, number: int, state: PartitionState) -> int:
+        """Records since a partition's newest checkpoint."""
+        owned = self._owned.get(number)
+        return state.next_offset - (owned.saved or 0) if owned is not None else 0
 
     async def _rounds(self) -> None:
         while True:
@@ -299,7 +277,7 @@ class Checkpoints:
         log.warning(f"checkpoint.{outcome}", partition=number, why=str(error))
         self._metrics.failed(outcome)
 
-    async def _own_again(self, number: int, owned: _Owned, state: PartitionState) -> bool:
+    async def _own_again(self, number: int, owned: Owned, state: PartitionState) -> bool:
         """Replace a fenced writer if this worker still owns the partition -> whether it does.
 
         The group is asked before and after the new writer fences all others. If another worker got
@@ -348,7 +326,7 @@ class Checkpoints:
     async def _write(
         self,
         number: int,
-        owned: _Owned,
+        owned: Owned,
         captured: Captured,
         outputs_from: tuple[int, int],
         commit_s: float,
@@ -380,7 +358,7 @@ class Checkpoints:
         )
 
     async def _until_committed(
-        self, number: int, owned: _Owned, offset: int, timeout_s: float
+        self, number: int, owned: Owned, offset: int, timeout_s: float
     ) -> None:
         deadline = time.monotonic() + timeout_s
         while (self.committed(number) or 0) < offset:

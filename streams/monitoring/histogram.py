@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import inf, nan
@@ -45,6 +46,7 @@ class BatchHistogram(Collector):
         self._name = name
         self._documentation = documentation
         self._bounds = np.asarray(bounds, np.float64)
+        self._limits = tuple(bounds)
         self._labels = [] if label is None else [label]
         self._rows = {value: row for row, value in enumerate(values)}
         self._counts = np.zeros((len(values), len(bounds) + 1), np.int64)
@@ -55,7 +57,7 @@ class BatchHistogram(Collector):
     def observe(self, value: float, label_value: str = "") -> None:
         """Count one value."""
         row = self._rows[label_value]
-        bucket = int(np.searchsorted(self._bounds, value))
+        bucket = bisect_left(self._limits, value)
         with self._lock:
             self._counts[row, bucket] += 1
             self._sums[row] += value

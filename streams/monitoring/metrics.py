@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from time import perf_counter
 
 import numpy as np
@@ -199,14 +199,9 @@ class Metrics:
         for part, count in batch.left_out.items():
             self._left_out[part].inc(count)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Time a stage (one of `STAGES`) of a batch, even if the stage raises."""
-        start_s = perf_counter()
-        try:
-            yield
-        finally:
-            self.observe_stage(name, perf_counter() - start_s)
+        return _Timer(self, name)
 
     def observe_stage(self, name: str, seconds: float) -> None:
         """Count the time of a stage (one of `STAGES`) of a batch."""
@@ -338,3 +333,19 @@ def _by_kind(kinds: npt.NDArray[np.uint8]) -> Iterator[tuple[str, int]]:
     for number in np.flatnonzero(counts).tolist():
         known = 0 < number <= len(KINDS)
         yield KINDS[number - 1] if known else OTHER, int(counts[number])
+
+
+class _Timer(AbstractContextManager[None]):
+    """Times a stage."""
+
+    __slots__ = ("_metrics", "_name", "_start_s")
+
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self._metrics = metrics
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start_s = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.observe_stage(self._name, perf_counter() - self._start_s)

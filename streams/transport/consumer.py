@@ -10,7 +10,7 @@ A rebalance revokes every partition, even if the worker gets it back: its open b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -18,9 +18,8 @@ from typing import Any
 
 import mode
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -41,9 +40,6 @@ _REST_MS = 5
 """How long the second fetch of a poll may take."""
 _COMMIT_S = 10.0
 """How long a commit may take; then the next commit tries again."""
-_DAY_MS = 86_400_000
-_REQUEST_S, _MARGIN_S = 40.0, 10.0
-"""How long any request may take; a join waits for the slowest member, and this margin more."""
 
 
 @dataclass(eq=False, slots=True)
@@ -60,7 +56,8 @@ class Delivery:
 
 
 Ready = Callable[[], Awaitable[bool]]
-Prepare = Callable[[set[int]], Awaitable[None]]
+Read = Callable[[Collection[int]], Awaitable[None]]
+Prepare = Callable[[set[int], Read], Awaitable[None]]
 Put = Callable[[Delivery], Awaitable[None]]
 
 
@@ -78,9 +75,11 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
     put
         Awaited with each batch; blocks reading while enough batches wait for the agent.
     prepare
-        Awaited with the assigned partitions before they are read.
+        Awaited with the assigned partitions; awaits its second argument with those of them that may
+        be read already. The others are read when it returns.
     drained
-        Awaited after the drain and the commit, before partitions are given up.
+        Awaited after the drain and the commit, before partitions are given up; its argument says
+        whether the member leaves for good.
     ready
         Awaited before each poll; returns whether records have had time to gather meanwhile.
     """
@@ -92,7 +91,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         group: Group,
         put: Put,
         prepare: Prepare | None = None,
-        drained: Callable[[], Awaitable[None]] | None = None,
+        drained: Callable[[bool], Awaitable[None]] | None = None,
         ready: Ready | None = None,
     ) -> None:
         super().__init__()
@@ -114,31 +113,9 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
 
     # Start and stop
 
-    def new_client(self) -> AIOKafkaConsumer:
-        """The aiokafka consumer that the settings ask for, not started."""
-        group = self.group
-        request_s = max(_REQUEST_S, group.rebalance_timeout_s + _MARGIN_S)
-        return AIOKafkaConsumer(
-            **self._client_options,
-            group_id=group.group_id,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=group.max_fetch_bytes,
-            fetch_max_wait_ms=group.fetch_max_wait_ms,
-            session_timeout_ms=round(group.session_timeout_s * 1000),
-            heartbeat_interval_ms=round(group.heartbeat_s * 1000),
-            rebalance_timeout_ms=round(group.rebalance_timeout_s * 1000),
-            request_timeout_ms=round(request_s * 1000),
-            # The health check finds an agent that hangs, and knows what the agent waits for.
-            max_poll_interval_ms=_DAY_MS,
-            # A new class per consumer: the assignor keeps its assignment in the class.
-            partition_assignment_strategy=(type("Sticky", (StickyPartitionAssignor,), {}),),
-        )
-
     async def on_start(self) -> None:
         """Connect; the listener receives the group's assignments."""
-        self.client = self.new_client()
+        self.client = self.group.new_client(self._client_options)
         try:
             await self.client.start()
         except BaseException:
@@ -149,7 +126,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
     async def on_stop(self) -> None:
         """Give up all partitions as in a rebalance, and leave the group."""
         try:
-            await self._let_go()
+            await self._let_go(leaving=True)
         finally:
             await self.client.stop()
 
@@ -333,7 +310,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Drain, commit and give all partitions up; heartbeats go on meanwhile."""
         try:
-            await self._let_go()
+            await self._let_go(leaving=False)
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on
             await self.crash(error)
 
@@ -345,21 +322,25 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         self._preparing = asyncio.create_task(self._begin(assigned), name="hark-prepare")
 
     async def _begin(self, assigned: set[TopicPartition]) -> None:
-        try:
-            if self._prepare is not None:
-                await self._prepare({tp.partition for tp in assigned})
-            for tp in assigned:
+        async def read(numbers: Collection[int]) -> None:
+            begun = {tp for tp in assigned if tp.partition in numbers} - self._open.keys()
+            for tp in begun:
                 at = await self.client.committed(tp)
                 if at is not None:
                     self._committed[tp] = at
                 self._open[tp] = OpenBatches(await self.client.position(tp))
+            self.flowing = True
+            self.client.resume(*begun)
+
+        partitions = {tp.partition for tp in assigned}
+        try:
+            if self._prepare is not None:
+                await self._prepare(partitions, read)
+            await read(partitions)
         except Exception as error:  # noqa: BLE001 - any error must stop the worker
             await self.crash(error)
-            return
-        self.flowing = True
-        self.client.resume(*assigned)
 
-    async def _let_go(self) -> None:
+    async def _let_go(self, *, leaving: bool) -> None:
         async with self._letting_go:
             self.flowing = False
             if self._preparing is not None:
@@ -371,7 +352,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                     log.warning("consumer.unfinished", after_s=self.group.drain_timeout_s)
                 await self.commit()
                 if self._drained is not None:
-                    await self._drained()
+                    await self._drained(leaving)
             for run in self._open.values():
                 run.close()
             self._open.clear()

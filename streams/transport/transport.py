@@ -28,7 +28,8 @@ The promises (`tests/streams/transport` has a contract test on a real broker for
    are dropped.
 6. A batch that waits for the agent while its partition is revoked or sought is skipped and read
    again.
-7. No record of a partition is delivered before `prepare` has finished, however long that takes.
+7. No record of a partition is delivered before `prepare` has let it go or finished, however long
+   that takes. Partitions that `prepare` lets go don't wait for the others.
 
 Delivery is at least once.
 """
@@ -41,11 +42,11 @@ from typing import Any, cast
 from faust.app.base import BootStrategy
 from faust.types import AppT, ChannelT, StreamT
 
-from streams.transport.consumer import BatchConsumer, Delivery, Put
+from streams.transport.consumer import BatchConsumer, Delivery, Put, Read
 from streams.transport.group import Group
 from streams.transport.record_batch import RecordBatch
 
-__all__ = ["BatchConsumer", "Delivery", "Group", "RecordBatch", "batches", "install"]
+__all__ = ["BatchConsumer", "Delivery", "Group", "Read", "RecordBatch", "batches", "install"]
 
 
 def install(

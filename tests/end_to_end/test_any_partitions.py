@@ -13,6 +13,7 @@ from schemas.topics import ALERTS, EVENTS, RECOMMENDATIONS, STATE
 from streams.alerts.book import AlertBook, Observation, Thresholds, source
 from streams.checkpoints.restore import committed_offsets
 from streams.kafka.cluster_check import count_partitions
+from tests.end_to_end.running import until as visible
 from tests.streams.checkpoints.cluster import Shop, by_id, caught_up, running, until
 
 AT = Thresholds(0.8, 0.5, 0.95)
@@ -28,6 +29,12 @@ async def make(shop: Shop, sizes: dict[str, int]) -> None:
         )
     finally:
         await admin.close()
+    names = {shop.prefix + name: count for name, count in sizes.items()}
+
+    async def there() -> bool:
+        return await count_partitions(shop.client, list(names)) == names
+
+    await visible(there, "the topics can be seen")
 
 
 async def test_a_partition_takes_its_own_alerts_back_from_a_topic_that_several_share(

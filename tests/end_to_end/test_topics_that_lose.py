@@ -21,6 +21,7 @@ from schemas.topics import ITEMS
 from streams.kafka.cluster_check import count_partitions
 from streams.kafka.topic_settings import check_settings
 from streams.monitoring import logs
+from streams.transport.transport import Read
 from streams.worker import Worker, run, what_happened
 from tests.end_to_end.running import running, settings, until
 from tests.few_partitions import topics
@@ -100,9 +101,9 @@ async def test_a_worker_is_not_ready_while_it_restores(
         await until(worker.health._ready.is_set, "it has its partitions")
         take = worker.ownership.take
 
-        async def noting(assigned: set[int]) -> None:
+        async def noting(assigned: set[int], read: Read) -> None:
             ready.append(worker.health._ready.is_set())
-            await take(assigned)
+            await take(assigned, read)
 
         worker.ownership.take = noting  # type: ignore[method-assign]
         async with running(settings(kafka_bootstrap, topic_prefix)):

@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
 from ops.child_process import Child
 from ops.connection import kafka_environment
 from streams.kafka.settings import Kafka
@@ -28,10 +26,3 @@ class Process(Child):
         inherited = {name: v for name, v in os.environ.items() if not name.startswith("HARK_")}
         variables = {**kafka_environment(kafka), **(environment or {})}
         super().__init__(arguments, folder, variables, inherited, module=module)
-
-    def cpu_s(self) -> float:
-        """Processor time of the process and of those it started, in seconds."""
-        process = psutil.Process(self.pid)
-        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-        ended = times[0].children_user + times[0].children_system
-        return float(sum(each.user + each.system for each in times) + ended)

@@ -50,6 +50,7 @@ def test_the_whole_path_in_one_command(
     assert summary["decisions"] > 0
     assert summary["recommendations"] > 0
     assert summary["events_per_s"] > 0
+    assert summary["cores"] > 0
     assert set(summary["alerts"]) >= {"churn", "risk"}
     assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
     assert set(summary["quality"]) == {"hark", "popularity", "covisitation", "own_recent"}

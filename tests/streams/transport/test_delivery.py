@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import faust
 import psutil
 import pytest
 from pydantic import SecretStr
 
 from streams.kafka.settings import Kafka
-from streams.transport.transport import Group, install
+from streams.transport.transport import Group
 from tests.streams.transport.cluster import Cluster, numbers, until
 from tests.streams.transport.worker import Worker, running
 
@@ -88,8 +87,7 @@ async def test_brokers_credentials_and_times_are_the_ones_that_are_set():
         password=SecretStr("none"),
     )
     group = Group("g", fetch_max_wait_ms=77, session_timeout_s=7, rebalance_timeout_s=99)
-    consumer, _ = install(faust.App("g"), "events", kafka.client(), group)
-    client = consumer.new_client()
+    client = group.new_client(kafka.client())
     try:
         assert client._client._bootstrap_servers == "one:1,two:2"
         assert client._client._security_protocol == "SASL_PLAINTEXT"

@@ -101,7 +101,7 @@ async def test_a_member_that_the_group_removed_commits_what_it_finished_unless_o
     times = {"heartbeat_s": 4.0, "commit_s": 0.2, "drain_timeout_s": 0.3}
     joined: list[set[int]] = []
 
-    async def count_joins(assigned):
+    async def count_joins(assigned, _read):
         joined.append(assigned)
 
     worker = Worker(
@@ -149,7 +149,7 @@ async def test_a_preparation_that_fails_stops_the_worker_and_nothing_is_read(clu
     topic, group = await cluster.topic(), cluster.name("group")
     await cluster.produce(topic, numbers(0, 10))
 
-    async def fail(_):
+    async def fail(_assigned, _read):
         raise RuntimeError("no state")
 
     async with running(Worker(cluster.bootstrap, topic, group, prepare=fail)) as worker:

@@ -69,7 +69,7 @@ async def test_a_member_lives_however_long_it_prepares_and_reads_only_then(clust
     await cluster.produce(topic, numbers(0, 100))
     release, prepared = asyncio.Event(), []
 
-    async def long(assigned):
+    async def long(assigned, _read):
         prepared.append(assigned)
         await release.wait()
 
@@ -84,13 +84,34 @@ async def test_a_member_lives_however_long_it_prepares_and_reads_only_then(clust
     assert await cluster.committed(group, topic) == 100
 
 
+async def test_a_partition_that_is_let_go_early_does_not_wait_for_the_others(cluster: Cluster):
+    topic, group = await cluster.topic(partitions=2), cluster.name("group")
+    for partition in range(2):
+        await cluster.produce(topic, numbers(100 * partition, 100 * partition + 100), partition)
+    release = asyncio.Event()
+
+    async def first_one(assigned, read):
+        assert assigned == {0, 1}
+        await read([1])
+        await release.wait()
+
+    worker = Worker(cluster.bootstrap, topic, group, prepare=first_one)
+    async with running(worker):
+        await until(lambda: len(worker.values) == 100, "what was let go")
+        await until(lambda: worker.consumer.committed(1) == 100, "its commit")
+        assert {batch.partition for batch in worker.seen} == {1}
+        release.set()
+        await until(lambda: len(worker.values) == 200, "the rest")
+    assert sorted(worker.values) == list(range(200))
+
+
 async def test_a_rebalance_ends_a_preparation_and_begins_another(cluster: Cluster):
     topic, group = await cluster.topic(partitions=2), cluster.name("group")
     for partition in range(2):
         await cluster.produce(topic, numbers(100 * partition, 100 * partition + 100), partition)
     release, began, cut_off = asyncio.Event(), [], []
 
-    async def long(assigned):
+    async def long(assigned, _read):
         began.append(assigned)
         try:
             await release.wait()

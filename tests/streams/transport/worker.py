@@ -17,6 +17,7 @@ import faust
 import mode
 from aiokafka import TopicPartition
 
+from streams.transport.consumer import Prepare
 from streams.transport.transport import Delivery, Group, RecordBatch, batches, install
 
 Handler = Callable[[Delivery], Awaitable[None]]
@@ -37,7 +38,7 @@ class Worker:
         handle: Handler = ack,
         *,
         queue_size: int = 4,
-        prepare: Callable[[set[int]], Awaitable[None]] | None = None,
+        prepare: Prepare | None = None,
         ready: Callable[[], Awaitable[bool]] | None = None,
         **group_options: Any,
     ) -> None:
