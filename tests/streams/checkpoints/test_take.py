@@ -149,7 +149,7 @@ async def test_one_partition_that_hangs_keeps_no_other_from_its_last_checkpoint(
             return 0
 
         owned[first].writer.write = hangs  # type: ignore[method-assign]
-        await worker.checkpoints.finish(3.0)
+        await worker.checkpoints.finish(deadline_s=3.0)
         found = {number: one.saved for number, one in owned.items() if number != first}
         assert found == {number: states[number].next_offset for number in found}
         assert owned[first].saved is None
