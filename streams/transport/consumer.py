@@ -22,6 +22,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import (
     CommitFailedError,
+    ConsumerStoppedError,
     IllegalStateError,
     InconsistentGroupProtocolError,
     InvalidSessionTimeoutError,
@@ -147,6 +148,9 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                     f"kafka.group_id {self.group.group_id}: the group has members of another "
                     "kind; stop them first, or choose another group"
                 ) from None
+            except ConsumerStoppedError:
+                if not self.should_stop:
+                    raise
             except KafkaError as error:
                 if not error.retriable:
                     raise

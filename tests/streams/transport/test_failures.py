@@ -187,3 +187,21 @@ async def test_a_fetch_that_an_error_interrupts_comes_again(cluster: Cluster):
         await cluster.produce(topic, numbers(100, 110))
         await until(lambda: 109 in worker.values, "what came later")
     assert worker.values == list(range(110))
+
+
+async def test_a_poll_that_finds_its_client_closed_on_a_stop_is_no_failure(cluster: Cluster):
+    topic, group = await cluster.topic(), cluster.name("group")
+    stopping = False
+
+    async def ready() -> bool:
+        while stopping and not worker.consumer.client._closed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return True
+
+    worker = Worker(cluster.bootstrap, topic, group, ready=ready)
+    async with running(worker):
+        await until(lambda: len(worker.assigned) == 1, "it reads")
+        stopping = True
+        await asyncio.sleep(0.5)  # the poll that was under way ends
+    assert worker.app.crash_reason is None
+    assert worker.consumer.crash_reason is None
