@@ -169,8 +169,11 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         if self._ready is not None and await self._ready():
             first = await self.client.getmany()
             if first:
+                runs = dict(self._open)
                 rest = await self.client.getmany(timeout_ms=_REST_MS)
-                return {tp: [*first.get(tp, ()), *rest.get(tp, ())] for tp in {*first, *rest}}
+                # What is given up or sought meanwhile is read again from another offset.
+                kept = {tp: first[tp] for tp in first if self._open.get(tp) is runs.get(tp)}
+                return {tp: [*kept.get(tp, ()), *rest.get(tp, ())] for tp in {*kept, *rest}}
         found: Mapping[TopicPartition, Sequence[Any]] = await self.client.getmany(
             timeout_ms=round(_POLL_S * 1000)
         )

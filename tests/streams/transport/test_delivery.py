@@ -6,9 +6,11 @@ import asyncio
 
 import psutil
 import pytest
+from aiokafka import TopicPartition
 from pydantic import SecretStr
 
 from streams.kafka.settings import Kafka
+from streams.transport import consumer as transport
 from streams.transport.transport import Group
 from tests.streams.transport.cluster import Cluster, numbers, until
 from tests.streams.transport.worker import Worker, running
@@ -77,6 +79,37 @@ async def test_what_gathers_while_the_worker_is_busy_arrives_in_one_poll(
         free.set()
         await until(lambda: len(worker.values) == 9, "all arrive")
     assert [count for count in polls if count] == [9]
+
+
+async def test_what_is_sought_between_the_fetches_of_a_poll_is_delivered_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    topic, patched = await cluster.topic(), asyncio.Event()
+    await cluster.produce(topic, numbers(0, 10))
+
+    async def ready() -> bool:
+        await patched.wait()
+        return True
+
+    worker = Worker(cluster.bootstrap, topic, cluster.name("group"), ready=ready)
+    async with running(worker):
+        await until(lambda: len(worker.assigned) == 1, "it has the partition")
+        await asyncio.sleep(1)  # aiokafka fetches ahead
+        consumer, sought = worker.consumer, []
+        getmany = consumer.client.getmany
+
+        async def seeking(timeout_ms: int = 0):
+            if timeout_ms == transport._REST_MS and not sought:
+                sought.append(worker.values)
+                consumer.seek(TopicPartition(topic, 0), 0)
+            return await getmany(timeout_ms=timeout_ms)
+
+        monkeypatch.setattr(consumer.client, "getmany", seeking)
+        patched.set()
+        await until(lambda: sought and len(worker.values) >= 10, "all records")
+        await asyncio.sleep(0.5)  # for a second delivery
+    assert sought == [[]]
+    assert worker.values == list(range(10))
 
 
 async def test_brokers_credentials_and_times_are_the_ones_that_are_set():
