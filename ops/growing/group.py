@@ -111,10 +111,18 @@ async def sample(
         consumer.assign(list(partitions))
         begins = await consumer.beginning_offsets(list(partitions))
         for tp in partitions:
-            consumer.assign([tp])
-            consumer.seek(tp, begins[tp])
-            async for records in read_range(consumer, tp, begins[tp] + offsets):
+            async for records in between(consumer, tp, begins[tp], begins[tp] + offsets):
                 for record in records:
                     yield record
     finally:
         await consumer.stop()
+
+
+async def between(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, begin: int, end: int
+) -> AsyncIterator[Sequence[Record]]:
+    """The records of a partition from `begin` to `end` (exclusive), fetch by fetch."""
+    consumer.assign([tp])
+    consumer.seek(tp, begin)
+    async for records in read_range(consumer, tp, end):
+        yield records

@@ -130,6 +130,7 @@ class _Growing:
         self._new = with_kafka(settings, {"topic_prefix": prefix})
         self._client = settings.kafka.client()
         self._group = settings.kafka.group_id
+        self._copied_up_to = f"{self._group}-grow-{prefix}"  # a group without members
         self._partitions, self._prefix = partitions, prefix
         self._quiet_s = quiet_s
         self._tell = tell
@@ -154,11 +155,11 @@ class _Growing:
         async with Copier(
             self._client,
             f"{state_transactions(self._prefix)}grow",
-            f"{self._group}-grow-{self._prefix}",
+            self._copied_up_to,
             [*old_events, *old_items],
             targets,
         ) as copier:
-            await self._refuse_others(copier)
+            await self._refuse_others()
             if not await self._has_boundary():
                 states = await NewStates.of(self._new, self._partitions)
                 await self._until_stopped(copier, old_events, states)
@@ -213,9 +214,9 @@ class _Growing:
             for spec in topics(self._prefix, self._partitions)
         ]
 
-    async def _refuse_others(self, copier: Copier) -> None:
+    async def _refuse_others(self) -> None:
         """Refuse a topic with records that no earlier run of this command wrote."""
-        begun = await committed_offsets(self._client, f"{self._group}-grow-{self._prefix}")
+        begun = await committed_offsets(self._client, self._copied_up_to)
         if not begun and any((await self._ends()).values()):
             raise ConfigError(
                 f"{self._topic(self._new, EVENTS.name)} holds events that aren't copies: choose "

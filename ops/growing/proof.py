@@ -9,9 +9,9 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from ops.growing.copier import COPIED, Offsets
-from ops.growing.group import settled_ends
+from ops.growing.group import between, settled_ends
 from schemas.errors import HarkError
-from streams.kafka.log import Record, groupless_consumer, read_range
+from streams.kafka.log import Record, groupless_consumer
 
 Flow = tuple[int, int]
 """An old and a new partition."""
@@ -92,14 +92,14 @@ async def prove(
         consumer.assign([*old, *new])
         begins: Mapping[TopicPartition, int] = await consumer.beginning_offsets([*old, *new])
         for tp in new:
-            async for records in _records(consumer, tp, begins[tp], ends[tp]):
+            async for records in between(consumer, tp, begins[tp], ends[tp]):
                 for record in records:
                     found.see(record)
                 advance(len(records))
         # A new partition whose beginning is deleted holds the originals from its first copy on.
         whole = {tp.partition for tp in new if begins[tp] == 0}
         for tp in old:
-            async for records in _records(consumer, tp, begins[tp], positions[tp]):
+            async for records in between(consumer, tp, begins[tp], positions[tp]):
                 for record in records:
                     for number in targets(record):
                         flow = tp.partition, number
@@ -111,13 +111,6 @@ async def prove(
         await consumer.stop()
     _compare(found, due, {tp.partition: begins[tp] for tp in old})
     return sum(found.copies.values())
-
-
-async def _records(consumer: Any, tp: TopicPartition, begin: int, end: int) -> Any:
-    consumer.assign([tp])
-    consumer.seek(tp, begin)
-    async for records in read_range(consumer, tp, end):
-        yield records
 
 
 def _compare(found: Counts, due: Mapping[Flow, int], begins: Mapping[int, int]) -> None:
