@@ -24,7 +24,7 @@ from streams.transport.record_batch import RecordBatch
 
 _EVENT = (
     b'{"messageId":"warm-%d","type":"track","userId":"nobody","event":"Product Viewed",'
-    b'"timestamp":"2026-01-01T00:%02d:00Z","properties":{"product_id":"thing-%d"}}'
+    b'"timestamp":"2026-01-01T00:%02d:00.000Z","properties":{"product_id":"thing-%d"}}'
 )
 
 

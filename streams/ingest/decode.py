@@ -199,8 +199,10 @@ class BatchDecoder:
         keys = batch.keys
         if len(rows) < len(keys):
             columns, keys = columns.take(rows), [keys[row] for row in rows.tolist()]
-        there = set(rows.tolist())
-        left_out = Counter(part for row, part in whole.left_out if row in there)
+        left_out: Counter[str] = Counter()
+        if whole.left_out:
+            there = set(rows.tolist())
+            left_out.update(part for row, part in whole.left_out if row in there)
         return Decoded(
             columns,
             rows.astype(np.int32),
