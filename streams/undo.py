@@ -80,7 +80,8 @@ class Undo:
     def rows(self, array: npt.NDArray[Any], index: npt.NDArray[np.integer[Any]] | slice) -> None:
         """Record `array[index]`, which is about to change in place."""
         if self.recording:
-            self._steps.append(partial(array.__setitem__, index, array[index].copy()))
+            before = array[index].copy() if type(index) is slice else array[index]
+            self._steps.append(partial(array.__setitem__, index, before))
 
     def attributes(self, owner: object, *names: str) -> None:
         """Record attributes that are about to be set; their present values must not be mutated."""

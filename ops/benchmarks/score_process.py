@@ -198,6 +198,7 @@ def _batch(windows: Windows, numbering: ItemNumbers) -> tuple[EventColumns, Appl
         ratios=np.ones(d, np.float32),
         points=Points(rows, np.full(d, EVERYTHING)),
         windows=windows,
+        seen=numbering.of(windows.items),
         numbering=numbering,
     )
     return columns, applied

@@ -159,7 +159,7 @@ class Counters:
         parts = split(columns, applied, self.policy.watched)
         answer = answer and any(len(part.asking) for part in parts)
         if answer:
-            windows = replace(windows, items=applied.numbering.of(windows.items))
+            windows = replace(windows, items=applied.seen)
         for part in parts:
             if part.block != self.block:
                 self.finish_block()

@@ -18,24 +18,20 @@ event: a newer event first decays them by the time passed, an older event is add
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.features.windows import A_NAMES
 from models.kernel import kernel
 from schemas.events.kinds import Kind
 from streams.histories.decision_points import Task
+from streams.histories.event_arrays import Bools, Events, Items, Results, Rules, Tables
 from streams.histories.item_table import NO_ITEM
-from streams.histories.user_rows import PER_EVENT, PER_USER
+from streams.histories.user_rows import UserColumns
 
-Ints = npt.NDArray[np.int64]
-Items = npt.NDArray[np.int32]
-Words = npt.NDArray[np.uint32]
-Floats = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
+_Event = tuple[int, int, np.float32, np.uint32, np.uint32, int]
+"""Number of the item, seconds, amount, entity, message, kind: as a history holds an event."""
 
 
 class Outcome(IntEnum):
@@ -46,127 +42,29 @@ class Outcome(IntEnum):
     LATE = 2
 
 
-class Events(NamedTuple):
-    """A batch of n events as a kernel reads them.
-
-    Attributes
-    ----------
-    slots
-        int64 (n,): slot of the user's row; negative: the event enters no history.
-    offsets, times_s
-        int64 (n,): record offset, event time in epoch seconds.
-    kinds
-        uint8 (n,): `schemas.events.kinds.Kind`.
-    items
-        int32 (n,): the item's number in the partition, -1 = none.
-    amounts
-        float32 (n,): money or quantity.
-    entities, messages
-        uint32 (n,): low half of the hash of the primary entity, and of the message id.
-    ends
-        bool (n,): whether the row is the last of its record.
-    """
-
-    slots: Ints
-    offsets: Ints
-    times_s: Ints
-    kinds: Bytes
-    items: Items
-    amounts: Floats
-    entities: Words
-    messages: Words
-    ends: Bools
-
-
-class Rules(NamedTuple):
-    """When an event is late, and when it asks for a decision (`PointPolicy`).
-
-    Attributes
-    ----------
-    late_s, refresh_s
-        Seconds of event time.
-    watched, asking
-        bool (kinds,): kinds that ask for RISK, and for RECOMMEND and CHURN.
-    """
-
-    late_s: int
-    refresh_s: int
-    watched: Bools
-    asking: Bools
-
-
-class Results(NamedTuple):
-    """The outcomes of n events, and the windows of the D <= n events that ask for a decision.
-
-    Attributes
-    ----------
-    outcomes, before, ratios
-        (n,), (n, B), (n,): as in `histories.Applied`.
-    rows, tasks
-        int64, uint8 (n,): the first D entries are the decision points.
-    items, kinds, times_s, amounts, entities, lengths, now_s, accumulators
-        As in `models.features.windows.Windows`, with n rows of which D are filled.
-    """
-
-    outcomes: Bytes
-    before: Items
-    ratios: Floats
-    rows: Ints
-    tasks: Bytes
-    items: Items
-    kinds: Bytes
-    times_s: Ints
-    amounts: Floats
-    entities: Words
-    lengths: Items
-    now_s: Ints
-    accumulators: npt.NDArray[np.float64]
-
-    @staticmethod
-    def allocate(n: int, length: int, before: int) -> Results:
-        """Empty results of `n` events: windows of `length` events, `before` earlier items."""
-        shape = (n, length)
-        return Results(
-            outcomes=np.zeros(n, np.uint8),
-            before=np.full((n, before), NO_ITEM, np.int32),
-            ratios=np.ones(n, np.float32),
-            rows=np.empty(n, np.int64),
-            tasks=np.empty(n, np.uint8),
-            items=np.empty(shape, np.int32),
-            kinds=np.empty(shape, np.uint8),
-            times_s=np.empty(shape, np.int64),
-            amounts=np.empty(shape, np.float32),
-            entities=np.empty(shape, np.uint32),
-            lengths=np.empty(n, np.int32),
-            now_s=np.empty(n, np.int64),
-            accumulators=np.empty((n, len(A_NAMES)), np.float64),
-        )
-
-
 DAY_S = 86_400
 SESSION_GAP_S = 1_800
 _RATES = 1.0 / (np.array([15, 45, 120], np.float64) * DAY_S)  # decay per second of the sums
 _PURCHASE, _PAYMENT, _CANCEL = int(Kind.PURCHASE), int(Kind.PAYMENT), int(Kind.CANCEL)
 _RISK, _RECOMMEND, _CHURN = int(Task.RISK), int(Task.RECOMMEND), int(Task.CHURN)
-
-
 _ACCEPTED, _DUPLICATE = int(Outcome.ACCEPTED), int(Outcome.DUPLICATE)
 _LATE, _NEW = int(Outcome.LATE), -1
 
 
+@kernel
 def apply_events(
-    rows: npt.NDArray[Any], events: Events, rules: Rules, results: Results
+    users: UserColumns, events: Events, tables: Tables, rules: Rules, results: Results
 ) -> tuple[int, int]:
     """Apply n events to the users' rows by the rules 1 to 4 of this module.
 
     Parameters
     ----------
-    rows
-        `user_rows.row_type` (users,): changed in place.
+    users
+        The users' rows: changed in place.
     events
         In log order; the rows of a record are adjacent.
-    rules
-        Lateness and decision points.
+    tables, rules
+        Users and items; lateness and decision points.
     results
         From `Results.allocate`; filled in place.
 
@@ -176,43 +74,29 @@ def apply_events(
         D, the number of decision points; and how many accepted records were older than their
         user's newest event.
     """
-    points, disordered = _apply_events(
-        tuple(rows[name] for name in PER_EVENT),
-        tuple(rows[name] for name in PER_USER),
-        events,
-        rules,
-        results,
-    )
-    return points, disordered
-
-
-@kernel
-def _apply_events(
-    histories: tuple[npt.NDArray[Any], ...],  # PER_EVENT, each (users, L)
-    sums: tuple[npt.NDArray[Any], ...],  # PER_USER, each (users,) or (users, k)
-    events: Events,
-    rules: Rules,
-    results: Results,
-) -> tuple[int, int]:
+    histories, sums = users
     h_item, h_time, _, _, h_message, h_kind = histories
     applied, last_s, last_point_s, length = sums[0], sums[2], sums[4], sums[-1]
-    slots, offsets, times_s = events.slots, events.offsets, events.times_s
-    kinds, items, amounts = events.kinds, events.items, events.amounts
-    messages, ends = events.messages, events.ends
-    most, lookback = h_item.shape[1], results.before.shape[1]
+    slots, kinds, items, ends = events.slots, events.kinds, events.items, events.ends
+    most, lookback = results.items.shape[1], results.before.shape[1]
     points = disordered = tasks = 0
     outcome = _NEW
     for i in range(len(slots)):
-        slot, t = slots[i], times_s[i]
+        slot = slots[i]
+        results.outcomes[i], results.ratios[i], results.before[i, :] = _ACCEPTED, 1, NO_ITEM
         if slot < 0:
             continue
-        applied[slot] = offsets[i]
+        t = max(events.times_ms[i] // 1000, 0)
+        entity = np.uint32(events.entities[i, 0]) if events.entities.shape[1] else np.uint32(0)
+        message = np.uint32(events.messages[i])
+        event = (items[i], t, events.amounts[i], entity, message, kinds[i])
+        applied[slot] = events.offsets[i]
         n = int(length[slot])
         newest = int(h_time[slot, n - 1]) if n else t
         if outcome == _NEW:  # the first row decides for the whole record
             outcome = _LATE if t < newest - rules.late_s else _ACCEPTED  # rule 2
             for j in range(n):  # rule 1
-                same = h_message[slot, j] == messages[i] and h_kind[slot, j] == kinds[i]
+                same = h_message[slot, j] == message and h_kind[slot, j] == kinds[i]
                 if same and _in_record(h_item[slot, j], items, ends, i):
                     outcome = _DUPLICATE
         results.outcomes[i] = outcome
@@ -225,7 +109,7 @@ def _apply_events(
                 results.before[i, j] = h_item[slot, place - 1 - j]
             disordered += t < newest and ends[i]
             results.ratios[i] = _sum_up(  # rule 4
-                sums, slot, t, kinds[i], amounts[i], results.accumulators[points]
+                sums, slot, t, kinds[i], events.amounts[i], results.accumulators[points]
             )
             point_s = int(last_point_s[slot])
             due = rules.asking[kinds[i]] or point_s == 0 or t - point_s >= rules.refresh_s
@@ -234,8 +118,9 @@ def _apply_events(
                 tasks |= _RECOMMEND | _CHURN
             if tasks:
                 results.rows[points], results.tasks[points], results.now_s[points] = i, tasks, t
-                _fill_window(histories, slot, begin, place, events, i, results, points)
-            length[slot] = _insert(histories, n, place, slot, events, i)  # rule 3
+                results.owners[points] = tables.owners[slot]
+                _fill_window(histories, slot, begin, place, event, tables, results, points)
+            length[slot] = _insert(histories, slot, n, place, event)  # rule 3
         if ends[i]:
             outcome = _NEW
             if tasks:
@@ -247,9 +132,7 @@ def _apply_events(
 
 
 @kernel
-def _in_record(
-    item: int, items: npt.NDArray[np.int32], ends: npt.NDArray[np.bool_], first: int
-) -> bool:
+def _in_record(item: int, items: Items, ends: Bools, first: int) -> bool:
     """Whether a row of the record that begins at `first` has this item."""
     i = first
     while items[i] != item and not ends[i]:
@@ -263,39 +146,41 @@ def _fill_window(
     slot: int,
     begin: int,
     place: int,
-    events: Events,
-    i: int,
+    event: _Event,
+    tables: Tables,
     results: Results,
     point: int,
 ) -> None:
-    """Fill window `point`: the user's events `begin` to `place`, then event `i`, then padding."""
+    """Fill window `point`: the user's events `begin` to `place`, then `event`, then padding."""
     h_item, h_time, h_amount, h_entity, _, h_kind = histories
-    last = place - begin
+    numbers, last = results.numbers[point], place - begin
     results.lengths[point] = last + 1
     for j in range(last):
-        results.items[point, j] = h_item[slot, begin + j]
+        numbers[j] = h_item[slot, begin + j]
         results.kinds[point, j] = h_kind[slot, begin + j]
         results.times_s[point, j] = h_time[slot, begin + j]
         results.amounts[point, j] = h_amount[slot, begin + j]
         results.entities[point, j] = h_entity[slot, begin + j]
-    results.items[point, last], results.kinds[point, last] = events.items[i], events.kinds[i]
-    results.times_s[point, last], results.amounts[point, last] = (
-        events.times_s[i],
-        events.amounts[i],
-    )
-    results.entities[point, last] = events.entities[i]
-    results.items[point, last + 1 :] = NO_ITEM
+    (
+        numbers[last], results.times_s[point, last], results.amounts[point, last],
+        results.entities[point, last], _, results.kinds[point, last],
+    ) = event  # fmt: skip
+    numbers[last + 1 :] = NO_ITEM
     results.kinds[point, last + 1 :] = 0
     results.times_s[point, last + 1 :] = 0
     results.amounts[point, last + 1 :] = 0
     results.entities[point, last + 1 :] = 0
+    for j in range(len(numbers)):
+        item = tables.indices[numbers[j]] if numbers[j] >= 0 else NO_ITEM
+        results.items[point, j] = item
+        results.categories[point, j] = tables.categories[item] if item >= 0 else -1
 
 
 @kernel
 def _insert(
-    histories: tuple[npt.NDArray[Any], ...], n: int, place: int, slot: int, events: Events, i: int
+    histories: tuple[npt.NDArray[Any], ...], slot: int, n: int, place: int, event: _Event
 ) -> int:
-    """Insert event `i` at `place` into a history of `n` events -> its new number of events.
+    """Insert `event` at `place` into a history of `n` events -> its new number of events.
 
     Later events move up; in a full history earlier events move down instead.
     """
@@ -312,9 +197,10 @@ def _insert(
         h_message[slot, j] = h_message[slot, j + step]
         h_kind[slot, j] = h_kind[slot, j + step]
     if last >= 0:
-        h_item[slot, last], h_kind[slot, last] = events.items[i], events.kinds[i]
-        h_time[slot, last], h_amount[slot, last] = events.times_s[i], events.amounts[i]
-        h_entity[slot, last], h_message[slot, last] = events.entities[i], events.messages[i]
+        (
+            h_item[slot, last], h_time[slot, last], h_amount[slot, last],
+            h_entity[slot, last], h_message[slot, last], h_kind[slot, last],
+        ) = event  # fmt: skip
     return n
 
 

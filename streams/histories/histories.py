@@ -15,8 +15,9 @@ import numpy.typing as npt
 from models.features.windows import A_NAMES, C_NAMES, Windows
 from schemas.events.columns import EventColumns
 from schemas.events.kinds import Kind
-from streams.histories.apply_events import Events, Outcome, Results, Rules, apply_events
+from streams.histories.apply_events import Outcome, apply_events
 from streams.histories.decision_points import PointPolicy, Points
+from streams.histories.event_arrays import Events, Results, Rules, Tables
 from streams.histories.item_numbers import MAX_ITEMS, ItemNumbers
 from streams.histories.item_table import NO_ITEM, ItemTable
 from streams.histories.user_index import NO_SLOT
@@ -60,6 +61,7 @@ def _accumulators(rows: Rows) -> npt.NDArray[np.float64]:
     return out
 
 
+_LABEL = int(Kind.LABEL)
 BEFORE = 8
 """How many earlier events `Applied.before` holds for each event; co-visitation needs 5."""
 
@@ -92,6 +94,8 @@ class Applied:
         The decision points, in log order.
     windows
         One window per decision point; the context is still zero.
+    seen
+        int32 (D, L): the windows' items as numbers in the partition, -1 = none.
     numbering
         The partition's item numbers.
     disordered
@@ -109,6 +113,7 @@ class Applied:
     ratios: npt.NDArray[np.float32]
     points: Points
     windows: Windows
+    seen: npt.NDArray[np.int32]
     numbering: ItemNumbers
     disordered: int = 0
     departures: tuple[Departure, ...] = ()
@@ -145,6 +150,7 @@ class Applied:
                 np.concatenate([p.points.tasks for p in parts]),
             ),
             windows=Windows.concat([p.windows for p in parts]),
+            seen=np.concatenate([p.seen for p in parts]),
             numbering=parts[0].numbering,
             disordered=sum(p.disordered for p in parts),
         )
@@ -261,9 +267,9 @@ class Histories:
 
     def _assign(self, columns: EventColumns) -> Ints:
         """Slots of as many leading events as there is room for; `NO_SLOT` for labels."""
-        labels = columns.kinds == Kind.LABEL
-        if not labels.any():
+        if _LABEL not in columns.kinds.tobytes():
             return self.user_rows.assign(columns.user_ids)
+        labels = columns.kinds == _LABEL
         behaviour = np.flatnonzero(~labels)
         assigned = self.user_rows.assign([columns.user_ids[i] for i in behaviour.tolist()])
         slots = np.full(len(columns), NO_SLOT, np.int64)
@@ -274,51 +280,47 @@ class Histories:
         n = len(columns)
         items = self.items.indices(columns.item_ids)
         numbers = self.numbers.give(items)
-        items = np.where(numbers >= 0, items, np.int32(NO_ITEM))
-        primary = columns.entities[:, 0] if columns.entities.shape[1] else np.zeros(n, np.uint64)
+        items[numbers < 0] = NO_ITEM
         events = Events(
             slots=slots,
             offsets=columns.offsets,
-            times_s=np.maximum(columns.time_ms // 1000, 0),
+            times_ms=columns.time_ms,
             kinds=columns.kinds,
             items=numbers,
             amounts=columns.amounts,
-            entities=primary.astype(np.uint32),
-            messages=columns.message_hashes.astype(np.uint32),
+            entities=columns.entities,
+            messages=columns.message_hashes,
             ends=columns.ends,
         )
-        policy = self.policy
+        policy, users = self.policy, self.user_rows
         rules = Rules(self.late_s, policy.refresh_s, policy.watched, policy.asking)
+        tables = Tables(users.owners, self.numbers.all_indices, self.items.categories)
         results = Results.allocate(n, self.length, BEFORE)
-        users = self.user_rows
-        if self._undo.recording:
-            self._undo.rows(users.rows, np.unique(slots[slots != NO_SLOT]))
-        d, disordered = apply_events(users.rows, events, rules, results)
         users.touch(slots)
-        seen = self.numbers.indices(results.items[:d])
+        d, disordered = apply_events(users.columns, events, tables, rules, results)
         windows = Windows(
-            items=seen,
+            items=results.items[:d],
             kinds=results.kinds[:d],
             times_s=results.times_s[:d],
             amounts=results.amounts[:d],
             entities=results.entities[:d],
-            categories=self.items.category_of(seen),
+            categories=results.categories[:d],
             lengths=results.lengths[:d],
             now_s=results.now_s[:d],
             accumulators=results.accumulators[:d],
             context=np.zeros((d, len(C_NAMES)), np.float64),
         )
-        points = Points(results.rows[:d], results.tasks[:d])
         return Applied(
             outcomes=results.outcomes,
             slots=slots,
-            owners=users.owners[slots[points.rows]],
+            owners=results.owners[:d],
             items=items,
             numbers=numbers,
             before=results.before,
             ratios=results.ratios,
-            points=points,
+            points=Points(results.rows[:d], results.tasks[:d]),
             windows=windows,
+            seen=results.numbers[:d],
             numbering=self.numbers,
             disordered=disordered,
         )

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.kernel import kernel
 from streams.histories.item_table import NO_ITEM, ItemTable
 from streams.undo import Undo
 
@@ -91,10 +92,10 @@ class ItemNumbers:
         if len(self._numbers) <= len(self._items):
             self._undo.attributes(self, "_numbers")
             self._numbers = _longer(self._numbers, len(self._items) + 1)
-        numbers = self._numbers[indices]
-        missing = indices[(numbers < 0) & (indices >= 0)]
-        if not len(missing):
+        numbers = np.empty(len(indices), np.int32)
+        if not _look_up(indices, self._numbers, numbers):
             return numbers
+        missing = indices[(numbers < 0) & (indices >= 0)]
         new, first = np.unique(missing, return_index=True)
         room = max(0, self.max_items - self.taken)
         self._number(new[np.argsort(first)][:room])
@@ -179,6 +180,16 @@ class ItemNumbers:
     def _change(self, numbers: Items) -> None:
         self._undo.attributes(self, "_changed")
         self._changed |= set(np.unique(numbers // PAGE).tolist())
+
+
+@kernel
+def _look_up(indices: Items, known: Items, numbers: Items) -> int:
+    """Fill in the numbers of items (n,) -> how many items have none."""
+    missing = 0
+    for i in range(len(indices)):
+        numbers[i] = known[indices[i]]
+        missing += numbers[i] < 0 and indices[i] >= 0
+    return missing
 
 
 def _longer(column: Items, least: int) -> Items:

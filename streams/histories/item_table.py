@@ -121,8 +121,9 @@ class ItemTable:
         get = self._index.get
         found = [get(item_id, -2) if item_id else NO_ITEM for item_id in item_ids]
         out = np.array(found, dtype=np.int32)
-        for position in np.flatnonzero(out == -2).tolist():
-            out[position] = self.index(item_ids[position])
+        if -2 in found:
+            for position in np.flatnonzero(out == -2).tolist():
+                out[position] = self.index(item_ids[position])
         return out
 
     def known(self, item_ids: Sequence[str]) -> npt.NDArray[np.int32]:

@@ -40,6 +40,8 @@ PER_USER = (
 Slots = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 """Structured array of `row_type`."""
+UserColumns = tuple[tuple[npt.NDArray[Any], ...], tuple[npt.NDArray[Any], ...]]
+"""The fields `PER_EVENT`, each (users, L), and `PER_USER` of all rows, as a kernel reads them."""
 
 
 def row_type(length: int) -> np.dtype[Any]:
@@ -99,8 +101,8 @@ class UserRows:
 
     Attributes
     ----------
-    rows
-        `row_type`, by slot.
+    rows, columns
+        `row_type`, by slot; and views of its fields.
     owners
         uint32, by slot: the owner number of the slot's user, 0 = free. Each assignment of a slot
         gets a new number, so a number from before tells that the slot has changed hands.
@@ -122,6 +124,7 @@ class UserRows:
         self._step = capacity  # least growth, in rows
         capacity = min(capacity, max_users)
         self.rows: Rows = np.zeros(capacity, row_type(length))
+        self.columns = _columns(self.rows)
         self.owners = np.zeros(capacity, np.uint32)
         self.leavers: set[str] = set()
         self._last_owner = 0  # the latest owner number
@@ -162,9 +165,10 @@ class UserRows:
             events, `evict`, and call again for the rest.
         """
         slots = self._index.find(user_ids)
-        missing = np.flatnonzero(slots == NO_SLOT).tolist()
-        if not missing:
+        found = slots.tolist()
+        if NO_SLOT not in found:
             return slots
+        missing = [place for place, slot in enumerate(found) if slot == NO_SLOT]
         new = list(dict.fromkeys([user_ids[place] for place in missing]))
         new = new[: self.max_users - len(self)]
         assigned = dict(zip(new, self._allocate(new).tolist(), strict=True))
@@ -203,8 +207,11 @@ class UserRows:
         self.leavers.difference_update(user_ids)
 
     def touch(self, slots: Slots) -> None:
-        """Mark the rows at `slots` (n,) for the next capture; `NO_SLOT` is skipped."""
-        self._undo.rows(self._touched, slots)
+        """Mark the rows at `slots` (n,), about to change, for the next capture; not `NO_SLOT`."""
+        if self._undo.recording:
+            changing = np.array([*{*slots.tolist()} - {NO_SLOT}], np.int64)
+            self._undo.rows(self._touched, changing)
+            self._undo.rows(self.rows, changing)
         self._touched[slots] = True
 
     def touch_users(self, user_ids: Sequence[str]) -> None:
@@ -282,3 +289,8 @@ class UserRows:
         self._touched.resize(capacity + 1, refcheck=False)
         for column in (self.rows, self.owners, self._captured):
             column.resize(capacity, refcheck=False)
+        self.columns = _columns(self.rows)  # the views of before point at freed memory
+
+
+def _columns(rows: Rows) -> UserColumns:
+    return tuple(rows[name] for name in PER_EVENT), tuple(rows[name] for name in PER_USER)

@@ -49,6 +49,7 @@ VIEWS: Mapping[type, Mapping[str, View]] = {
     UserRows: {
         **{name: _used(name) for name in ("rows", "owners", "_touched", "_captured")},
         "leavers": lambda rows: sorted(rows.leavers),
+        "columns": lambda rows: None,  # views of `rows`
     },
     UserIndex: {
         "_places": lambda index: index.find([user for user in index.ids if user]),

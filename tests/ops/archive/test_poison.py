@@ -57,7 +57,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, *messages: int) -> None:
 
     def stumbling(rows: Any, events: Any, *more: Any) -> Any:
         answer = apply_events(rows, events, *more)
-        if np.isin(events.messages, messages).any():
+        if np.isin(events.messages.astype(np.uint32), messages).any():
             raise FloatingPointError("stumbled")
         return answer
 
