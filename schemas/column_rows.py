@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from itertools import chain
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,26 +30,23 @@ class Columns:
     """
 
     __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]]  # a dataclass' fields
 
     def take(self, rows: npt.NDArray[Any]) -> Self:
         """The chosen rows, in the order of `rows`: int indices (m,), or a bool mask (n,)."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        return type(self)(**{name: _pick(getattr(self, name), index) for name in _names(self)})
+        return type(self)(*[_pick(getattr(self, name), index) for name in self.__match_args__])
 
     def part(self, begin: int, end: int) -> Self:
         """The rows from `begin` to `end` (exclusive); arrays are views."""
-        return type(self)(**{name: _part(getattr(self, name), begin, end) for name in _names(self)})
+        return type(self)(*[_part(getattr(self, name), begin, end) for name in self.__match_args__])
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """The rows of all `parts`, in order; there must be at least one part."""
         if len(parts) == 1:
             return parts[0]
-        return cls(**{name: _join([getattr(part, name) for part in parts]) for name in _names(cls)})
-
-
-def _names(columns: Any) -> list[str]:
-    return [field.name for field in fields(columns)]
+        return cls(*[_join([getattr(part, name) for part in parts]) for name in cls.__match_args__])
 
 
 def _part(column: Any, begin: int, end: int) -> Any:

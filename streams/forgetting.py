@@ -23,7 +23,10 @@ def pieces(batch: RecordBatch) -> Iterator[tuple[RecordBatch, str | None]]:
     A piece with a forget record has that record alone and comes with the user to forget; other
     pieces come with None. A batch without forget records is returned whole.
     """
-    if not any(name == HEADER for headers in batch.headers for name, _ in headers):
+    # Most batches have no headers at all, and `any` of empty tuples is quick.
+    if not any(batch.headers) or not any(
+        name == HEADER for headers in batch.headers for name, _ in headers
+    ):
         yield batch, None
         return
     begin = 0

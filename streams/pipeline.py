@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 import structlog
 
 from streams.ingest.brake import Brake
@@ -188,12 +189,15 @@ class Pipeline:
             self._unconfirmed -= len(group)
             self._confirming.release()
         self._metrics.observe_stage("produce", time.perf_counter() - started)
-        now_ms = time.time_ns() // 1_000_000
+        self._metrics.observe_latency(
+            time.time_ns() // 1_000_000,
+            np.concatenate([scored.broker_ms for _, scored in group]),
+            np.concatenate([scored.time_ms for _, scored in group]),
+        )
         for work, scored in group:
             for delivery in work.deliveries:
                 delivery.ack()
             self._metrics.observe_batch(scored.counts)
-            self._metrics.observe_latency(now_ms, scored.broker_ms, scored.time_ms)
             for kind, severity, status in scored.alerts:
                 self._metrics.observe_alert(kind, severity, status)
             log.debug("batch", partition=work.batch.partition, records=scored.counts.records)

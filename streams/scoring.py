@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from models.kernel import kernel
 from models.registry.registry import Model
 from schemas.errors import EngineError, Reason
 from schemas.events.codec import EventDecoder
@@ -22,7 +23,6 @@ from schemas.events.kinds import Kind
 from streams import forgetting
 from streams.decisions.answers import Undecided
 from streams.decisions.decider import Decider, Decisions, Record
-from streams.histories.decision_points import Task
 from streams.histories.histories import Applied
 from streams.histories.item_table import ItemTable
 from streams.ingest.dead_letters import dead_letter
@@ -39,7 +39,7 @@ from streams.transport.record_batch import RecordBatch
 
 _LATE = "older than the user's newest event by more than state.late_s"
 _RANK = np.array([3, 1, 2], np.int8)  # by Outcome; a record is accepted if any row is accepted
-_ACCEPTED_RANK, _LATE_RANK, _DUPLICATE_RANK = 3, 2, 1
+_ACCEPTED_RANK, _LATE_RANK = 3, 2
 
 
 @dataclass(slots=True)
@@ -218,27 +218,31 @@ class Scorer:
         engine_error: str,
     ) -> Scored:
         state, columns, applied = part.state, part.columns, part.applied
-        outcomes = _outcomes(len(batch), decoded, applied)
-        late = [
-            Rejection(i, Reason.LATE, _LATE)
-            for i in np.flatnonzero(outcomes == _LATE_RANK).tolist()
-        ]
-        rejected = sorted([*decoded.rejected, *late], key=lambda rejection: rejection.index)
+        ranks = np.zeros(len(batch), np.int8)
+        tally = _tally(decoded.index, applied.outcomes, ranks)
+        rejected = decoded.rejected
+        if tally[_LATE_RANK]:
+            late = np.flatnonzero(ranks == _LATE_RANK).tolist()
+            rejected = sorted(
+                [*rejected, *(Rejection(i, Reason.LATE, _LATE) for i in late)],
+                key=lambda rejection: rejection.index,
+            )
         dead = [False] * len(batch)
         for rejection in rejected:
             dead[rejection.index] = True
-        accepted = applied.accepted & columns.ends
+        kinds, broker_ms, time_ms = columns.kinds, columns.broker_ms, columns.time_ms
+        if tally[_ACCEPTED_RANK] < len(columns):
+            accepted = applied.accepted & columns.ends
+            kinds, broker_ms, time_ms = kinds[accepted], broker_ms[accepted], time_ms[accepted]
         scored = Scored(
             outputs=[
                 *(self._dead_letter(batch, rejection) for rejection in rejected),
                 *decisions.outputs,
             ],
             dead=dead,
-            counts=_counts(
-                decoded, rejected, outcomes, columns.kinds[accepted], applied, decisions
-            ),
-            broker_ms=columns.broker_ms[accepted],
-            time_ms=columns.time_ms[accepted],
+            counts=_counts(decoded, rejected, tally, kinds, applied, decisions),
+            broker_ms=broker_ms,
+            time_ms=time_ms,
             alerts=decisions.alerts,
             engine_error=engine_error,
         )
@@ -332,36 +336,62 @@ def is_plain(state: PartitionState, batch: RecordBatch) -> bool:
     return not sweeps(state, batch) and user_id is None and len(whole) == len(batch)
 
 
-def _outcomes(records: int, decoded: Decoded, applied: Applied) -> npt.NDArray[np.int8]:
-    """int8 (records,): the rank of each record's outcome; 0 = rejected by decoding, or ignored."""
-    outcomes = np.zeros(records, np.int8)
-    np.maximum.at(outcomes, decoded.index, _RANK[applied.outcomes])
-    return outcomes
+@kernel
+def _tally(
+    index: npt.NDArray[np.int32], outcomes: npt.NDArray[np.uint8], ranks: npt.NDArray[np.int8]
+) -> tuple[int, int, int, int]:
+    """Find the outcome of each record of a batch.
+
+    Parameters
+    ----------
+    index, outcomes
+        int32 and uint8 (n,): record and `Outcome` of each event.
+    ranks
+        int8 (records,), 0: filled with the rank of each record's outcome; 0 = rejected by
+        decoding, or ignored.
+
+    Returns
+    -------
+    tuple
+        Number of records by rank.
+    """
+    for row in range(len(index)):
+        ranks[index[row]] = max(ranks[index[row]], _RANK[outcomes[row]])
+    none = duplicates = late = accepted = 0
+    for rank in ranks:
+        none += rank == 0
+        duplicates += rank == 1
+        late += rank == _LATE_RANK
+        accepted += rank == _ACCEPTED_RANK
+    return none, duplicates, late, accepted
 
 
 def _counts(
     decoded: Decoded,
     rejected: list[Rejection],
-    outcomes: npt.NDArray[np.int8],
+    tally: tuple[int, int, int, int],
     kinds: npt.NDArray[np.uint8],
     applied: Applied,
     decisions: Decisions,
 ) -> BatchCounts:
-    points = applied.points
-    ignored = decoded.ignored.total()
+    _, duplicates, _, accepted = tally
+    ignored = 0
+    if decoded.ignored:
+        ignored = decoded.ignored.total()
+        kinds = np.append(kinds, np.full(ignored, Kind.OTHER, np.uint8))
     return BatchCounts(
-        records=len(outcomes),
-        accepted=int((outcomes == _ACCEPTED_RANK).sum()) + ignored,
-        duplicates=int((outcomes == _DUPLICATE_RANK).sum()),
-        dead_letters=Counter(rejection.reason.value for rejection in rejected),
-        kinds=np.append(kinds, np.full(ignored, Kind.OTHER, np.uint8)),
+        records=sum(tally),
+        accepted=accepted + ignored,
+        duplicates=duplicates,
+        dead_letters=Counter([rejection.reason.value for rejection in rejected]),
+        kinds=kinds,
         unknown_names=decoded.unknown_names,
         future=decoded.future,
         out_of_order=applied.disordered,
         unkeyed=decoded.unkeyed,
         ignored=decoded.ignored,
         left_out=decoded.left_out,
-        recommend=int(points.asking(Task.RECOMMEND).sum()),
+        recommend=decisions.lists.total(),
         churn=decisions.scored("churn"),
         risk=decisions.scored("risk"),
         **decisions.lists,

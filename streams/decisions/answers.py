@@ -22,12 +22,13 @@ from streams.alerts.book import AlertBook, Observation, Thresholds
 from streams.counters.suggestions import Suggestions
 from streams.histories.decision_points import Task
 from streams.histories.histories import Applied
-from streams.histories.item_table import ItemTable
+from streams.histories.item_table import NO_ITEM, ItemTable
 from streams.monitoring.metrics import Metrics
 from streams.partition import PartitionState
 from streams.plan import Plan
 from streams.recommendations.allowed import top_allowed
-from streams.recommendations.sent_lists import COUNTERS, Candidates, Trigger
+from streams.recommendations.message import Lists
+from streams.recommendations.sent_lists import COUNTERS, Candidates, Trigger, list_hashes
 from streams.serving.bound_model import Answers as ModelAnswers
 from streams.serving.bound_model import BoundModel, head_quantiles
 
@@ -83,9 +84,9 @@ class Answer:
         The events behind the D decision points.
     listing
         intp (n,): the decision points that ask for a list.
-    candidates, order
-        Candidates at these n decision points, and the columns of the candidates that may be shown,
-        int64 (n, top_k).
+    first, shown
+        Place of the first of these n lists among all batches' lists (`Listed`), and the lists'
+        hashes (`list_hashes`).
     probabilities
         By head: intp (m,), the decision points at which the head was asked, and float64 (m,), the
         calibrated probabilities.
@@ -95,10 +96,47 @@ class Answer:
 
     triggers: list[Trigger]
     listing: Ints
-    candidates: Candidates
-    order: npt.NDArray[np.int64]
+    first: int
+    shown: list[int]
     probabilities: dict[str, tuple[Ints, Floats]]
     alarms: Mapping[str, Sequence[tuple[Observation, Sequence[ReasonCode]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The lists of all batches that were answered together.
+
+    Attributes
+    ----------
+    candidates, order
+        Candidates of n lists, and the columns of the candidates that may be shown, int64
+        (n, top_k), -1 after the last.
+    items
+        int32 (n, top_k): these candidates' indices in the worker's item table, -1 = none.
+    """
+
+    candidates: Candidates
+    order: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int32]
+
+    @staticmethod
+    def of(candidates: Candidates, order: npt.NDArray[np.int64]) -> Listed:
+        """The lists with `order` columns of their candidates."""
+        each = np.arange(len(order))[:, None]
+        items = np.where(order >= 0, candidates.items[each, order], np.int32(NO_ITEM))
+        return Listed(candidates, order, items)
+
+    def contents(self, lists: Sequence[int]) -> Lists:
+        """What goes into the messages of some of the lists."""
+        each, order, items = np.array(lists, np.intp)[:, None], self.order[lists], self.items[lists]
+        found = order >= 0  # the places without an item are last
+        scores = self.candidates.scores[each, order][found]
+        return Lists(
+            sizes=found.sum(axis=1).tolist(),
+            items=items[found].tolist(),
+            scores=scores.astype(np.float64).round(6).tolist(),
+            sources=self.candidates.sources[each, order][found].tolist(),
+        )
 
 
 class Answerer:
@@ -138,8 +176,10 @@ class Answerer:
         # Both or neither: if one of these raises, the previous model stays in place.
         self._bound, self.thresholds = bound, thresholds
 
-    def answer(self, parts: Sequence[Undecided], *, alarms: bool = True) -> list[Answer]:
-        """Answer batches of different partitions together -> an answer for each.
+    def answer(
+        self, parts: Sequence[Undecided], *, alarms: bool = True
+    ) -> tuple[list[Answer], Listed]:
+        """Answer batches of different partitions together -> an answer for each, and their lists.
 
         Parameters
         ----------
@@ -176,21 +216,19 @@ class Answerer:
         if answers and alarms:
             found = self._alarms(parts, answers, begins, probabilities, triggers)
         cuts = np.searchsorted(listing, begins).tolist()
+        listed = Listed.of(candidates, order)
+        hashes = list_hashes(listed.items, self._items.hashes).tolist()
         return [
             Answer(
                 triggers[i],
                 listing[begin:end] - begins[i],
-                Candidates(
-                    candidates.items[begin:end],
-                    candidates.scores[begin:end],
-                    candidates.sources[begin:end],
-                ),
-                order[begin:end],
+                begin,
+                hashes[begin:end],
                 probabilities[i],
                 found[i],
             )
             for i, (begin, end) in enumerate(pairwise(cuts))
-        ]
+        ], listed
 
     def _alarms(
         self,

@@ -18,14 +18,14 @@ from models.registry.registry import Model
 from schemas.events.codec import encode
 from schemas.outputs import Alert, ReasonCode
 from streams.alerts.book import Headers, Observation, in_order, source
-from streams.decisions.answers import Answer, Answerer, Undecided
-from streams.histories.item_table import NO_ITEM, ItemTable
+from streams.decisions.answers import Answer, Answerer, Listed, Undecided
+from streams.histories.item_table import ItemTable
 from streams.histories.user_rows import Departure
 from streams.kafka.producer import Output
 from streams.monitoring.metrics import Metrics
 from streams.plan import Plan
-from streams.recommendations.message import Lists, RecommendationWriter
-from streams.recommendations.sent_lists import Trigger, list_hashes
+from streams.recommendations.message import RecommendationWriter
+from streams.recommendations.sent_lists import Trigger
 
 
 @dataclass(slots=True)
@@ -63,11 +63,19 @@ Record = Callable[[int, npt.NDArray[np.int64], Decisions], None]
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """Decisions without their messages: lists with triggers, alerts with their headers."""
+    """Decisions without their messages.
+
+    Attributes
+    ----------
+    sent, lists
+        Triggers of the lists to send, and the lists' places in `Listed`.
+    alerts
+        With their headers.
+    """
 
     decisions: Decisions
     sent: list[Trigger]
-    lists: Lists | None
+    lists: list[int]
     alerts: list[tuple[Headers, Alert]]
 
 
@@ -123,7 +131,7 @@ class Decider:
             The model failed. The states are unchanged, so the batches can be decided again.
         """
         pointed = [part for part in parts if len(part.applied.points)]
-        answers = self._answerer.answer(pointed, alarms=publish) if pointed else []
+        answers, listed = self._answerer.answer(pointed, alarms=publish) if pointed else ([], None)
         following = iter(answers)
         with self._metrics.stage("decide"):
             made = [
@@ -132,16 +140,17 @@ class Decider:
             ]
         if publish:
             with self._metrics.stage("encode"):
+                self._write_lists(made, listed)
                 for one in made:
-                    self._publish(one)
+                    self._write_alerts(one)
         return [one.decisions for one in made]
 
     def _commit(self, part: Undecided, answer: Answer | None, publish: bool) -> _Made:
         """Advance the state; `answer` is None for a batch without decision points."""
         decisions = Decisions([], Counter(), [])
-        sent, lists = self._admit(decisions, part, answer) if answer else ([], None)
+        sent, lists = self._admit(decisions, part, answer) if answer else ([], [])
         if not publish:
-            return _Made(decisions, [], None, [])
+            return _Made(decisions, [], [], [])
         if answer:
             decisions.probabilities |= answer.probabilities
         return _Made(decisions, sent, lists, self._alerts(part, answer.alarms if answer else {}))
@@ -169,15 +178,22 @@ class Decider:
                     found.append((source(number, turn.offset), alert))
         return found
 
-    def _publish(self, made: _Made) -> None:
-        """Write the messages."""
-        decisions, alerts = made.decisions, made.alerts
-        if made.lists is not None:
-            messages = self._writer.write(made.sent, made.lists, self.model_version)
-            decisions.outputs += [
-                Output(self._plan.recommendations, trigger.user_id.encode(), message)
-                for trigger, message in zip(made.sent, messages, strict=True)
+    def _write_lists(self, made: Sequence[_Made], listed: Listed | None) -> None:
+        """Write the recommendations of all batches."""
+        sent = [trigger for one in made for trigger in one.sent]
+        if not sent or listed is None:
+            return
+        lists = listed.contents([place for one in made for place in one.lists])
+        messages = iter(self._writer.write(sent, lists, self.model_version))
+        for one in made:
+            one.decisions.outputs += [
+                Output(self._plan.recommendations, trigger.user_id.encode(), next(messages))
+                for trigger in one.sent
             ]
+
+    def _write_alerts(self, made: _Made) -> None:
+        """Write the alerts of a batch."""
+        decisions, alerts = made.decisions, made.alerts
         decisions.outputs += [
             Output(self._plan.alerts, alert.subject.encode(), encode(alert), headers)
             for headers, alert in alerts
@@ -186,32 +202,19 @@ class Decider:
 
     def _admit(
         self, decisions: Decisions, part: Undecided, answer: Answer
-    ) -> tuple[list[Trigger], Lists]:
-        """Advance the sent lists by all triggers -> triggers and contents of lists to send."""
-        applied = part.applied
-        listing = answer.listing
+    ) -> tuple[list[Trigger], list[int]]:
+        """Advance the sent lists by all triggers -> triggers and places of the lists to send."""
+        applied, listing = part.applied, answer.listing
         triggers = [answer.triggers[point] for point in listing.tolist()]
         slots = applied.slots[applied.points.rows[listing]].tolist()
         owners = applied.owners[listing].tolist()
-        candidates, order = answer.candidates, answer.order
-        found = order >= 0  # (n, top_k), the places without an item last
-        each = np.arange(len(order))[:, None]
-        items = np.where(found, candidates.items[each, order], NO_ITEM)
-        shown = list_hashes(items, self._items.hashes).tolist()
         policy, admit = self._plan.recommend, part.state.sent.admit
         outcomes = [
-            admit(slot, owner, trigger.time_ms // 1000, listed, policy)
-            for slot, owner, trigger, listed in zip(slots, owners, triggers, shown, strict=True)
+            admit(slot, owner, trigger.time_ms // 1000, shown, policy)
+            for slot, owner, trigger, shown in zip(
+                slots, owners, triggers, answer.shown, strict=True
+            )
         ]
         decisions.lists.update(outcomes)
         sent = [i for i, outcome in enumerate(outcomes) if outcome == "sent"]
-        each, found, order = each[sent], found[sent], order[sent]
-        scores = candidates.scores[each, order][found]
-        sources = candidates.sources[each, order][found]
-        lists = Lists(
-            sizes=found.sum(axis=1).tolist(),
-            items=items[sent][found].tolist(),
-            scores=scores.astype(np.float64).round(6).tolist(),
-            sources=sources.tolist(),
-        )
-        return [triggers[i] for i in sent], lists
+        return [triggers[i] for i in sent], [answer.first + i for i in sent]

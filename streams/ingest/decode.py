@@ -71,9 +71,9 @@ class Decoded:
     columns: EventColumns
     index: np.ndarray[tuple[int], np.dtype[np.int32]]
     rejected: list[Rejection]
-    unknown_names: int
-    future: int
-    unkeyed: int
+    unknown_names: int = 0
+    future: int = 0
+    unkeyed: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -92,9 +92,6 @@ class Decoded:
                     for one in self.rejected
                     if records[i] <= one.index < records[i + 1]
                 ],
-                0,
-                0,
-                0,
             )
             for i in range(len(sizes))
         ]
@@ -207,8 +204,8 @@ class BatchDecoder:
             columns,
             rows.astype(np.int32),
             [],
-            int((~whole.known_names[rows]).sum()),
-            int(future[rows].sum()),
+            len(rows) - int(np.count_nonzero(whole.known_names[rows])),
+            int(np.count_nonzero(future[rows])),
             count_unkeyed(keys, columns.user_ids),
             left_out=left_out,
         )

@@ -72,7 +72,7 @@ class WholeDecoder:
     def __init__(self, decoder: EventDecoder) -> None:
         self._decoder = decoder
         names = decoder.contract.event_names
-        kinds = {
+        kinds: dict[Any, int] = {
             **names,
             _IDENTIFY: Kind.IDENTIFY,
             _PAGE: names.get("Page Viewed", Kind.OTHER),
@@ -284,5 +284,5 @@ def _read(stamp: npt.NDArray[np.uint8], begin: int, end: int) -> int:
     """The number that the digits from `begin` to `end` (exclusive) make."""
     number = 0
     for place in range(begin, end):
-        number = number * 10 + (np.int64(stamp[place]) - _ZERO)
+        number = number * 10 + int(stamp[place]) - _ZERO
     return number

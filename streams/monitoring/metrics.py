@@ -177,23 +177,23 @@ class Metrics:
         for kind, count in (
             ("recommend", batch.recommend), ("churn", batch.churn), ("risk", batch.risk),
         ):  # fmt: skip
-            self._decisions[kind].inc(count)
+            _add(self._decisions[kind], count)
         for outcome, count in (
             ("sent", batch.sent), ("unchanged", batch.unchanged), ("held", batch.held),
             ("empty", batch.empty),
         ):  # fmt: skip
-            self._recommendations[outcome].inc(count)
+            _add(self._recommendations[outcome], count)
 
     def _observe_events(self, batch: BatchCounts) -> None:
-        self._events["accepted"].inc(batch.accepted)
-        self._events["duplicate"].inc(batch.duplicates)
+        _add(self._events["accepted"], batch.accepted)
+        _add(self._events["duplicate"], batch.duplicates)
         for reason, count in batch.dead_letters.items():
             self._events["dead_letter"].inc(count)
             self._dead_letters[_fold(reason, REASONS)].inc(count)
-        self._unknown_names.inc(batch.unknown_names)
-        self._future.inc(batch.future)
-        self._out_of_order.inc(batch.out_of_order)
-        self._unkeyed.inc(batch.unkeyed)
+        _add(self._unknown_names, batch.unknown_names)
+        _add(self._future, batch.future)
+        _add(self._out_of_order, batch.out_of_order)
+        _add(self._unkeyed, batch.unkeyed)
         for call, count in batch.ignored.items():
             self._ignored[call].inc(count)
         for part, count in batch.left_out.items():
@@ -213,12 +213,12 @@ class Metrics:
         broker_ms: npt.NDArray[np.int64],
         time_ms: npt.NDArray[np.int64],
     ) -> None:
-        """Count how old the accepted events of a batch were when its outputs were confirmed.
+        """Count how old accepted events were when the outputs of their batches were confirmed.
 
         Parameters
         ----------
         confirmed_ms
-            When the broker had confirmed the batch's outputs, epoch ms.
+            When the broker had confirmed the outputs, epoch ms.
         broker_ms, time_ms
             int64 (n,): broker and event time of the accepted events, epoch ms.
         """
@@ -322,6 +322,12 @@ class Metrics:
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(name, documentation, labels, registry=self.registry)
+
+
+def _add(counter: Counter, count: int) -> None:
+    """Add a count, which is mostly 0: adding 0 costs as much as any number."""
+    if count:
+        counter.inc(count)
 
 
 def _fold(value: str, known: tuple[str, ...]) -> str:
