@@ -98,17 +98,15 @@ class Pipeline:
         """Run `work` in the scoring thread, the only one that may touch state; calls keep order."""
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def ready(self) -> bool:
-        """Return when the scoring thread can soon use more records -> whether it was busy.
+    async def ready(self) -> None:
+        """Return when the scoring thread can soon use more records.
 
         Small fetches cost as much as large ones, and would contend with the scoring.
         """
         await asyncio.sleep(0)  # the agent takes what was delivered
-        if self._idle.is_set():
-            return False
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), READ_AHEAD_S)
-        return True
+            async with asyncio.timeout(READ_AHEAD_S):
+                await self._idle.wait()
 
     async def consume(self, events: AsyncIterator[Delivery]) -> None:
         """The body of the agent; any failure leaves the batch unacked and ends the agent."""

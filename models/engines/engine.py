@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from models.features.model_inputs import ModelInputs
+from models.heads.stack import HEADS
 from schemas.column_rows import Columns
 
 MAX_CANDIDATES = 64
@@ -62,6 +63,9 @@ class Scores(Columns):
         return self.churn_logit if head == "churn" else self.risk_logit
 
 
+Logits = dict[str, npt.NDArray[np.float32]]
+
+
 class Engine(Protocol):
     """Runs one model version.
 
@@ -76,15 +80,8 @@ class Engine(Protocol):
     backend: str
     tolerance: Tolerance
 
-    def score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
+    def score(self, inputs: ModelInputs) -> Scores:
         """Score every row of `inputs`; rows don't influence one another.
-
-        Parameters
-        ----------
-        inputs
-            B rows.
-        items
-            False asks for the logits only: the engine may leave the candidates out (K = 0).
 
         Raises
         ------
@@ -92,3 +89,32 @@ class Engine(Protocol):
             The runtime fails.
         """
         ...
+
+    def what_if(self, inputs: ModelInputs, features: npt.NDArray[np.float32]) -> Logits:
+        """The network's logits if other features than `inputs.features` were known.
+
+        Parameters
+        ----------
+        inputs
+            B rows.
+        features
+            float32 (B, Q, F): Q rows of features for each row of inputs.
+
+        Returns
+        -------
+        float32 (B, Q) by head.
+
+        Raises
+        ------
+        EngineError
+            The runtime fails.
+        """
+        ...
+
+
+def each_alone(engine: Engine, inputs: ModelInputs, features: npt.NDArray[np.float32]) -> Logits:
+    """`Engine.what_if` for a graph that reads a history anew for every row of features."""
+    b, q, f = features.shape
+    rows = inputs.take(np.repeat(np.arange(b), q))
+    scores = engine.score(replace(rows, features=features.reshape(-1, f)))
+    return {head: scores.logit(head).reshape(b, q) for head in HEADS}

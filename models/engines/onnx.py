@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.engines.best_items import BestItems
-from models.engines.engine import FP32, MAX_CANDIDATES, Scores
+from models.engines.engine import FP32, MAX_CANDIDATES, Logits, Scores, each_alone
 from models.features.model_inputs import ModelInputs
+from models.heads.stack import HEADS
 from schemas.errors import EngineError
 
 # Unless this is set before the import, ONNX Runtime reports its usage over the network.
@@ -24,7 +25,10 @@ long histories (docs/lab-notes.md)."""
 LENGTHS = np.array([8, 16, 32, 48, 64])
 """Lengths that histories are padded to; a history's own length alone decides."""
 OUTPUTS = ("candidates", "scores", "queries", "churn_logit", "risk_logit")
-_ENCODED = ["queries", "churn_logit", "risk_logit"]
+_LOGITS = ["churn_logit", "risk_logit"]
+_ENCODED = ["queries", *_LOGITS]
+QUESTIONS = "questions"
+"""Size of the features' first axis in a graph that answers several rows of them per history."""
 
 
 class OnnxEngine:
@@ -67,6 +71,8 @@ class OnnxEngine:
             )
         except Exception as error:
             raise EngineError(f"ONNX Runtime refuses the model: {_line(error)}") from error
+        shapes = {one.name: one.shape for one in self._session.get_inputs()}
+        self._reads_once = shapes.get("features", [None])[0] == QUESTIONS
         self._d = item_table.shape[1]
         catalogue = {
             "item_table": np.ascontiguousarray(item_table),
@@ -80,8 +86,8 @@ class OnnxEngine:
         self._run.only_execute_path_to_fetches = True  # no candidates: `BestItems` finds them
         self._best = BestItems(item_table, item_bias, MAX_CANDIDATES)
 
-    def score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
-        """Score every row, a few at a time; `items` = False saves the product with all items.
+    def score(self, inputs: ModelInputs) -> Scores:
+        """Score every row, a few at a time.
 
         Raises
         ------
@@ -91,14 +97,36 @@ class OnnxEngine:
         queries = np.zeros((len(inputs), self._d), np.float32)
         churn, risk = np.zeros((2, len(inputs)), np.float32)
         for rows, length in _chunks(inputs.lengths):
-            queries[rows], churn[rows], risk[rows] = self._encode(inputs, rows, length)
-        if items:
-            return Scores(*self._best.of(queries), queries, churn, risk)
-        none = np.empty((len(inputs), 0), np.int64), np.empty((len(inputs), 0), np.float32)
-        return Scores(*none, queries, churn, risk)
+            answers = self._encode(_ENCODED, inputs, rows, length, inputs.features[rows])
+            queries[rows], churn[rows], risk[rows] = answers
+        return Scores(*self._best.of(queries), queries, churn, risk)
+
+    def what_if(self, inputs: ModelInputs, features: npt.NDArray[np.float32]) -> Logits:
+        """The logits with other features, see `Engine.what_if`; a history is read once.
+
+        Raises
+        ------
+        EngineError
+            ONNX Runtime fails; there are no partial results.
+        """
+        if not self._reads_once:
+            return each_alone(self, inputs, features)
+        b, q, f = features.shape
+        found = {name: np.zeros((b, q), np.float32) for name in _LOGITS}
+        for rows, length in _chunks(inputs.lengths):
+            asked = features[rows].reshape(-1, f)
+            answers = self._encode(_LOGITS, inputs, rows, length, asked)
+            for name, answer in zip(_LOGITS, answers, strict=True):
+                found[name][rows] = answer.reshape(-1, q)
+        return {head: found[f"{head}_logit"] for head in HEADS}
 
     def _encode(
-        self, inputs: ModelInputs, rows: npt.NDArray[np.int64], length: int
+        self,
+        outputs: Sequence[str],
+        inputs: ModelInputs,
+        rows: npt.NDArray[np.int64],
+        length: int,
+        features: npt.NDArray[np.float32],
     ) -> list[npt.NDArray[np.float32]]:
         feeds: dict[str, Any] = {
             "item_rows": inputs.item_rows[rows, :length],
@@ -106,14 +134,14 @@ class OnnxEngine:
             "gaps": inputs.gaps[rows, :length],
             "hours": inputs.hours[rows, :length],
             "amounts": inputs.amounts[rows, :length],
-            "features": inputs.features[rows],
+            "features": features,
             "lengths": inputs.lengths[rows],
         }
         # `run` takes arrays as they are; an OrtValue of each costs as much as some of the graph.
         arrays = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
         try:
             answers: list[npt.NDArray[np.float32]] = self._session.run(
-                _ENCODED, arrays | self._catalogue, self._run
+                outputs, arrays | self._catalogue, self._run
             )
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on {len(rows)} rows: {_line(error)}") from error

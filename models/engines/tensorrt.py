@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.engines.cuda import Memory, Stream, cuda_runtime
-from models.engines.engine import Scores, Tolerance
+from models.engines.engine import Logits, Scores, Tolerance, each_alone
 from models.engines.gpu_probe import Gpu, tensorrt_module
 from models.engines.gpu_shapes import SHAPES, Shape, padded_catalogue, pieces
 from models.engines.tensorrt_plan import CATALOGUE, TOKENS, PlanCache, cached_plan, input_shapes
@@ -90,8 +90,8 @@ class TensorRTEngine:
             for number, shape in enumerate(SHAPES)
         }
 
-    def score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
-        """Score every row, shape by shape; the plan finds the candidates in any case.
+    def score(self, inputs: ModelInputs) -> Scores:
+        """Score every row, shape by shape.
 
         Raises
         ------
@@ -110,6 +110,10 @@ class TensorRTEngine:
         for name in ("candidates", "scores"):
             found[name] = found[name][:, : self._items]  # a small catalogue's tail is padding
         return Scores(**found)
+
+    def what_if(self, inputs: ModelInputs, features: npt.NDArray[np.float32]) -> Logits:
+        """The logits with other features, see `Engine.what_if`; a plan has no Q but 1."""
+        return each_alone(self, inputs, features)
 
 
 class _Runner:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.engines.engine import MAX_CANDIDATES, Scores
-from models.engines.onnx import OUTPUTS
+from models.engines.onnx import OUTPUTS, QUESTIONS
 from models.features.model_inputs import ModelInputs
 from models.network.network import Network
 from models.network.served import Served
@@ -35,8 +35,8 @@ def to_onnx(
     served = Served(network, _candidates(len(item_table)), dtype).eval()
     example = _example(network, len(item_table))
     axes = {name: {0: "batch", 1: "length"} for name in _TOKENS}
-    axes |= {name: {0: "batch"} for name in ("features", "lengths", *OUTPUTS)}
-    axes |= {"item_table": {0: "rows"}}
+    axes |= {name: {0: QUESTIONS} for name in ("features", *OUTPUTS)}
+    axes |= {"lengths": {0: "batch"}, "item_table": {0: "rows"}}
     axes |= {name: {0: "candidate_rows"} for name in ("candidate_table", "candidate_bias")}
     with TemporaryDirectory(prefix="hark-") as folder, warnings.catch_warnings():
         path = Path(folder) / "model.onnx"

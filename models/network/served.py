@@ -24,8 +24,10 @@ passes through denormal numbers, for which processors take seven times as long."
 class Served(nn.Module):
     """Histories in, answers at the newest event out; the catalogue is an input.
 
-    It is two inputs, one for reading events and one for choosing candidates, so that an engine
-    that chooses elsewhere (`OnnxEngine`) can pass a small table for the latter.
+    `features` may have Q rows per history, which is read once and gets an answer for each of them.
+
+    The catalogue is two inputs, one for reading events and one for choosing candidates, so that an
+    engine that chooses elsewhere (`OnnxEngine`) can pass a small table for the latter.
 
     Parameters
     ----------
@@ -76,12 +78,12 @@ class Served(nn.Module):
             assert isinstance(layer, Layer)
             x = _layer(layer, x, b, _mask(layer)[:, :length, :length])
         newest = lengths - 1  # (B,)
-        known = net.standardise(features).to(self.dtype)
+        known = net.standardise(features).to(self.dtype)  # (B * Q, F)
         since = gaps.gather(1, newest.unsqueeze(1)).reshape(-1)
-        asking = x[torch.arange(b, device=x.device) * length + newest]
-        asking = asking + net.features(known) + net.since(since)  # (B, d)
+        asking = x[torch.arange(b, device=x.device) * length + newest] + net.since(since)  # (B, d)
+        asking = asking.unsqueeze(1) + net.features(known).view(b, -1, net.config.d)  # (B, Q, d)
         seen = _mask(net.last).transpose(0, 1)[newest][:, :, :length]  # (B, h, L)
-        state = net.norm(_newest(net.last, asking, x, b, seen))
+        state = net.norm(_newest(net.last, asking.view(-1, net.config.d), x, b, seen))
         queries = net.item(state).float()
         logits = F.linear(queries, candidate_table, candidate_bias)
         scores, candidates = logits.topk(self.candidates, dim=1)
@@ -116,7 +118,7 @@ def _layer(layer: Layer, events: Tensor, b: int, mask: Tensor) -> Tensor:
 
 
 def _newest(layer: Layer, asking: Tensor, events: Tensor, b: int, mask: Tensor) -> Tensor:
-    """`Layer.forward` with a single query per history: `asking` (B, d), `events` (B * L, d).
+    """`Layer.forward` with Q queries per history: `asking` (B * Q, d), `events` (B * L, d).
 
     No key or value is computed. The key's weights are applied to the query instead of to every
     event, and the value's weights to the mixture. A key's bias adds the same to all events of a
@@ -130,10 +132,11 @@ def _newest(layer: Layer, asking: Tensor, events: Tensor, b: int, mask: Tensor) 
         layer.norm_attention(asking),
         (turn @ layer.query.weight.view(h, -1, d)).reshape(-1, d),
         (turn @ layer.query.bias.view(h, -1, 1)).reshape(-1),
-    ).view(b, h, d)
+    ).view(b, -1, d)  # (B, Q * h, d)
     seen = layer.norm_attention(events).view(b, -1, d)
-    weights = (turned @ seen.transpose(1, 2) + mask).softmax(dim=-1)  # (B, h, L)
-    mixed = (weights @ seen).view(b, -1)  # (B, h * d)
+    near = (turned @ seen.transpose(1, 2)).view(b, -1, h, mask.shape[2]) + mask.unsqueeze(1)
+    weights = near.softmax(dim=-1).view(b, -1, mask.shape[2])  # (B, Q * h, L)
+    mixed = (weights @ seen).view(-1, h * d)  # (B * Q, h * d)
     out = layer.out.weight.view(d, h, -1).transpose(0, 1) @ value  # (h, d, d)
     bias = layer.out(layer.key_value.bias.chunk(2)[1])
     return _mlp(layer, asking + F.linear(mixed, out.transpose(0, 1).reshape(d, -1), bias))

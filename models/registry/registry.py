@@ -15,6 +15,7 @@ from models.engines.choice import EngineFactory, open_onnx
 from models.engines.engine import Engine, Scores
 from models.engines.golden import check_golden
 from models.features.features import FEATURE_SET_HASH
+from models.features.model_inputs import ModelInputs
 from models.heads.stack import HEADS, Stack
 from models.ranking.ranker import Ranker
 from models.registry import aliases
@@ -58,10 +59,38 @@ class Model:
         """Whether the version answers "churn" or "risk"."""
         return head in self.heads
 
-    def logit(
+    def what_if(
+        self, head: str, inputs: ModelInputs, features: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Log-odds float64 (B, Q) before calibration if other features were known.
+
+        Parameters
+        ----------
+        inputs
+            B rows.
+        features
+            float32 (B, Q, F): Q rows of features in the place of each row of `inputs.features`.
+
+        Raises
+        ------
+        ArtefactError
+            The version doesn't ship the head.
+        EngineError
+            The engine fails.
+        """
+        stack, (b, q, f) = self._head(head), features.shape
+        network = np.zeros((b, q), np.float32)
+        if stack.mix.network:
+            network = self.engine.what_if(inputs, features)[head]
+        return stack.logit(network.reshape(-1), features.reshape(-1, f)).reshape(b, q)
+
+    def probability(
         self, head: str, scores: Scores, features: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
-        """Log-odds float64 (B,) before calibration, for explanations.
+        """Calibrated probability float64 (B,).
+
+        For "churn": of silence for the horizon in `manifest["labels"]`. For "risk": of a label
+        event that confirms the risk.
 
         Parameters
         ----------
@@ -72,16 +101,6 @@ class Model:
         ------
         ArtefactError
             The version doesn't ship the head.
-        """
-        return self._head(head).logit(scores.logit(head), features)
-
-    def probability(
-        self, head: str, scores: Scores, features: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float64]:
-        """Calibrated probability float64 (B,).
-
-        For "churn": of silence for the horizon in `manifest["labels"]`. For "risk": of a label
-        event that confirms the risk. Parameters and errors are those of `logit`.
         """
         return self._head(head).probability(scores.logit(head), features)
 

@@ -5,16 +5,14 @@ time; the decrease of the head's log-odds is the feature's contribution. (Log-od
 and 1 a calibrated probability hardly moves.) The shipped head itself, network and trees, computes
 the log-odds, so any head can be explained. The order of events isn't part of the explanation.
 
-All alerts of a batch are explained together: a decision point becomes up to `TRIED` + 1 rows of
-model inputs, and decision points share a call of the engine up to `MAX_ROWS` rows.
+All alerts of a batch are explained together: the model reads each history once and is asked
+`TRIED` + 1 rows of features.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +23,8 @@ from schemas.outputs import ReasonCode
 
 TRIED = 32
 """Number of features tried, the most unusual first."""
-MAX_ROWS = 4_096
-"""Rows of model inputs per call, about 11 MB, so that an alert storm can't exhaust the memory."""
+POINTS = 128
+"""Decision points explained per call, so that an alert storm can't exhaust the memory."""
 LEAST = 0.01
 """Contribution in log-odds that a reason must exceed."""
 
@@ -34,8 +32,9 @@ _SPANS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
-Logits = Callable[[ModelInputs, Ints], npt.NDArray[Any]]
-"""Log-odds (R,) of R rows of model inputs; the second argument (R,) is each row's head number."""
+WhatIf = Callable[[ModelInputs, npt.NDArray[np.float32], Ints], Floats]
+"""Log-odds (B, Q) of B rows of model inputs, each with Q other rows of features (B, Q, F); the last
+argument (B,) is each row's head number."""
 
 
 class Explainer:
@@ -45,14 +44,14 @@ class Explainer:
     ----------
     usual
         float64 (F,): the training median of every feature, in the feature set's order.
-    logits
+    what_if
         Calls the model.
     """
 
-    def __init__(self, usual: npt.NDArray[np.float64], logits: Logits) -> None:
+    def __init__(self, usual: Floats, what_if: WhatIf) -> None:
         self._usual = usual
         self._usual_scaled = scale(usual[None])[0]  # (F,)
-        self._logits = logits
+        self._what_if = what_if
 
     def explain(
         self,
@@ -86,10 +85,10 @@ class Explainer:
         """
         strayed = np.abs(inputs.features - self._usual_scaled)  # (n, F)
         columns = np.argsort(-strayed, axis=1, kind="stable")[:, :TRIED]
-        tried = (np.take_along_axis(strayed, columns, axis=1) > 0).sum(axis=1)  # (n,)
         reasons: list[list[ReasonCode]] = []
-        for part in _parts(tried + 1, MAX_ROWS):
-            lost = self._lost(inputs.take(part), heads[part], columns[part], tried[part])
+        for begin in range(0, len(values), POINTS):
+            part = np.arange(begin, min(begin + POINTS, len(values)))
+            lost = self._lost(inputs.take(part), heads[part], columns[part])
             for i, contributions in zip(part.tolist(), lost, strict=True):
                 best = np.argsort(-contributions, kind="stable")[:top]
                 reasons.append(
@@ -101,24 +100,13 @@ class Explainer:
                 )
         return reasons
 
-    def _lost(
-        self, inputs: ModelInputs, heads: Ints, columns: Ints, tried: Ints
-    ) -> Iterator[npt.NDArray[Any]]:
-        """The contributions of the features tried, an array (tried[i],) per decision point i.
-
-        The rows of a decision point are adjacent: a row per feature tried, then the original row.
-        """
-        ends = np.cumsum(tried + 1)
-        points = np.repeat(np.arange(len(tried)), tried + 1)  # (R,)
-        places = np.arange(len(points)) - (ends - tried - 1)[points]  # (R,) within the point
-        changed = np.flatnonzero(places < tried[points])
-        rows = inputs.take(points)
-        features = rows.features.copy()
-        column = columns[points[changed], places[changed]]
-        features[changed, column] = self._usual_scaled[column]
-        logits = self._logits(replace(rows, features=features), heads[points])
-        for end, n in zip(ends.tolist(), tried.tolist(), strict=True):
-            yield float(logits[end - 1]) - logits[end - 1 - n : end - 1]
+    def _lost(self, inputs: ModelInputs, heads: Ints, columns: Ints) -> Floats:
+        """The contributions (n, TRIED) of the features tried, by decision point."""
+        n, tried = columns.shape
+        features = np.repeat(inputs.features[:, None], tried + 1, axis=1)
+        features[np.arange(n)[:, None], np.arange(tried), columns] = self._usual_scaled[columns]
+        logits = self._what_if(inputs, features, heads)  # the last is without a change
+        return logits[:, -1:] - logits[:, :-1]
 
     def _reason(self, column: int, values: Floats, contribution: float) -> ReasonCode:
         feature, value, usual = FEATURES[column], float(values[column]), float(self._usual[column])
@@ -130,19 +118,6 @@ class Explainer:
             baseline=round(usual, 6),
             contribution=round(contribution, 6),
         )
-
-
-def _parts(sizes: Ints, most: int) -> Iterator[Ints]:
-    """Group the indices of consecutive `sizes` into parts of about `most` in total.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in _parts(np.array([3, 3, 3, 1]), 5)]
-    [[0, 1], [2, 3]]
-    """
-    begins = (np.cumsum(sizes) - sizes) // most
-    for number in np.unique(begins):
-        yield np.flatnonzero(begins == number)
 
 
 def in_words(value: float, unit: Unit) -> str:

@@ -81,7 +81,7 @@ class BoundModel:
         self.model = model
         self._items = items
         self._stage = stage
-        self._explainer = Explainer(_usual_features(model), self._logits)
+        self._explainer = Explainer(_usual_features(model), self._what_if)
         self._indices = np.concatenate(
             [np.array([-1], np.int32), items.indices(model.item_ids)]
         )  # model row -> item index
@@ -181,19 +181,19 @@ class BoundModel:
                 answers.features[list(points)],
             )
 
-    def _score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
-        scores = self.model.engine.score(inputs, items=items)
+    def _score(self, inputs: ModelInputs) -> Scores:
+        scores = self.model.engine.score(inputs)
         for column in fields(scores):
             _finite(getattr(scores, column.name), column.name)
         return scores
 
-    def _logits(self, inputs: ModelInputs, heads: Ints) -> npt.NDArray[np.float64]:
-        """Log-odds, float64 (R,), of R rows of inputs; `heads` (R,) is each row's head number."""
-        scores = self._score(inputs, items=False)
-        logits = np.zeros(len(inputs))
+    def _what_if(
+        self, inputs: ModelInputs, features: npt.NDArray[np.float32], heads: Ints
+    ) -> npt.NDArray[np.float64]:
+        logits = np.zeros(features.shape[:2])
         for number in np.unique(heads).tolist():
             rows, head = np.flatnonzero(heads == number), HEADS[number]
-            logits[rows] = self.model.logit(head, scores.take(rows), inputs.features[rows])
+            logits[rows] = self.model.what_if(head, inputs.take(rows), features[rows])
             _finite(logits[rows], head)
         return logits
 

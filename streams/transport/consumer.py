@@ -37,8 +37,6 @@ from streams.transport.record_batch import RecordBatch, cut
 log = structlog.get_logger(__name__)
 _POLL_S = 0.2
 """How long a poll waits; also how long it takes to pass an aborted transaction at a log's end."""
-_REST_MS = 5
-"""How long the second fetch of a poll may take."""
 _COMMIT_S = 10.0
 """How long a commit may take; then the next commit tries again."""
 
@@ -56,7 +54,7 @@ class Delivery:
         return self.consumer.ack(self)
 
 
-Ready = Callable[[], Awaitable[bool]]
+Ready = Callable[[], Awaitable[None]]
 Read = Callable[[Collection[int]], Awaitable[None]]
 Prepare = Callable[[set[int], Read], Awaitable[None]]
 Put = Callable[[Delivery], Awaitable[None]]
@@ -82,7 +80,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         Awaited after the drain and the commit, before partitions are given up; its argument says
         whether the member leaves for good.
     ready
-        Awaited before each poll; returns whether records have had time to gather meanwhile.
+        Awaited before each poll; records gather meanwhile.
     """
 
     def __init__(
@@ -106,6 +104,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
         self._open: dict[TopicPartition, OpenBatches] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._in_hand: set[Delivery] = set()
+        self._resting: set[TopicPartition] = set()  # not fetched until `ready` returns
         self._progress = asyncio.Event()
         self._committing, self._letting_go = asyncio.Lock(), asyncio.Lock()
         self._preparing: asyncio.Task[None] | None = None
@@ -161,22 +160,19 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
                 await asyncio.sleep(_POLL_S)
 
     async def _poll(self) -> Mapping[TopicPartition, Sequence[Any]]:
-        """The next records.
+        """The next records; what gathers until the worker is ready for more comes in one fetch.
 
-        aiokafka fetches again only when what it fetched is taken. So after a pause it holds what
-        came first, and the broker holds the rest: two fetches bring all of it.
+        aiokafka would fetch the first of it at once, and again when that is taken.
         """
-        if self._ready is not None and await self._ready():
-            first = await self.client.getmany()
-            if first:
-                runs = dict(self._open)
-                rest = await self.client.getmany(timeout_ms=_REST_MS)
-                # What is given up or sought meanwhile is read again from another offset.
-                kept = {tp: first[tp] for tp in first if self._open.get(tp) is runs.get(tp)}
-                return {tp: [*kept.get(tp, ()), *rest.get(tp, ())] for tp in {*kept, *rest}}
+        if self._ready is not None:
+            await self._ready()
+            self.client.resume(*self._resting & self.client.assignment())
         found: Mapping[TopicPartition, Sequence[Any]] = await self.client.getmany(
             timeout_ms=round(_POLL_S * 1000)
         )
+        if found and self._ready is not None:
+            self._resting = self._open.keys() & self.client.assignment()
+            self.client.pause(*self._resting)
         return found
 
     async def _deliver(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
@@ -191,9 +187,6 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
             if item is None or self._open.get(item[0]) is not item[1]:  # given up or sought since
                 continue
             tp, run, batch, resume_at = item
-            if tp in self.client.paused():
-                self.client.seek(tp, run.reached)  # the rest of the fetch is read again
-                continue
             await self._put(Delivery(batch, run.push(resume_at), self))
 
     def _in_order(
@@ -365,6 +358,7 @@ class BatchConsumer(mode.Service, ConsumerRebalanceListener):
             self._open.clear()
             self._in_hand.clear()
             self._committed.clear()
+            self._resting = set()
 
     async def _drain(self) -> bool:
         """Wait until the agent's batches are acked; False if some aren't within the time-out."""

@@ -34,6 +34,8 @@ _COLUMNS = "p50_ms", "p99_ms", "max_ms", "cores", "outputs", "missing"
 @click.option("--only", type=click.Choice(NAMES), multiple=True, help="Measure these only.")
 @click.option("--rebalance", is_flag=True,
     help="Also two workers at 500 events/s: one joins, leaves, is killed.")  # fmt: skip
+@click.option("--users", type=click.IntRange(min=0), default=0, show_default=True,
+    help="With --rebalance: so many users have histories before.")  # fmt: skip
 @click.option("--items", type=click.IntRange(min=20), default=5_000, show_default=True,
     help="Items in the catalogue.")  # fmt: skip
 @click.option("--events", type=click.IntRange(min=2_000), default=60_000, show_default=True,
@@ -47,6 +49,7 @@ def latency(
     seconds: float,
     only: tuple[str, ...],
     rebalance: bool,
+    users: int,
     items: int,
     events: int,
     train_seconds: float,
@@ -83,7 +86,9 @@ def latency(
             progress.update(task, advance=1)
             setup = Setup(kafka, prepared, folder / _CHANGES)
             results[_CHANGES] = asyncio.run(
-                measure_rebalance(setup, lambda what: progress.update(task, description=what))
+                measure_rebalance(
+                    setup, lambda what: progress.update(task, description=what), users=users
+                )
             )
         progress.update(task, advance=1, description="done")
     answer = {"machine": facts, "seconds": seconds, "results": results}

@@ -48,6 +48,8 @@ class Load(msgspec.Struct, frozen=True):
         Numbers of the events; they go on where the last load ended.
     catalogue
         Send the shop's catalogue before.
+    users
+        Every event is of another of so many users; 0: of the shop's own.
     """
 
     shop: str
@@ -55,6 +57,7 @@ class Load(msgspec.Struct, frozen=True):
     first: int
     count: int
     catalogue: bool = False
+    users: int = 0
 
 
 def write_shop(folder: Path, shop: Simulation) -> None:
@@ -68,13 +71,17 @@ def number(message_id: str) -> int:
     return int(message_id.removeprefix(_PREFIX))
 
 
-def event_records(shop: pl.DataFrame, first: int, count: int, topic: str) -> Records:
+def event_records(
+    shop: pl.DataFrame, first: int, count: int, topic: str, *, users: int = 0
+) -> Records:
     """Events `first` to `first + count`: the shop's over and over, a step of time apart."""
     numbers = np.arange(first, first + count)
     frame = shop[numbers % len(shop)].with_columns(
         message_id=pl.Series([f"{_PREFIX}{i}" for i in numbers.tolist()]),
         time_ms=pl.Series(START_MS + numbers * STEP_MS),
     )
+    if users:
+        frame = frame.with_columns(user_id=pl.Series([f"load-{i % users}" for i in numbers]))
     return records(frame, topic)
 
 
@@ -104,7 +111,7 @@ async def _send(kafka: Kafka, load: Load, ended: Event) -> None:
         for first in range(load.first, end, size):
             if ended.is_set():
                 return
-            yield event_records(shop, first, min(size, end - first), topic)
+            yield event_records(shop, first, min(size, end - first), topic, users=load.users)
 
     async with Publisher(kafka.client(), topic) as publisher:
         if load.catalogue:

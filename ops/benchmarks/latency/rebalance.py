@@ -20,6 +20,7 @@ from schemas.errors import TransientError
 
 RATE = 500.0
 _LONGEST_S = 600.0
+_USERS_RATE = 5_000.0
 _SETTLED_S = 5.0  # commits come every few seconds
 
 Members = Mapping[str, set[int]]
@@ -59,7 +60,12 @@ class Change:
 
 
 async def rebalance(
-    setup: Setup, told: Callable[[str], None], *, name: str = HARK, rate: float = RATE
+    setup: Setup,
+    told: Callable[[str], None],
+    *,
+    users: int = 0,
+    name: str = HARK,
+    rate: float = RATE,
 ) -> dict[str, Any]:
     """Two workers at `rate` events/s: one joins, leaves, comes again and is killed.
 
@@ -67,6 +73,8 @@ async def rebalance(
     ----------
     told
         Told what happens.
+    users
+        So many users have histories before, of an event each.
 
     Returns
     -------
@@ -84,7 +92,13 @@ async def rebalance(
 
             first = start("first")
             await warm_up(setup, kafka, watch, first)
-            load = setup.load(rate, WARM.count, round(rate * _LONGEST_S))
+            if users:
+                told(f"{users:,} users come")
+                many = setup.load(_USERS_RATE, WARM.count, users, users=users)
+                with Sender(kafka, many, setup.folder / "users") as crowd:
+                    await until(crowd.done, "the users' events are sent", first.check, _LONGEST_S)
+                await watch.until_handled(first.check, _LONGEST_S)
+            load = setup.load(rate, WARM.count + users, round(rate * _LONGEST_S))
             sender = stack.enter_context(Sender(kafka, load, setup.folder / "sender"))
             await until(sender.begun, "the sender sends", first.check, START_S)
             group = Group(watch, sender, [first], start)

@@ -41,9 +41,11 @@ class Setup:
     prepared: Prepared
     folder: Path
 
-    def load(self, rate: float, first: int, count: int, *, catalogue: bool = False) -> Load:
+    def load(
+        self, rate: float, first: int, count: int, *, catalogue: bool = False, users: int = 0
+    ) -> Load:
         """Events `first` to `first + count` of the shop, `rate` a second."""
-        return Load(str(self.prepared.shop), rate, first, count, catalogue)
+        return Load(str(self.prepared.shop), rate, first, count, catalogue, users)
 
 
 async def measure(name: str, rate: float, seconds: float, setup: Setup) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.engines import tensorrt
-from models.engines.engine import Engine, Scores
+from models.engines.engine import Engine, Scores, each_alone
 from models.engines.golden import difference
 from models.engines.gpu_probe import Gpu, probe
 from models.engines.gpu_shapes import ROWS_STEP
@@ -18,6 +18,7 @@ from models.engines.onnx import OnnxEngine
 from models.engines.tensorrt import TensorRTEngine
 from models.engines.tensorrt_plan import PlanCache, plan_name
 from models.features.model_inputs import ModelInputs
+from models.heads.stack import HEADS
 from models.network import export
 from models.network.network import Network
 from schemas.errors import EngineError
@@ -123,12 +124,18 @@ def test_an_answer_depends_on_its_row_alone(opened: Opened) -> None:
         assert difference(part, alone, engine.tolerance.moved) < close
 
 
-def test_the_logits_are_the_same_without_the_items(engine: Engine) -> None:
-    inputs = world.inputs(300, N_ITEMS)
-    whole, bare = engine.score(inputs), engine.score(inputs, items=False)
-    assert np.array_equal(whole.churn_logit, bare.churn_logit)
-    assert np.array_equal(whole.risk_logit, bare.risk_logit)
-    assert bare.candidates.shape == ((300, 0) if engine.backend == "onnx" else (300, 64))
+@pytest.mark.parametrize("questions", [1, 33])
+def test_other_features_are_answered_as_if_they_were_known(opened: Opened, questions: int) -> None:
+    inputs, engine = world.inputs(70, N_ITEMS), opened.engine
+    drawn = np.random.default_rng(3).normal(size=(70, questions, inputs.features.shape[1]))
+    features = drawn.astype(np.float32)
+    found, wanted = engine.what_if(inputs, features), each_alone(engine, inputs, features)
+    for head in HEADS:
+        assert found[head].shape == (70, questions)
+        assert np.abs(found[head] - wanted[head]).max() < opened.close
+    assert np.ptp(found["churn"]) > 10 * opened.close
+    original = engine.what_if(inputs, inputs.features[:, None])["risk"][:, 0]
+    assert np.abs(original - engine.score(inputs).risk_logit).max() < opened.close
 
 
 def test_padding_is_never_read(engine: Engine) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from models.features.table import FEATURES, NEVER_S, Unit
 from models.heads.calibration import Calibration
 from models.heads.stack import HEADS, Mix, Stack
 from models.network import export
-from streams.alerts.explain import Explainer, in_words
+from streams.alerts.explain import Explainer, WhatIf, in_words
 from tests.models import world
 
 NAMES = [feature.name for feature in FEATURES]
@@ -35,8 +34,8 @@ def inputs(features: np.ndarray) -> ModelInputs:
     )
 
 
-def by_the_mover(rows: ModelInputs, heads: np.ndarray) -> np.ndarray:
-    return np.where(heads == 0, np.clip(0.1 * rows.features[:, MOVER], 0, 1), 0)
+def by_the_mover(_: ModelInputs, features: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    return np.where(heads[:, None] == 0, np.clip(0.1 * features[:, :, MOVER], 0, 1), 0)
 
 
 def test_only_what_raised_the_probability_is_a_reason() -> None:
@@ -66,26 +65,29 @@ def test_a_value_that_no_json_can_hold_is_no_reason(value: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def asked_of_the_network() -> Callable[[ModelInputs, np.ndarray], np.ndarray]:
+def asked_of_the_network() -> WhatIf:
     table, bias = world.catalogue(40, d=64)
     engine = OnnxEngine(export.to_onnx(world.network(d=64, heads=4), table), table, bias)
     heads = {name: Stack(Mix(0.5, 0.7, 0.1, Calibration()), world.trees()) for name in HEADS}
 
-    def logits(rows: ModelInputs, numbers: np.ndarray) -> np.ndarray:
-        scores = engine.score(rows)
-        each = [heads[name].logit(scores.logit(name), rows.features) for name in HEADS]
-        return np.stack(each)[numbers, np.arange(len(rows))]
+    def what_if(rows: ModelInputs, features: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        network = engine.what_if(rows, features)
+        each = [
+            [heads[name].logit(network[name][i], features[i]) for name in HEADS]
+            for i in range(len(rows))
+        ]
+        return np.array([each[i][number] for i, number in enumerate(numbers)])
 
-    return logits
+    return what_if
 
 
-@pytest.mark.parametrize("most", [10**6, 100, 1])
+@pytest.mark.parametrize("most", [10**6, 7, 1])
 def test_alerts_explained_together_have_the_reasons_that_each_has_alone(
     monkeypatch: pytest.MonkeyPatch,
-    asked_of_the_network: Callable[[ModelInputs, np.ndarray], np.ndarray],
+    asked_of_the_network: WhatIf,
     most: int,
 ) -> None:
-    monkeypatch.setattr("streams.alerts.explain.MAX_ROWS", most)
+    monkeypatch.setattr("streams.alerts.explain.POINTS", most)
     explainer = Explainer(USUAL, asked_of_the_network)
     n = 40
     points = world.inputs(n, 40, seed=3)

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from models.engines.engine import Engine, Scores, Tolerance
+from models.engines.engine import Engine, Logits, Scores, Tolerance
 from models.features.model_inputs import ModelInputs
+from models.heads.stack import HEADS
 from models.registry import registry
 from models.registry.registry import Model
 from ops.publish.feed import feed
@@ -33,6 +35,7 @@ from tests.streams.snapshot import snapshot
 SIZE = 300
 NOW_MS = 1_790_000_000_000
 ITEMS = 30
+Features = npt.NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +69,18 @@ class Double:
     def tolerance(self) -> Tolerance:
         return self.engine.tolerance
 
-    def score(self, inputs: ModelInputs, *, items: bool = True) -> Scores:
+    def score(self, inputs: ModelInputs) -> Scores:
+        return self._spoilt(self.engine.score(inputs))
+
+    def what_if(self, inputs: ModelInputs, features: Features) -> Logits:
+        found = self.engine.what_if(inputs, features)
+        nothing = np.empty((features[..., 0].size, 0), np.float32)
+        logits = (found[head].ravel() for head in HEADS)
+        scores = self._spoilt(Scores(nothing.astype(np.int64), nothing, nothing, *logits))
+        return {head: scores.logit(head).reshape(found[head].shape) for head in HEADS}
+
+    def _spoilt(self, scores: Scores) -> Scores:
         self.calls += 1
-        scores = self.engine.score(inputs, items=items)
         return self.spoil(scores) if self.calls == self.call else scores
 
 
@@ -129,7 +141,7 @@ SPOILT = {
 
 CALLS = [
     *((spoilt, 1) for spoilt in SPOILT),
-    *((spoilt, 2) for spoilt in SPOILT if not spoilt.startswith("scores")),  # it asks for no items
+    *((spoilt, 2) for spoilt in SPOILT if spoilt.startswith(("failure", "churn_logit"))),
 ]
 
 

@@ -6,11 +6,9 @@ import asyncio
 
 import psutil
 import pytest
-from aiokafka import TopicPartition
 from pydantic import SecretStr
 
 from streams.kafka.settings import Kafka
-from streams.transport import consumer as transport
 from streams.transport.transport import Group
 from tests.streams.transport.cluster import Cluster, numbers, until
 from tests.streams.transport.worker import Worker, running
@@ -54,62 +52,31 @@ async def test_a_larger_fetch_makes_larger_batches(cluster: Cluster):
 async def test_what_gathers_while_the_worker_is_busy_arrives_in_one_poll(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("streams.transport.consumer._REST_MS", 5_000)  # a slow machine's
-    topic, asked, free = await cluster.topic(partitions=3), asyncio.Event(), asyncio.Event()
+    topic, free = await cluster.topic(partitions=3), asyncio.Event()
+    polls: list[int] = []
 
-    async def ready() -> bool:
-        asked.set()
-        busy = not free.is_set()
-        await free.wait()
-        return busy
+    async def ready() -> None:
+        if polls:
+            await free.wait()
 
     worker = Worker(cluster.bootstrap, topic, cluster.name("group"), ready=ready)
-    polls = []
     deliver = worker.consumer._deliver
 
     async def seen(fetched) -> None:
-        polls.append(sum(map(len, fetched.values())))
+        polls.extend([sum(map(len, fetched.values()))] if fetched else [])
         await deliver(fetched)
 
     monkeypatch.setattr(worker.consumer, "_deliver", seen)
     async with running(worker):
-        await asked.wait()
-        for number in range(9):  # one by one: aiokafka fetches the first ahead
+        await cluster.produce(topic, numbers(0, 1))
+        await until(lambda: len(worker.values) == 1, "the first arrives")
+        for number in range(1, 10):
             await cluster.produce(topic, numbers(number, number + 1), partition=number % 3)
+        await asyncio.sleep(0.3)  # nothing is fetched meanwhile
+        assert polls == [1]
         free.set()
-        await until(lambda: len(worker.values) == 9, "all arrive")
-    assert [count for count in polls if count] == [9]
-
-
-async def test_what_is_sought_between_the_fetches_of_a_poll_is_delivered_once(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-):
-    topic, patched = await cluster.topic(), asyncio.Event()
-    await cluster.produce(topic, numbers(0, 10))
-
-    async def ready() -> bool:
-        await patched.wait()
-        return True
-
-    worker = Worker(cluster.bootstrap, topic, cluster.name("group"), ready=ready)
-    async with running(worker):
-        await until(lambda: len(worker.assigned) == 1, "it has the partition")
-        await asyncio.sleep(1)  # aiokafka fetches ahead
-        consumer, sought = worker.consumer, []
-        getmany = consumer.client.getmany
-
-        async def seeking(timeout_ms: int = 0):
-            if timeout_ms == transport._REST_MS and not sought:
-                sought.append(worker.values)
-                consumer.seek(TopicPartition(topic, 0), 0)
-            return await getmany(timeout_ms=timeout_ms)
-
-        monkeypatch.setattr(consumer.client, "getmany", seeking)
-        patched.set()
-        await until(lambda: sought and len(worker.values) >= 10, "all records")
-        await asyncio.sleep(0.5)  # for a second delivery
-    assert sought == [[]]
-    assert worker.values == list(range(10))
+        await until(lambda: len(worker.values) == 10, "all arrive")
+    assert polls == [1, 9]
 
 
 async def test_brokers_credentials_and_times_are_the_ones_that_are_set():
@@ -132,27 +99,6 @@ async def test_brokers_credentials_and_times_are_the_ones_that_are_set():
         assert client._request_timeout_ms > 99_000  # a join waits for the slowest member
     finally:
         await client.stop()
-
-
-async def test_fetched_but_undelivered_records_are_read_again(cluster: Cluster):
-    """A pause drops what was fetched; nothing more is produced that could bring it back."""
-    topic, gate = await cluster.topic(), Gate()
-    await cluster.produce(topic, numbers(0, 1000))
-    worker = Worker(
-        cluster.bootstrap, topic, cluster.name("group"), gate, queue_size=2, max_batch_records=10
-    )
-    async with running(worker):
-        await until(lambda: len(worker.seen) == 1, "the agent has a batch, the queue is full")
-        tps = worker.assigned
-        worker.consumer.client.pause(*tps)
-        gate.open.set()
-        await until(lambda: len(worker.consumer._open[next(iter(tps))]) == 0, "the queue is empty")
-        delivered = len(worker.values)
-        assert delivered < 100
-        worker.consumer.client.resume(*tps)
-        await until(lambda: len(worker.values) >= 1000, "the rest of the fetch")
-    assert worker.values == list(range(1000))
-    assert await cluster.committed(worker.group, topic) == 1000
 
 
 async def test_a_seek_in_the_middle_of_a_fetch_goes_on_where_it_points(cluster: Cluster):

@@ -193,10 +193,9 @@ async def test_a_poll_that_finds_its_client_closed_on_a_stop_is_no_failure(clust
     topic, group = await cluster.topic(), cluster.name("group")
     stopping = False
 
-    async def ready() -> bool:
+    async def ready() -> None:
         while stopping and not worker.consumer.client._closed:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        return True
 
     worker = Worker(cluster.bootstrap, topic, group, ready=ready)
     async with running(worker):

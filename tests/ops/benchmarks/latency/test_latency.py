@@ -65,9 +65,9 @@ def test_partitions_stay_and_move_as_a_worker_joins_leaves_and_is_killed(
     prepared = prepare(tmp_path, SMALL, train_seconds=1, names={COUNTERS})
     setup = Setup(Kafka(bootstrap_servers=kafka_bootstrap), prepared, tmp_path / "run")
     told: list[str] = []
-    found = asyncio.run(rebalance(setup, told.append, name=COUNTERS, rate=40))
+    found = asyncio.run(rebalance(setup, told.append, users=500, name=COUNTERS, rate=40))
     assert list(found) == ["join", "leave", "kill"]
-    assert len(told) == 4
+    assert len(told) == 5
     for change in found.values():
         assert change["stayed"] > 0
         assert change["moved"] > 0
@@ -84,6 +84,12 @@ def test_the_load_goes_on_for_ever_and_never_repeats_an_event(tmp_path: Path) ->
     assert again.times_ms[0] == begun.times_ms[-1] + 3_500
     ids = [json.loads(value or b"")["messageId"] for value in begun.values + again.values]
     assert [number(each) for each in ids] == list(range(len(shop) + 5))
+
+
+def test_a_load_of_many_users_has_that_many(tmp_path: Path) -> None:
+    write_shop(tmp_path, SMALL.simulate())
+    shop = pl.read_parquet(tmp_path / "events.parquet")
+    assert len(set(event_records(shop, 60, 500, "events", users=500).keys)) == 500
 
 
 def test_an_event_without_an_output_is_in_no_percentile() -> None:
