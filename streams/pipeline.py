@@ -187,11 +187,7 @@ class Pipeline:
             self._unconfirmed -= len(group)
             self._confirming.release()
         self._metrics.observe_stage("produce", time.perf_counter() - started)
-        self._metrics.observe_latency(
-            time.time_ns() // 1_000_000,
-            np.concatenate([scored.broker_ms for _, scored in group]),
-            np.concatenate([scored.time_ms for _, scored in group]),
-        )
+        now_ms = time.time_ns() // 1_000_000
         for work, scored in group:
             for delivery in work.deliveries:
                 delivery.ack()
@@ -199,6 +195,11 @@ class Pipeline:
             for kind, severity, status in scored.alerts:
                 self._metrics.observe_alert(kind, severity, status)
             log.debug("batch", partition=work.batch.partition, records=scored.counts.records)
+        self._metrics.observe_latency(
+            now_ms,
+            np.concatenate([scored.broker_ms for _, scored in group]),
+            np.concatenate([scored.time_ms for _, scored in group]),
+        )
 
     async def apply(self, state: PartitionState, batch: RecordBatch) -> int:
         """Apply a batch without output (restore) -> number of accepted events."""
