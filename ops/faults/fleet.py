@@ -163,5 +163,7 @@ def settings_as_variables(settings: Settings) -> dict[str, str]:
 
 
 def _last_error(child: Child) -> str:
-    lines = [line for line in child.tail(60).splitlines() if "rror" in line]
+    lines = child.tail(60).splitlines()
+    # What a process left open is told after why it ended.
+    lines = [line for line in lines if "rror" in line and "Unclosed" not in line]
     return (lines or [child.tail(1)])[-1][:300]
