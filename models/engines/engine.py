@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from models.features.model_inputs import ModelInputs
-from models.heads.stack import HEADS
 from schemas.column_rows import Columns
 
 MAX_CANDIDATES = 64
@@ -64,6 +63,7 @@ class Scores(Columns):
 
 
 Logits = dict[str, npt.NDArray[np.float32]]
+"""The network's logits by head."""
 
 
 class Engine(Protocol):
@@ -113,8 +113,8 @@ class Engine(Protocol):
 
 
 def each_alone(engine: Engine, inputs: ModelInputs, features: npt.NDArray[np.float32]) -> Logits:
-    """`Engine.what_if` for a graph that reads a history anew for every row of features."""
+    """`Engine.what_if` by an engine that answers Q = 1 only: it reads a history for every row."""
     b, q, f = features.shape
     rows = inputs.take(np.repeat(np.arange(b), q))
-    scores = engine.score(replace(rows, features=features.reshape(-1, f)))
-    return {head: scores.logit(head).reshape(b, q) for head in HEADS}
+    found = engine.what_if(rows, features.reshape(-1, 1, f))
+    return {head: logits.reshape(b, q) for head, logits in found.items()}

@@ -25,7 +25,7 @@ long histories (docs/lab-notes.md)."""
 LENGTHS = np.array([8, 16, 32, 48, 64])
 """Lengths that histories are padded to; a history's own length alone decides."""
 OUTPUTS = ("candidates", "scores", "queries", "churn_logit", "risk_logit")
-_LOGITS = ["churn_logit", "risk_logit"]
+_LOGITS = [f"{head}_logit" for head in HEADS]
 _ENCODED = ["queries", *_LOGITS]
 QUESTIONS = "questions"
 """Size of the features' first axis in a graph that answers several rows of them per history."""
@@ -109,16 +109,16 @@ class OnnxEngine:
         EngineError
             ONNX Runtime fails; there are no partial results.
         """
-        if not self._reads_once:
-            return each_alone(self, inputs, features)
         b, q, f = features.shape
-        found = {name: np.zeros((b, q), np.float32) for name in _LOGITS}
+        if q > 1 and not self._reads_once:
+            return each_alone(self, inputs, features)
+        found = {head: np.zeros((b, q), np.float32) for head in HEADS}
         for rows, length in _chunks(inputs.lengths):
             asked = features[rows].reshape(-1, f)
             answers = self._encode(_LOGITS, inputs, rows, length, asked)
-            for name, answer in zip(_LOGITS, answers, strict=True):
-                found[name][rows] = answer.reshape(-1, q)
-        return {head: found[f"{head}_logit"] for head in HEADS}
+            for head, answer in zip(HEADS, answers, strict=True):
+                found[head][rows] = answer.reshape(-1, q)
+        return found
 
     def _encode(
         self,

@@ -7,6 +7,7 @@ copied into pinned memory, launched, and read back.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from models.engines.gpu_probe import Gpu, tensorrt_module
 from models.engines.gpu_shapes import SHAPES, Shape, padded_catalogue, pieces
 from models.engines.tensorrt_plan import CATALOGUE, TOKENS, PlanCache, cached_plan, input_shapes
 from models.features.model_inputs import ModelInputs
+from models.heads.stack import HEADS
 from schemas.errors import EngineError
 
 FP16 = Tolerance(logit=0.05, moved=0.1)
@@ -113,7 +115,10 @@ class TensorRTEngine:
 
     def what_if(self, inputs: ModelInputs, features: npt.NDArray[np.float32]) -> Logits:
         """The logits with other features, see `Engine.what_if`; a plan has no Q but 1."""
-        return each_alone(self, inputs, features)
+        if features.shape[1] != 1:
+            return each_alone(self, inputs, features)
+        scores = self.score(replace(inputs, features=features[:, 0]))
+        return {head: scores.logit(head)[:, None] for head in HEADS}
 
 
 class _Runner:

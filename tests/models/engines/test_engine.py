@@ -125,7 +125,9 @@ def test_an_answer_depends_on_its_row_alone(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("questions", [1, 33])
-def test_other_features_are_answered_as_if_they_were_known(opened: Opened, questions: int) -> None:
+def test_other_features_are_answered_as_if_they_were_known(
+    opened: Opened, questions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inputs, engine = world.inputs(70, N_ITEMS), opened.engine
     drawn = np.random.default_rng(3).normal(size=(70, questions, inputs.features.shape[1]))
     features = drawn.astype(np.float32)
@@ -134,6 +136,9 @@ def test_other_features_are_answered_as_if_they_were_known(opened: Opened, quest
         assert found[head].shape == (70, questions)
         assert np.abs(found[head] - wanted[head]).max() < opened.close
     assert np.ptp(found["churn"]) > 10 * opened.close
+    # As with a graph of an earlier version.
+    monkeypatch.setattr(engine, "_reads_once", False, raising=False)
+    assert np.abs(engine.what_if(inputs, features)["churn"] - found["churn"]).max() < opened.close
     original = engine.what_if(inputs, inputs.features[:, None])["risk"][:, 0]
     assert np.abs(original - engine.score(inputs).risk_logit).max() < opened.close
 

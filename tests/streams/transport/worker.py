@@ -39,7 +39,7 @@ class Worker:
         *,
         queue_size: int = 4,
         prepare: Prepare | None = None,
-        ready: Callable[[], Awaitable[bool]] | None = None,
+        ready: Callable[[], Awaitable[None]] | None = None,
         **group_options: Any,
     ) -> None:
         self.topic = topic
